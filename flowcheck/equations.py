@@ -1,0 +1,285 @@
+"""A cell as its forward equations: `Net`, `Unit`, `Cell`; they check themselves when built.
+
+A cell is an ordered list of equations of two kinds, plus the map from each new state to the symbol
+that holds it one step later. Everything else (forward pass, Jacobians, gradients, flow) is derived
+from this list elsewhere. Imports `notation` only; holds no weights and no numbers.
+
+The two kinds carry affine maps and pointwise formulas. What mixes units in any other way (softmax
+over units, layer normalisation, matrix-valued states) does not fit and is refused by construction.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import sympy
+
+from .notation import ROUTINES
+
+__all__ = ["Cell", "CellClaim", "Edge", "EquationError", "Layout", "Net", "Unit"]
+
+_ELEMENTARY = {"exp", "log", "Abs", "Max", "Min", "sign", "sqrt", "cos", "sin"}
+
+
+class EquationError(ValueError):
+    """An equation of a cell breaks a rule: names the cell, the line of its file, the symbol, the reason."""
+
+
+def _line_of_caller():
+    return sys._getframe(2).f_lineno
+
+
+@dataclass(frozen=True)
+class Net:
+    """An affine map of earlier vectors; it owns the weights, indexed [to, from].
+
+        dense      out_i = sum over sources, sum_j w_ij source_j  + b_i
+        diagonal   out_i = sum over sources, w_i source_i         + b_i      (peepholes, IndRNN)
+        shared     out_i = source_{i // S}                                   (one gate for the S cells of a block)
+
+    `bias` is the initial value of b (None: no bias). `size` names the length of `out`: "units", or "blocks"
+    for one value per block of cells. A shared net has no weights and no bias.
+    """
+
+    out: sympy.Symbol
+    sources: tuple
+    kind: str = "dense"
+    bias: float | None = 0.0
+    size: str = "units"
+    line: int = field(default_factory=_line_of_caller, compare=False)
+
+    def __init__(self, out, *sources, kind="dense", bias=0.0, size="units", line=None):
+        for name, value in {
+            "out": out, "sources": sources, "kind": kind, "size": size,
+            "bias": None if kind == "shared" else bias, "line": line or sys._getframe(1).f_lineno,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def reads(self):
+        return self.sources
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A pointwise formula: out_i = formula(argument_i, ...), the same for every unit i."""
+
+    out: sympy.Symbol
+    formula: sympy.Expr
+    line: int = field(default_factory=_line_of_caller, compare=False)
+
+    @property
+    def reads(self):
+        return tuple(sorted(sympy.sympify(self.formula).free_symbols, key=lambda s: s.name))
+
+
+@dataclass(frozen=True, order=True)
+class Edge:
+    """One connection into a net: `net_in<-y_prev`. Cutting it drops it from every derivative."""
+
+    net: str
+    source: str
+
+    def __str__(self):
+        return f"{self.net}<-{self.source}"
+
+
+@dataclass(frozen=True)
+class CellClaim:
+    """What a cell promises of itself and the suite measures, e.g. kind "carousel" for state "s".
+
+    kind "carousel": with every weighted connection from state cut, d state(t) / d state(t-q) is the identity at every lag.
+    """
+
+    kind: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a framework stores this cell: which rows of its stacked weights belong to which net.
+
+    `framework` and `kind` are the framework's words ("torch", "LSTM"); `gates` are the nets that read x, in
+    row order; `recurrent` the nets that read y(t-1), where they differ (GRU with reset after the product);
+    `nonlinearity` tells apart layouts that share their shapes.
+    """
+
+    framework: str
+    kind: str
+    gates: tuple
+    recurrent: tuple = ()
+    letters: tuple = ()
+    nonlinearity: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell: ordered equations, the states they carry over, claims, known layouts.
+
+    inputs      symbols given at every step (one vector x as a rule)
+    state       {symbol at t-1: symbol at t}
+    output      the symbol that other layers see
+    equations   in order of computation; each reads what stands before it
+
+    Raises EquationError for an unknown symbol, a state that is never updated, an equation that is never
+    used, two equations of one name, sizes that do not meet, a function without a routine.
+    """
+
+    name: str
+    source: str
+    year: int
+    inputs: tuple
+    state: dict
+    output: sympy.Symbol
+    equations: tuple
+    claims: tuple = ()
+    layouts: tuple = ()
+
+    def __post_init__(self):
+        for name in ("inputs", "equations", "claims", "layouts"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "state", MappingProxyType(dict(self.state)))
+        self._check_order()
+        self._check_use()
+        object.__setattr__(self, "sizes", MappingProxyType(self._sizes()))
+
+    def __hash__(self):
+        return hash((self.name, self.equations, tuple(self.state.items())))
+
+    @property
+    def nets(self):
+        return tuple(e for e in self.equations if isinstance(e, Net))
+
+    @property
+    def units(self):
+        return tuple(e for e in self.equations if isinstance(e, Unit))
+
+    @property
+    def symbols(self):
+        return (*self.inputs, *self.state, *(e.out for e in self.equations))
+
+    @property
+    def edges(self):
+        """Every weighted connection, in order."""
+        return tuple(Edge(n.out.name, s.name) for n in self.nets if n.kind != "shared" for s in n.sources)
+
+    @property
+    def parameters(self):
+        """{name: Edge} of every weight and bias; a bias is the Edge from "1".
+
+        Net net_in with source y_prev owns W_in_y (dense) or w_in_y (diagonal) and the bias b_in; net "net" owns W_y, b.
+        """
+        names = {}
+        for net in self.nets:
+            if net.kind == "shared":
+                continue
+            role = net.out.name.removeprefix("net").lstrip("_")
+            letter = "W" if net.kind == "dense" else "w"
+            for source in net.sources:
+                name = "_".join(filter(None, (letter, role, source.name.removesuffix("_prev"))))
+                if name in names:
+                    name = "_".join(filter(None, (letter, role, source.name)))
+                names[name] = Edge(net.out.name, source.name)
+            if net.bias is not None:
+                names["_".join(filter(None, ("b", role)))] = Edge(net.out.name, "1")
+        return names
+
+    @property
+    def recurrent_edges(self):
+        """The connections that the rule of 1997 cuts: weighted, and from anything but an input.
+
+        Errors that reach a net input change the weights into it and go no further back (section 4, A.1).
+        """
+        inputs = {s.name for s in self.inputs}
+        return frozenset(e for e in self.edges if e.source not in inputs)
+
+    def cut(self, edges):
+        """A set of edges from their text ("net_in<-y_prev"), from Edge objects, or True for all recurrent ones.
+
+        Raises EquationError for a connection that the cell does not have.
+        """
+        if edges is True:
+            return self.recurrent_edges
+        if not edges:
+            return frozenset()
+        known = {str(e): e for e in self.edges}
+        unknown = [str(e) for e in edges if str(e) not in known]
+        if unknown:
+            raise EquationError(f"{self.name}: no connection {unknown[0]}; connections: {', '.join(known)}")
+        return frozenset(known[str(e)] for e in edges)
+
+    def _refuse(self, line, symbol, reason):
+        where = f"{self.name}, line {line}" if line else self.name
+        raise EquationError(f"{where}: {symbol} {reason}")
+
+    def _check_order(self):
+        lines, known = {}, [*self.inputs, *self.state]
+        for symbol in known:
+            if known.count(symbol) > 1:
+                self._refuse(None, symbol, "is declared twice, as input or state")
+        for e in self.equations:
+            if e.out in lines:
+                self._refuse(e.line, e.out, f"has two equations, the first in line {lines[e.out]}; rename one")
+            if e.out in known:
+                self._refuse(e.line, e.out, "is an input or a previous state and cannot be computed; rename it")
+            for symbol in e.reads:
+                if symbol not in known:
+                    later = any(symbol == other.out for other in self.equations)
+                    reason = "before it is computed; move its equation up" if later else "which nothing defines"
+                    names = ", ".join(s.name for s in known)
+                    self._refuse(e.line, e.out, f"reads {symbol}, {reason} (known here: {names})")
+            if isinstance(e, Unit):
+                self._check_functions(e)
+            elif e.kind not in ("dense", "diagonal", "shared") or not e.sources:
+                self._refuse(e.line, e.out, f"is a net of kind {e.kind!r} with {len(e.sources)} sources; "
+                             "kinds are dense, diagonal, shared, with at least one source")
+            lines[e.out] = e.line
+            known.append(e.out)
+
+    def _check_functions(self, unit):
+        for node in sympy.preorder_traversal(sympy.sympify(unit.formula)):
+            name = type(node).__name__
+            if isinstance(node, sympy.Function) and name not in ROUTINES and name not in _ELEMENTARY:
+                self._refuse(unit.line, unit.out, f"uses the function {name}, which has no routine; add it to notation.py")
+
+    def _check_use(self):
+        computed = {e.out: e for e in self.equations}
+        for old, new in self.state.items():
+            if new not in computed:
+                self._refuse(None, old, f"is never updated: its new value {new} has no equation")
+        if self.output not in computed:
+            self._refuse(None, self.output, "is the output, but has no equation")
+        read = {s for e in self.equations for s in e.reads} | set(self.state.values()) | {self.output}
+        for e in self.equations:
+            if e.out not in read:
+                self._refuse(e.line, e.out, "is never used: no equation reads it and no state keeps it")
+        for symbol in (*self.inputs, *self.state):
+            if symbol not in read:
+                self._refuse(None, symbol, "is never read by any equation")
+
+    def _sizes(self):
+        """Length of every vector, as a name: "inputs", "units" or "blocks"."""
+        net_size = {n.out: n.size for n in self.nets}
+        sizes = {x: "inputs" for x in self.inputs} | net_size
+        for _ in range(len(self.state) + 1):  # a state's size is that of its new value, which may read other states
+            for unit in self.units:
+                known = {sizes[s] for s in unit.reads if s in sizes}
+                if len(known) > 1:
+                    detail = ", ".join(f"{s}: {sizes[s]}" for s in unit.reads if s in sizes)
+                    self._refuse(unit.line, unit.out, f"mixes vectors of different length ({detail}); share one by a net")
+                if known:
+                    sizes[unit.out] = known.pop()
+            for old, new in self.state.items():
+                if new in sizes:
+                    sizes[old] = sizes[new]
+        for symbol in self.symbols:
+            if symbol not in sizes:
+                self._refuse(None, symbol, "has no length: it depends on no net")
+        for net in self.nets:
+            for s in net.sources:
+                if net.kind == "diagonal" and sizes[s] != net.size:
+                    self._refuse(net.line, net.out, f"is diagonal but {s} has length {sizes[s]}, not {net.size}")
+                if net.kind == "shared" and (sizes[s], net.size) != ("blocks", "units"):
+                    self._refuse(net.line, net.out, "is shared, which maps one value per block to its units")
+        return {symbol.name: size for symbol, size in sizes.items()}

@@ -1,0 +1,174 @@
+"""The paper's symbols and squashing functions, for SymPy and for numbers alike.
+
+Turns a letter of the paper into a SymPy object that prints as the paper prints it, and a squashing
+function into a routine that is accurate for every real argument and safe for complex ones (the
+complex-step oracle runs through it). Imports SymPy and NumPy only; knows nothing of cells.
+
+A squashing function f and its slope f' are two SymPy functions. The slope is kept opaque (it prints
+as f'(net), as in the paper) and has a routine of its own, because f (1 - f) loses every digit where
+f rounds to 1; `in_terms_of_value` gives the polynomial form that proofs use.
+"""
+
+import numpy as np
+import sympy
+from sympy.printing.latex import LatexPrinter
+
+__all__ = [
+    "ROUTINES", "Squashing", "Slope", "g", "h", "in_terms_of_value", "latex", "sigma", "squashing_functions",
+    "symbols", "tanh",
+]
+
+
+def symbols(names):
+    """SymPy symbols for vectors of a cell: real, so that equal names are equal symbols.
+
+    `symbols("y")` is one symbol, `symbols("x y_prev")` a tuple. `_prev` marks time t-1, no suffix time t.
+    """
+    return sympy.symbols(names, real=True)
+
+
+class Slope(sympy.Function):
+    """The derivative f' of a squashing function f, as a function of the net input."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        z = self.args[0]
+        return self.squashing.polynomial(z).diff(z)
+
+    def _latex(self, printer, exp=None):
+        return _call_latex(printer, self.squashing.letter + "'", self.args[0], exp)
+
+
+class Squashing(sympy.Function):
+    """A function f of one net input with a slope f', a polynomial form of f' in f, and a range."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return self.slope(self.args[0])
+
+    @classmethod
+    def polynomial(cls, z):
+        """f'(z) written in f(z), e.g. f (1 - f) for the logistic function."""
+        return cls.slope_in_value(cls(z))
+
+    def _eval_rewrite(self, rule, args, **hints):
+        if rule is sympy.exp:
+            return type(self).as_exp(args[0])
+        return None
+
+    def _latex(self, printer, exp=None):
+        return _call_latex(printer, self.letter, self.args[0], exp)
+
+
+def _call_latex(printer, letter, argument, exp):
+    power = "" if exp is None else f"^{{{exp}}}"
+    return rf"{letter}{power}\left({printer._print(argument)}\right)"
+
+
+def _logistic(z):
+    return 1 / (1 + sympy.exp(-z))
+
+
+class sigma(Squashing):  # noqa: N801  (the paper's letter)
+    """Logistic function f(x) = 1 / (1 + exp(-x)), range [0, 1]; equation (3). f' = f (1 - f) <= 1/4."""
+
+    letter, bounds, slope_max = r"\sigma", (0, 1), sympy.Rational(1, 4)
+    slope_in_value = staticmethod(lambda f: f * (1 - f))
+    as_exp = staticmethod(_logistic)
+
+
+class h(Squashing):  # noqa: N801
+    """h(x) = 2 / (1 + exp(-x)) - 1 = tanh(x/2), range [-1, 1]; equation (4). h' = (1 - h^2) / 2 <= 1/2."""
+
+    letter, bounds, slope_max = "h", (-1, 1), sympy.Rational(1, 2)
+    slope_in_value = staticmethod(lambda f: (1 - f**2) / 2)
+    as_exp = staticmethod(lambda z: 2 * _logistic(z) - 1)
+
+
+class g(Squashing):  # noqa: N801
+    """g(x) = 4 / (1 + exp(-x)) - 2 = 2 tanh(x/2), range [-2, 2]; equation (5). g' = 1 - g^2/4 <= 1."""
+
+    letter, bounds, slope_max = "g", (-2, 2), sympy.Integer(1)
+    slope_in_value = staticmethod(lambda f: 1 - f**2 / 4)
+    as_exp = staticmethod(lambda z: 4 * _logistic(z) - 2)
+
+
+class tanh(Squashing):  # noqa: N801
+    """tanh(x), range [-1, 1]; tanh' = 1 - tanh^2 <= 1."""
+
+    letter, bounds, slope_max = r"\tanh", (-1, 1), sympy.Integer(1)
+    slope_in_value = staticmethod(lambda f: 1 - f**2)
+    as_exp = staticmethod(lambda z: 2 * _logistic(2 * z) - 1)
+
+
+def squashing_functions():
+    """All squashing functions by name."""
+    return {f.__name__: f for f in Squashing.__subclasses__()}
+
+
+for _f in Squashing.__subclasses__():
+    _f.slope = type(f"{_f.__name__}_prime", (Slope,), {"squashing": _f, "__doc__": f"Slope of {_f.__name__}."})
+
+
+def in_terms_of_value(expression):
+    """The same expression with every slope f'(z) written in f(z), so that identities become polynomial."""
+    return sympy.sympify(expression).replace(
+        lambda node: isinstance(node, Slope), lambda node: node.squashing.polynomial(node.args[0])
+    )
+
+
+# Routines. e = exp(-|Re z|) never overflows, keeps full relative accuracy on both sides, and each
+# branch is analytic in z, so the imaginary part that the complex step reads is right.
+
+
+def _decaying_exp(z):
+    positive = z.real >= 0
+    return positive, np.exp(np.where(positive, -z, z))
+
+
+def _sigma(z):
+    z = np.asarray(z)
+    positive, e = _decaying_exp(z)
+    return np.where(positive, 1, e) / (1 + e)
+
+
+def _sigma_prime(z):
+    _, e = _decaying_exp(np.asarray(z))
+    return e / (1 + e) ** 2
+
+
+ROUTINES = {
+    "sigma": _sigma,
+    "sigma_prime": _sigma_prime,
+    "h": lambda z: np.tanh(z / 2),
+    "h_prime": lambda z: 2 * _sigma_prime(z),
+    "g": lambda z: 2 * np.tanh(z / 2),
+    "g_prime": lambda z: 4 * _sigma_prime(z),
+    "tanh": np.tanh,
+    "tanh_prime": lambda z: 4 * _sigma_prime(2 * np.asarray(z)),
+}
+
+
+class _PaperPrinter(LatexPrinter):
+    """LaTeX with the paper's time marks: net_c is net_c(t), s_prev is s(t-1), y_in is y^{in}(t)."""
+
+    def _print_Symbol(self, symbol, style="plain"):  # noqa: N802  (SymPy's hook)
+        if not (symbol.is_real and symbol in self._settings.get("timed", ())):
+            return super()._print_Symbol(symbol)
+        name, time = symbol.name, "t"
+        if name.endswith("_prev"):
+            name, time = name.removesuffix("_prev"), "t-1"
+        head, _, role = name.partition("_")
+        head = r"\mathrm{net}" if head == "net" else head
+        mark = "" if not role else (rf"_{{{role}}}" if head.startswith("\\") else rf"^{{{role}}}")
+        return f"{head}{mark}({time})"
+
+
+_PaperPrinter._default_settings = LatexPrinter._default_settings | {"timed": ()}
+
+
+def latex(expression, timed=()):
+    """LaTeX of an expression; the symbols in `timed` are vectors of a cell and carry (t) or (t-1)."""
+    return _PaperPrinter({"timed": frozenset(timed)}).doprint(expression)
