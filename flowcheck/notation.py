@@ -14,7 +14,7 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 
 __all__ = [
-    "ROUTINES", "Squashing", "Slope", "g", "h", "in_terms_of_value", "latex", "sigma", "squashing_functions",
+    "ROUTINES", "Slope", "Squashing", "g", "h", "in_terms_of_value", "latex", "routines", "sigma", "squashing_functions",
     "symbols", "tanh",
 ]
 
@@ -149,6 +149,20 @@ ROUTINES = {
     "tanh": np.tanh,
     "tanh_prime": lambda z: 4 * _sigma_prime(2 * np.asarray(z)),
 }
+
+
+def routines(namespace="numpy"):
+    """Tables for SymPy's lambdify: "numpy", or "mpmath" for object arrays of mpmath numbers, from the definitions."""
+    if namespace == "numpy":
+        return [ROUTINES, "numpy"]
+    import mpmath
+
+    functions = {}
+    for name, f in squashing_functions().items():
+        z = sympy.Symbol("z")
+        for key, expression in ((name, f.as_exp(z)), (f"{name}_prime", f.as_exp(z).diff(z))):
+            functions[key] = np.frompyfunc(sympy.lambdify(z, expression, modules="mpmath"), 1, 1)
+    return [functions | {f: np.frompyfunc(getattr(mpmath, f), 1, 1) for f in ("exp", "log", "sqrt", "cos", "sin")}, "mpmath"]
 
 
 class _PaperPrinter(LatexPrinter):
