@@ -216,6 +216,11 @@ class Block:
             total[rows, rows if self.index is None else self.index] += self.diagonal
         return total if self.dense is None else total + self.dense
 
+    def norm_bound(self):
+        """An upper bound of the spectral norm: largest |diagonal entry| plus the Frobenius norm of the dense part."""
+        diagonal = 0.0 if self.diagonal is None else np.abs(self.diagonal).max() * (1 if self.index is None else np.sqrt(len(self.diagonal)))
+        return diagonal + (0.0 if self.dense is None else np.linalg.norm(self.dense))
+
     def rows_times(self, rows, columns):
         """rows @ this, where the result has `columns` columns."""
         total = 0.0

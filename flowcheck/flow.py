@@ -1,0 +1,248 @@
+"""Error flow per lag: how an error at step t is scaled on its way to step t-q, for every lag q, with a log scale.
+
+Chains the linearised steps of a cell from a fixed end time backwards (or from a fixed start forwards). The product is
+carried as (matrix, exponent of two), renormalised exactly, so that lag 10,000 neither underflows nor overflows.
+Every number is full or truncated and says so; how fast it decays is for `rates`.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .step import Step
+
+__all__ = ["Flow", "bounds", "error_flow", "flow_matrices", "send_back", "state_flow", "state_matrices"]
+
+_EPS = np.finfo(float).eps
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Norms of one flow over lag, one row per sequence.
+
+    lags         (L,) ints, ascending
+    log10_norm   (sequences, L) log10 of the Frobenius norm, -inf where the flow is exactly zero
+    log10_entry  (sequences, L) log10 of the largest |entry|
+    log10_floor  (sequences, L) log10 of what rounding alone can leave there; a norm below it is not a number to trust
+    gradient     "full" or "truncated"
+    quantity     what flows where, e.g. "state-to-state"
+    """
+
+    quantity: str
+    gradient: str
+    lags: np.ndarray
+    log10_norm: np.ndarray
+    log10_entry: np.ndarray
+    log10_floor: np.ndarray
+    log10_norm0: float = 0.0
+    layer: str = ""
+    bounds: dict = field(default_factory=dict)
+
+    @property
+    def pooled(self):
+        """(L,) mean over sequences of log10 norms (the geometric mean of the norms)."""
+        with np.errstate(invalid="ignore"):
+            return self.log10_norm.mean(axis=0)
+
+    @property
+    def above_floor(self):
+        """How many lags, from the first on, stay above the rounding floor in every sequence."""
+        below = np.any(~(self.log10_norm > self.log10_floor), axis=0)
+        return int(np.argmax(below)) if below.any() else len(self.lags)
+
+    @staticmethod
+    def stack(flows):
+        """One Flow from flows of single sequences over the same lags."""
+        rows = {k: np.concatenate([getattr(f, k) for f in flows]) for k in ("log10_norm", "log10_entry", "log10_floor")}
+        bounds = {k: np.max([f.bounds[k] for f in flows], axis=0) for k in flows[0].bounds}
+        return replace(flows[0], **rows, bounds=bounds)
+
+
+def _log10(value, exponent=0):
+    with np.errstate(divide="ignore"):
+        return np.log10(value) + exponent * np.log10(2.0)
+
+
+class _Scaled:
+    """Rows of errors at the states, as matrices times 2**exponent, with one random row that shows how rounding errors travel.
+
+    floor is in the same units as the matrices: an upper estimate of what rounding has left in them. It grows or decays as
+    a generic error does (the random row) and gains eps times the largest intermediate of each step.
+    """
+
+    def __init__(self, rows, rng):
+        probes = {}
+        scale = np.sqrt(sum(r.shape[-1] for r in rows.values()))
+        for name, matrix in rows.items():
+            probes[name] = np.vstack([matrix, rng.normal(size=(1, matrix.shape[-1])) / scale])
+        self.rows, self.exponent, self.floor = probes, 0, 0.0
+        self.probe_norm = self._norm(slice(-1, None))
+
+    def _norm(self, which):
+        return float(np.sqrt(sum(np.sum(m[which] ** 2) for m in self.rows.values())))
+
+    @property
+    def norm(self):
+        return self._norm(slice(None, -1))
+
+    def advance(self, rows, intermediate):
+        """Take the rows one step further back; `intermediate` is the norm of what was added up on the way."""
+        before = self.probe_norm
+        self.rows = rows
+        self.probe_norm = self._norm(slice(-1, None))
+        growth = self.probe_norm / before if before > 0 else 0.0
+        self.floor = self.floor * growth + _EPS * intermediate
+        largest = max((np.abs(m).max(initial=0.0) for m in rows.values()), default=0.0)
+        shift = int(np.frexp(largest)[1])
+        if abs(shift) > 64 and largest > 0:
+            self.rows = {k: np.ldexp(m, -shift) for k, m in rows.items()}
+            self.probe_norm, self.floor = np.ldexp(self.probe_norm, -shift), np.ldexp(self.floor, -shift)
+            self.exponent += shift
+
+
+def _end(trajectory, end, lags):
+    end = trajectory.steps - 1 if end is None else end
+    if not 0 <= end < trajectory.steps:
+        raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
+    lags = int(lags)
+    if lags < 1 or lags > end + 1:
+        raise ValueError(f"{lags} lags back from step {end} need {lags - 1} earlier steps; the sequence has {end}")
+    return end, lags
+
+
+def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
+    """Yield (q, {(state, earlier state): d state(t)/d state(t-q)}, exponent, floor) for q = 1 ... lags; times 2**exponent.
+
+        d state(t)/d state(t-q) = J(t) J(t-1) ... J(t-q+1),   index [to, from]
+
+    The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
+    """
+    end, lags = _end(trajectory, end, lags)
+    step, states = Step(trajectory, cut), trajectory.kernel.states
+    sizes = {new: step.length(new) for new in states.values()}
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
+    n = sum(sizes.values())
+    identity = np.eye(n)
+    scaled = _Scaled({new: identity[:, starts[new]:starts[new] + sizes[new]] for new in sizes}, np.random.default_rng(0))
+    for q in range(1, lags + 1):
+        rows, intermediate = {}, 0.0
+        for (new, old), block in step.blocks(step.partials_at(end - q + 1, b)).items():
+            errors, into = scaled.rows[new], states[old]
+            piece = block.rows_times(errors, sizes[into])
+            rows[into] = rows[into] + piece if into in rows else piece
+            intermediate += np.linalg.norm(errors[:-1]) * block.norm_bound()
+        for new in sizes:
+            rows.setdefault(new, np.zeros((n + 1, sizes[new])))
+        scaled.advance(rows, intermediate)
+        yield q, {(a, c): scaled.rows[c][starts[a]:starts[a] + sizes[a]] for a in sizes for c in sizes}, scaled.exponent, scaled.floor
+
+
+def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
+    """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
+
+    Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
+    """
+    cell = trajectory.kernel.cell
+    norms = []
+    for _, matrices, exponent, floor in state_matrices(trajectory, lags, b=b, end=end, cut=cut):
+        chosen = list(matrices.values()) if state is None else [matrices[state, state]]
+        norms.append(_norms(chosen, exponent, floor))
+    names = list(trajectory.kernel.states.values()) if state is None else [state]
+    n = sum(trajectory[name].shape[-1] for name in names)
+    quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
+    return _flow(quantity, cell.cut(cut), range(1, lags + 1), norms, np.log10(n) / 2)
+
+
+def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
+    """Yield (q, adjoint, exponent, floor) for q = 0, 1, ...: errors sent back from `sender` at step t, at every vector of step t-q.
+
+        adjoint[name][i, j] 2**exponent = d sender_i(t) / d name_j(t-q)
+
+    A vector is perturbed where it is computed, so everything that step t-q makes of it counts. `errors` (rows, units)
+    replaces the identity: error vectors to send instead of one per unit. Stops at the start of the sequence.
+    """
+    end, _ = _end(trajectory, end, 1)
+    step, states = Step(trajectory, cut), trajectory.kernel.states
+    seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
+    scaled = _Scaled({sender: seed}, np.random.default_rng(0))
+    nets = {n.out.name: n for n in trajectory.kernel.cell.nets if n.kind != "shared"}
+    weight_norms = {name: {s: np.linalg.norm(w) for s, w in step.live[name].items()} for name in nets}
+    for q in range(end + 1):
+        adjoint = step.pullback(step.partials_at(end - q, b), dict(scaled.rows))
+        yield q, {k: v[:-1] for k, v in adjoint.items()}, scaled.exponent, scaled.floor
+        intermediate = sum(np.linalg.norm(adjoint[name][:-1]) * w for name, sources in weight_norms.items() if name in adjoint
+                           for source, w in sources.items() if source in states)
+        intermediate += sum(np.linalg.norm(adjoint[old][:-1]) for old in states if old in adjoint)
+        scaled.advance({new: adjoint[old] for old, new in states.items() if old in adjoint}, intermediate)
+        if not scaled.rows:
+            break
+
+
+def flow_matrices(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
+    """Yield (q, matrix, exponent, floor) for q = 0 ... lags: d sender(t)/d receiver(t-q) = matrix 2**exponent, index [sender, receiver].
+
+    In the paper's terms the transpose is d theta_receiver(t-q)/d theta_sender(t) for nets. Zero where no path is left.
+    """
+    for name in (sender, receiver):
+        if name not in trajectory.kernel.cell.sizes:
+            raise ValueError(f"{trajectory.kernel.cell.name} has no vector {name!r}; it has {', '.join(trajectory.kernel.cell.sizes)}")
+    end, _ = _end(trajectory, end, max(lags, 1))
+    shape = trajectory[sender].shape[-1], trajectory[receiver].shape[-1]
+    done = -1
+    for q, adjoint, exponent, floor in send_back(trajectory, sender, b=b, end=end, cut=cut):
+        if q > lags:
+            return
+        done = q
+        yield q, adjoint.get(receiver, np.zeros(shape)), exponent, floor
+    for q in range(done + 1, lags + 1):
+        yield q, np.zeros(shape), 0, 0.0
+
+
+def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=(), quantity=None):
+    """Norms of d sender(t)/d receiver(t-q) for q = 1 ... lags, e.g. net to net, or output y to input x.
+
+        dtheta(t-q)/dtheta(t) = F'(t-q) W^T ... F'(t-1) W^T,   index [v, u]: from unit u at t to unit v at t-q      (3.1)
+
+    Full unless `cut`. log10_norm0 is the norm at lag 0.
+    """
+    end, lags = _end(trajectory, end, lags)
+    lags = min(lags, end)
+    norms = [_norms([m], e, floor) for _, m, e, floor in flow_matrices(trajectory, sender, receiver, lags, b=b, end=end, cut=cut)]
+    return _flow(quantity or f"{receiver}<-{sender}", trajectory.kernel.cell.cut(cut), range(1, lags + 1), norms[1:], norms[0][0])
+
+
+def _norms(matrices, exponent, floor):
+    norm = np.sqrt(sum(np.sum(m**2) for m in matrices))
+    return _log10(norm, exponent), _log10(max(np.abs(m).max() for m in matrices), exponent), _log10(floor, exponent)
+
+
+def _flow(quantity, cut, lags, norms, norm0):
+    norm, entry, floor = (np.array([column], float) for column in zip(*norms, strict=True))
+    return Flow(quantity, "truncated" if cut else "full", np.array(lags), norm, entry, floor, float(norm0))
+
+
+def bounds(trajectory, lags, *, b=0, end=None):
+    """log10 of the two bounds on every |entry| of the net-to-net flow of a fully recurrent cell, q = 1 ... lags.
+
+        with n:     n (f'_max ||W||)^q       (section 3.1)
+        without n:    (f'_max ||W||)^q       (holds as well: the factor n is superfluous)
+
+    ||W|| is the largest row sum, f'_max the largest slope that occurs on the way. Raises ValueError for a cell with more than
+    one net or state, for which the paper states no such bound.
+    """
+    kernel = trajectory.kernel
+    cell = kernel.cell
+    if len(cell.nets) != 1 or len(cell.state) != 1 or not cell.recurrent_edges:
+        raise ValueError(f"{cell.name}: the bound of section 3.1 is for one fully recurrent net, this cell has {len(cell.nets)} "
+                         f"net(s), {len(cell.state)} state(s) and {len(cell.recurrent_edges)} recurrent connection(s)")
+    end, lags = _end(trajectory, end, lags)
+    net, out = cell.nets[0].out.name, cell.output.name
+    old = next(iter(kernel.states))
+    norm_w = np.abs(trajectory.params[kernel.weights[net][old]]).sum(axis=1).max()
+    slope = trajectory.partials[out, net]
+    slope = np.broadcast_to(slope, trajectory[out].shape)[:, b]
+    largest = np.abs(slope).max(axis=1)[::-1][trajectory.steps - end:][:lags]  # f' at t-1, t-2, ...
+    f_max = np.maximum.accumulate(largest)
+    q = np.arange(1, len(f_max) + 1)
+    without = q * _log10(f_max * norm_w)
+    return {"with n": np.log10(len(trajectory.params[kernel.weights[net]["1"]])) + without, "without n": without}

@@ -1,0 +1,78 @@
+"""How fast error flow decays or grows: rate per step with its interval, half-life, horizon, verdict.
+
+Reads Flow objects, computes no derivative. Rates are in log10 units per step, as the norms are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["LOST_BESIDE_LAG_0", "Rate", "rate"]
+
+LOST_BESIDE_LAG_0 = 2.0**-24
+"""Half an ulp of float32: a contribution this small, added to one of size 1 in float32, changes nothing."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Summary of one Flow.
+
+    per_step    slope of log10 norm over lag, per step: (L(q1) - L(q0)) / (q1 - q0); None where fewer than two lags are usable
+    interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
+    half_life   lags in which the norm halves, log10(2) / -per_step; None unless it decays
+    horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
+    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the norm changes by less than a factor 2 over the lags
+    fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
+    """
+
+    per_step: float | None
+    interval: tuple | None
+    half_life: float | None
+    horizon: int | None
+    verdict: str
+    fitted: tuple | None
+
+
+def rate(flow):
+    """The Rate of a Flow.
+
+    The log norm over lag is a random walk with drift: its increments fluctuate about the rate, so the interval comes from
+    batch means of increments (at most 20 batches a sequence, Student's t), not from the residuals of a straight line, which
+    are correlated and would give an interval far too narrow.
+    """
+    usable = flow.above_floor
+    horizon = _horizon(flow)
+    if usable < 2:
+        return Rate(None, None, None, horizon, "vanishing", None)
+    first = min(usable // 10, usable - 2)
+    norms = flow.log10_norm[:, first:usable]
+    increments = np.diff(norms, axis=1) / np.diff(flow.lags[first:usable])
+    per_step = float(increments.mean())
+    half_width = _half_width(increments)
+    low, high = per_step - half_width, per_step + half_width
+    span = flow.lags[usable - 1] - flow.lags[first]
+    if low <= 0 <= high or abs(per_step) * span < np.log10(2):
+        verdict = "sustained"
+    else:
+        verdict = "vanishing" if per_step < 0 else "exploding"
+    half_life = float(np.log10(2) / -per_step) if per_step < 0 else None
+    return Rate(per_step, (low, high), half_life, horizon, verdict, (int(flow.lags[first]), int(flow.lags[usable - 1])))
+
+
+def _half_width(increments):
+    """Half the 95 % interval of the mean increment, from batch means; the spread itself where there is a single increment."""
+    from scipy.special import stdtrit
+
+    sequences, n = increments.shape
+    per_sequence = max(1, min(20, n // 5))
+    batches = np.concatenate([b.mean(axis=1) for b in np.array_split(increments, per_sequence, axis=1)])
+    if len(batches) < 2:
+        return float(np.ptp(increments)) if increments.size > 1 else 0.0
+    return float(stdtrit(len(batches) - 1, 0.975) * batches.std(ddof=1) / np.sqrt(len(batches)))
+
+
+def _horizon(flow):
+    lost = np.flatnonzero(~(flow.pooled >= flow.log10_norm0 + np.log10(LOST_BESIDE_LAG_0)))
+    if not len(lost):
+        return None
+    return int(flow.lags[lost[0] - 1]) if lost[0] else 0
