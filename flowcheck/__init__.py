@@ -1,0 +1,31 @@
+"""flowcheck: gradient flow in recurrent nets. Derive it, verify it, measure it, diagnose trained nets.
+
+The names below are the public ones; each is loaded on first use, so that importing flowcheck costs nothing.
+"""
+
+from importlib import import_module
+
+_PUBLIC = {
+    "Cell": "equations", "CellClaim": "equations", "EquationError": "equations", "Layout": "equations", "Net": "equations",
+    "Unit": "equations",
+    "catalogue": "cells", "compile_cell": "kernels", "Layer": "network", "Network": "network",
+    "bptt": "gradients", "rtrl": "gradients", "truncated_1997": "gradients", "truncated_bptt": "gradients",
+    "bounds": "flow", "error_flow": "flow", "state_flow": "flow", "rate": "rates",
+    "complex_step": "oracles", "high_precision": "oracles",
+    "Implementation": "verify", "Mismatch": "verify", "Verification": "verify", "check_cell": "verify", "check_gradient": "verify",
+    "verify_gradient": "verify",
+    "load": "formats",
+}
+
+__all__ = sorted(_PUBLIC)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'flowcheck' has no attribute {name!r}")
+    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+
+
+def __dir__():
+    return __all__

@@ -198,6 +198,12 @@ class Trajectory:
             return self.values[self.kernel.states[name]][t - 1] if t else self.state0[name]
         return self[name][t]
 
+    def window(self, start, stop):
+        """The trajectory of the steps start ... stop-1."""
+        cut = lambda arrays: {k: v[start:stop] for k, v in arrays.items()}  # noqa: E731
+        state0 = {old: self.at(old, start) for old in self.kernel.states}
+        return Trajectory(self.kernel, self.params, cut(self.inputs), cut(self.values), state0)
+
     def sequence(self, b):
         """The trajectory of one sequence of the batch."""
         pick = lambda arrays, axis: {k: np.take(v, [b], axis=axis) for k, v in arrays.items()}  # noqa: E731

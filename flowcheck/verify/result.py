@@ -1,0 +1,65 @@
+"""What a check leaves behind: its verdict with evidence, and the exception that a broken promise raises."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+__all__ = ["Check", "Mismatch", "compare"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. error, tolerance and detectable are relative to the size of what is compared (at its lag, for flows).
+
+    verdict        "pass", "fail", or "inconclusive": the reference cannot tell
+    first_bad_lag  the first lag at which the error exceeds the tolerance; None without lags
+    term           which derivative, path or entry is wrong
+    detectable     the smallest relative mistake that this check could have caught (at its worst lag)
+    words          one line for people
+    """
+
+    id: str
+    rung: str
+    verdict: str
+    equation: str = ""
+    cell: str = ""
+    first_bad_lag: int | None = None
+    term: str = ""
+    error: float | None = None
+    tolerance: float | None = None
+    detectable: float | None = None
+    words: str = ""
+
+    def as_json(self):
+        """A dict of JSON values; numbers that are not finite become null."""
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+class Mismatch(AssertionError):
+    """A check failed; `check` holds the evidence."""
+
+    def __init__(self, check):
+        super().__init__(check.words)
+        self.check = check
+
+
+def compare(check, got, reference, tolerance, *, size=None, term=""):
+    """Compare arrays relative to the size of the reference (its largest |entry| unless given): the passed Check, or Mismatch.
+
+    Raises Mismatch with the worst entry when any |got - reference| > tolerance * size, when shapes differ, or where got is not finite.
+    """
+    got, reference = np.asarray(got), np.asarray(reference)
+    if got.shape != reference.shape:
+        raise Mismatch(replace(check, verdict="fail", term=term, tolerance=tolerance,
+                               words=f"{check.id}: {term or 'result'} has shape {got.shape}, expected {reference.shape}"))
+    size = np.abs(reference).max(initial=0.0) if size is None else size
+    difference = np.abs(got - reference)
+    worst = np.unravel_index(np.argmax(np.where(np.isfinite(difference), difference, np.inf)), got.shape) if got.size else ()
+    error = float(difference[worst] / size) if size > 0 else float(difference[worst] > 0 and np.inf) if got.size else 0.0
+    if not error <= tolerance:
+        place = f" at {list(map(int, worst))}" if worst else ""
+        lag = "" if check.first_bad_lag is None else f", lag {check.first_bad_lag}"
+        words = (f"{check.id}{lag}: {term or 'result'}{place}: got {got[worst]:.9g}, expected {reference[worst]:.9g} "
+                 f"(relative {error:.1e}, allowed {tolerance:.1e})")
+        raise Mismatch(replace(check, verdict="fail", term=term, error=error, tolerance=tolerance, detectable=tolerance, words=words))
+    return replace(check, error=error, tolerance=tolerance, detectable=tolerance)
