@@ -11,7 +11,7 @@ import numpy as np
 
 from .step import Step
 
-__all__ = ["Flow", "bounds", "error_flow", "flow_matrices", "send_back", "state_flow", "state_matrices"]
+__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "send_back", "state_flow", "state_matrices"]
 
 _EPS = np.finfo(float).eps
 
@@ -178,37 +178,47 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
             break
 
 
-def flow_matrices(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
-    """Yield (q, matrix, exponent, floor) for q = 0 ... lags: d sender(t)/d receiver(t-q) = matrix 2**exponent, index [sender, receiver].
+def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
+    """Yield (q, {receiver: matrix}, exponent, floor) for q = 0 ... lags: d sender(t)/d receiver(t-q) = matrix 2**exponent, [to, from].
 
-    In the paper's terms the transpose is d theta_receiver(t-q)/d theta_sender(t) for nets. Zero where no path is left.
+    In the paper's terms the transpose is d theta_receiver(t-q)/d theta_sender(t) for nets. Zero where no path is left. Raises
+    ValueError for a name that the cell does not have.
     """
-    for name in (sender, receiver):
-        if name not in trajectory.kernel.cell.sizes:
-            raise ValueError(f"{trajectory.kernel.cell.name} has no vector {name!r}; it has {', '.join(trajectory.kernel.cell.sizes)}")
+    sizes = trajectory.kernel.cell.sizes
+    for name in (sender, *receivers):
+        if name not in sizes:
+            raise ValueError(f"{trajectory.kernel.cell.name} has no vector {name!r}; it has {', '.join(sizes)}")
     end, _ = _end(trajectory, end, max(lags, 1))
-    shape = trajectory[sender].shape[-1], trajectory[receiver].shape[-1]
+    zeros = {r: np.zeros((trajectory[sender].shape[-1], trajectory[r].shape[-1])) for r in receivers}
     done = -1
     for q, adjoint, exponent, floor in send_back(trajectory, sender, b=b, end=end, cut=cut):
         if q > lags:
             return
         done = q
-        yield q, adjoint.get(receiver, np.zeros(shape)), exponent, floor
+        yield q, {r: adjoint.get(r, zeros[r]) for r in receivers}, exponent, floor
     for q in range(done + 1, lags + 1):
-        yield q, np.zeros(shape), 0, 0.0
+        yield q, zeros, 0, 0.0
 
 
-def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=(), quantity=None):
-    """Norms of d sender(t)/d receiver(t-q) for q = 1 ... lags, e.g. net to net, or output y to input x.
+def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
+    """{receiver: Flow} of d sender(t)/d receiver(t-q) for q = 1 ... lags, all receivers in one pass, e.g. output y to every net and to x.
 
         dtheta(t-q)/dtheta(t) = F'(t-q) W^T ... F'(t-1) W^T,   index [v, u]: from unit u at t to unit v at t-q      (3.1)
 
-    Full unless `cut`. log10_norm0 is the norm at lag 0.
+    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
     """
-    end, lags = _end(trajectory, end, lags)
-    lags = min(lags, end)
-    norms = [_norms([m], e, floor) for _, m, e, floor in flow_matrices(trajectory, sender, receiver, lags, b=b, end=end, cut=cut)]
-    return _flow(quantity or f"{receiver}<-{sender}", trajectory.kernel.cell.cut(cut), range(1, lags + 1), norms[1:], norms[0][0])
+    end, _ = _end(trajectory, end, 1)
+    norms = {r: [] for r in receivers}
+    for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, min(int(lags), end), b=b, end=end, cut=cut):
+        for r, matrix in matrices.items():
+            norms[r].append(_norms([matrix], exponent, floor))
+    cut = trajectory.kernel.cell.cut(cut)
+    return {r: _flow(f"{sender} to {r}", cut, range(1, len(rows)), rows[1:], rows[0][0]) for r, rows in norms.items() if len(rows) > 1}
+
+
+def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
+    """The Flow from one vector to one other; see `error_flows`."""
+    return error_flows(trajectory, sender, [receiver], lags, b=b, end=end, cut=cut)[receiver]
 
 
 def _norms(matrices, exponent, floor):

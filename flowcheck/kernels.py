@@ -92,11 +92,12 @@ class Kernel:
         self.lengths(params)
         return params
 
-    def forward(self, params, x, state0=None, *, cut=frozenset(), frozen=None):
+    def forward(self, params, x, state0=None, *, cut=frozenset(), frozen=None, hold=None):
         """Run the cell over x, shape (time, batch, inputs), from state0 {previous state: (batch, units)}, zero by default.
 
         With `cut` edges and a `frozen` Trajectory over the same x, the cut connections read the frozen values
         instead of the running ones: a derivative of this run is the truncated derivative.
+        `hold` {vector: (mask, value)}, both (batch, units), intervenes: masked entries are held at the value at every step.
         Complex input works (complex step). Returns a Trajectory.
         """
         lengths, sizes = self.lengths(params), self.cell.sizes
@@ -113,7 +114,7 @@ class Kernel:
             state[old] = np.broadcast_to(np.zeros(shape, dtype) if given is None else np.asarray(given, dtype), shape)
         values = {e.out.name: np.empty((steps, batch, lengths[sizes[e.out.name]]), dtype) for e in self.cell.equations}
         start = dict(state)
-        run = _Forward(self, params, inputs, cut, frozen, lengths)
+        run = _Forward(self, params, inputs, cut, frozen, hold or {}, lengths)
         for t in range(steps):
             now = dict(state)
             run.step(t, now)
@@ -126,8 +127,8 @@ class Kernel:
 class _Forward:
     """Nets grouped by source, so that one product serves every net that reads the same previous state."""
 
-    def __init__(self, kernel, params, inputs, cut, frozen, lengths):
-        self.kernel, self.params, self.cut, self.frozen = kernel, params, cut, frozen
+    def __init__(self, kernel, params, inputs, cut, frozen, hold, lengths):
+        self.kernel, self.params, self.cut, self.frozen, self.hold = kernel, params, cut, frozen, hold
         cell, self.block_size = kernel.cell, lengths["units"] // lengths["blocks"]
         self.fed = {}
         for net in cell.nets:  # inputs and biases of all steps at once
@@ -166,6 +167,9 @@ class _Forward:
                     elif s.name in now:
                         total = total + self._edge(equation, s.name, t, now)
                 now[name] = total
+            if name in self.hold:
+                mask, value = self.hold[name]
+                now[name] = np.where(mask, value, now[name])
 
     def _edge(self, net, source, t, now):
         w = self.params[self.kernel.weights[net.out.name][source]]

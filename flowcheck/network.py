@@ -89,14 +89,41 @@ class Network:
         depth = max(layer.level for layer in self.layers)
         return [[layer for layer in self.layers if layer.level == k] for k in range(depth + 1)]
 
-    def run(self, x):
-        """{layer name: Trajectory} of the whole stack over x, shape (time, batch, inputs)."""
-        trajectories = {}
+    def run_layers(self, sets):
+        """[(layer in float64, {label: Trajectory})] over sets of inputs {layer name: {label: x}}, x (time, batch, inputs).
+
+        A layer without sets of its own gets what the level below gives for theirs. Raises ValueError when there is none either.
+        """
+        found, below = [], {}
         for level in self.levels:
-            outputs = []
+            outputs = {}
             for layer in level:
-                trajectory = trajectories[layer.name] = layer.run(x)
-                y = trajectory[layer.cell.output.name]
-                outputs.append(y[::-1] if layer.reverse else y)
-            x = np.concatenate(outputs, axis=-1)
-        return trajectories
+                layer = layer.astype(np.float64)
+                ours = sets.get(layer.name) or below
+                if not ours:
+                    raise ValueError(f"layer {layer.name} has no inputs: give {layer.name}.x, or inputs for the first layer")
+                runs = {label: layer.run(x) for label, x in ours.items()}
+                found.append((layer, runs))
+                for label, trajectory in runs.items():
+                    y = trajectory[layer.cell.output.name]
+                    outputs.setdefault(label, []).append(y[::-1] if layer.reverse else y)
+            below = {label: np.concatenate(ys, axis=-1) for label, ys in outputs.items() if len(ys) == len(level)}
+        return found
+
+    def readers(self, layer):
+        """{name: matrix (rows, units)}: the linear maps that read a layer's output: the next level's input weights, or the read-out."""
+        level = self.levels[layer.level]
+        start = sum(other.units for other in level[:[other.name for other in level].index(layer.name)])
+        columns = slice(start, start + layer.units)
+        if layer.level + 1 < len(self.levels):
+            return {above.name: np.concatenate([
+                np.asarray(above.params[name], float) for name, edge in above.cell.parameters.items()
+                if edge.source in {s.name for s in above.cell.inputs}
+            ])[:, columns] for above in self.levels[layer.level + 1]}
+        return {} if self.readout is None else {self.readout.name: np.asarray(self.readout.W, float)[:, columns]}
+
+
+def fresh(cell, units, inputs, seed, block_size=1):
+    """A Network of one untrained layer of a cell, weights drawn with the seed."""
+    params = compile_cell(cell).random_params(units, inputs, np.random.default_rng(seed), block_size)
+    return Network(f"cell:{cell.name}", (Layer(cell.name, cell, params),))

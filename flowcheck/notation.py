@@ -33,8 +33,8 @@ class Slope(sympy.Function):
     nargs = 1
 
     def fdiff(self, argindex=1):
-        z = self.args[0]
-        return self.squashing.polynomial(z).diff(z)
+        z = sympy.Dummy("z")
+        return self.squashing.polynomial(z).diff(z).subs(z, self.args[0])
 
     def _latex(self, printer, exp=None):
         return _call_latex(printer, self.squashing.letter + "'", self.args[0], exp)

@@ -1,0 +1,20 @@
+"""Claims of a paper: equations as printed and as derived, proved by SymPy for every lag, and what to check of them.
+
+`quantities` are the paper's letters with their lags, `rules` the laws that rewrite them, `proof` the kinds of
+proof step, `claim` ties printed form, derived form and proof together. Imports notation, SymPy and NumPy only.
+"""
+
+from .claim import STATUSES, Check, Claim, ClaimError, Counterexample, load
+from .proof import (
+    HYPOTHESIS, Cases, Chain, Given, Induction, Proof, ProofError, Step, below, chain, difference, equal, same,
+    strictly_below,
+)
+from .quantities import MatrixEntry, PathSum, indices, lag, partial, quantity
+from .rules import Differentiate, LocalDerivative, MatrixRows, last_factor, last_index, pick, triangle
+
+__all__ = [
+    "HYPOTHESIS", "STATUSES", "Cases", "Chain", "Check", "Claim", "ClaimError", "Counterexample", "Differentiate", "Given",
+    "Induction", "LocalDerivative", "MatrixEntry", "MatrixRows", "PathSum", "Proof", "ProofError", "Step", "below", "chain",
+    "difference", "equal", "indices", "lag", "last_factor", "last_index", "load", "partial", "pick", "quantity", "same",
+    "strictly_below", "triangle",
+]

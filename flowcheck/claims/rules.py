@@ -1,0 +1,222 @@
+"""Laws that rewrite terms in a proof: definitions of sums and products, derivatives, cited lemmas.
+
+A rule has `words` and `rewrite(expression)`, which returns an equal expression, or for an inequality one that is
+equal with an explicit nonnegative slack. Imports SymPy and `quantities` only.
+"""
+
+from dataclasses import dataclass
+
+import sympy
+
+from .quantities import MatrixEntry, PathSum, partial
+
+__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor", "last_index", "pick",
+           "rename_indices", "triangle", "walk"]
+
+
+def walk(expression, rewrite):
+    """Replace nodes from the top down; what a replacement brings in is not visited again."""
+    new = rewrite(expression)
+    if new is not None:
+        return new
+    if not expression.args or not isinstance(expression, sympy.Basic):
+        return expression
+    args = [walk(a, rewrite) for a in expression.args]
+    return expression if all(a is b for a, b in zip(args, expression.args)) else expression.func(*args)
+
+
+def fresh(expression):
+    """The same expression with every summation index renamed to one that occurs nowhere else."""
+    def rename(node):
+        if not isinstance(node, (sympy.Sum, sympy.Product)):
+            return None
+        inner = node.func(fresh(node.function), *node.limits)
+        return rename_indices(inner, [sympy.Dummy(i.name, integer=True, positive=True) for i in node.variables])
+    return walk(expression, rename)
+
+
+def rename_indices(total, names):
+    """A Sum or Product with other names for its indices, which must not occur in it."""
+    new = dict(zip(total.variables, names))
+    return total.func(total.function.xreplace(new), *(limit.xreplace(new) for limit in total.limits))
+
+
+class Slack(sympy.Function):
+    """Slack(b, a) = b - a of an inequality a <= b that is known: nonnegative, and otherwise left closed."""
+
+    nargs = 2
+    is_real, is_nonnegative = True, True
+
+
+class StrictSlack(Slack):
+    """b - a of a known inequality a < b."""
+
+    is_positive = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A law of algebra or analysis, applied at every place where it fits. `lemma`: cited, not proved here."""
+
+    words: str
+    at: callable
+    relation: str = "="
+    lemma: bool = False
+
+    def rewrite(self, expression):
+        return walk(expression, self.at)
+
+
+def _last_index(node):
+    if not isinstance(node, PathSum):
+        return None
+    factor, first, last, q, n = node.args
+    if q == 1:
+        return factor(first, last, 1)
+    if (q > 1) != True:  # noqa: E712  (an undecided relation is neither True nor False)
+        return None
+    k = sympy.Dummy("k", integer=True, positive=True)
+    return sympy.Sum(PathSum(factor, first, k, q - 1, n) * factor(k, last, q), (k, 1, n))
+
+
+last_index = Rule("the sum over l_{q-1} last; its factors m < q do not hold l_q (definition of nested sums)", _last_index)
+
+
+def _last_factor(node):
+    if not isinstance(node, sympy.Product):
+        return None
+    (m, low, high), = node.limits
+    if high - low == -1:
+        return sympy.Integer(1)
+    if (high >= low) != True:  # noqa: E712
+        return None
+    return sympy.Product(node.function, (m, low, high - 1)) * node.function.subs(m, high)
+
+
+last_factor = Rule("the last factor of a product apart (definition of products)", _last_factor)
+
+
+def _pick(node):
+    if not isinstance(node, sympy.Sum) or len(node.limits) != 1:
+        return None
+    (i, low, _), = node.limits
+    for delta in node.function.atoms(sympy.KroneckerDelta):
+        rest = node.function.coeff(delta)
+        if low == 1 and i in delta.args and node.function == delta * rest:
+            other, = (a for a in delta.args if a != i)
+            return None if other.has(i) else rest.subs(i, other)
+    return None
+
+
+pick = Rule("a Kronecker delta picks its term of a sum over all units", _pick)
+
+
+def _triangle(node):
+    if isinstance(node, sympy.Abs) and isinstance(node.args[0], sympy.Sum):
+        inner = node.args[0]
+        bound = sympy.Sum(sympy.Abs(inner.function), *inner.limits)
+        return bound - Slack(bound, node)
+    return None
+
+
+triangle = Rule("triangle inequality", _triangle, "<=", lemma=True)
+
+
+@dataclass(frozen=True)
+class LocalDerivative:
+    """partial(a, b) of one forward equation a = formula, by SymPy, everything else in the formula held fixed."""
+
+    equation: object
+    relation, lemma = "=", False
+
+    @property
+    def words(self):
+        return f"direct derivative of: {self.equation.words}"
+
+    @property
+    def using(self):
+        return (self.equation,)
+
+    def rewrite(self, expression):
+        def at(node):
+            if isinstance(node, partial):
+                formula = self.equation.instance(node.args[0])
+                return None if formula is None else sympy.diff(formula, node.args[1])
+            return None
+        return walk(expression, at)
+
+
+@dataclass(frozen=True)
+class Differentiate:
+    """partial(a, b) through an equation a = formula: product and sum rule down to the heads in `through`."""
+
+    equation: object
+    through: tuple
+    relation, lemma = "=", False
+
+    @property
+    def words(self):
+        return f"differentiated: {self.equation.words}"
+
+    @property
+    def using(self):
+        return (self.equation,)
+
+    def rewrite(self, expression):
+        def at(node):
+            if isinstance(node, partial):
+                formula = self.equation.instance(node.args[0])
+                return None if formula is None else self._derivative(fresh(formula), node.args[1])
+            return None
+        return walk(expression, at)
+
+    def _derivative(self, formula, y):
+        if isinstance(formula, self.through):
+            return partial(formula, y)
+        if not formula.has(*self.through):
+            return sympy.Integer(0)
+        if isinstance(formula, sympy.Sum):
+            return sympy.Sum(self._derivative(formula.function, y), *formula.limits)
+        if isinstance(formula, sympy.Add):
+            return sympy.Add(*(self._derivative(a, y) for a in formula.args))
+        if isinstance(formula, sympy.Mul):
+            return sympy.Add(*(self._derivative(a, y) * sympy.Mul(*formula.args[:k], *formula.args[k + 1:])
+                               for k, a in enumerate(formula.args)))
+        held = [a for a in formula.atoms(*self.through)]
+        return sympy.Add(*(sympy.diff(formula, a) * partial(a, y) for a in held))
+
+
+@dataclass(frozen=True)
+class MatrixRows:
+    """Multiply out the last matrices of a MatrixEntry: [A B]_j = sum_k [A]_k B_kj; diagonal B: [A]_j B_jj.
+
+    `dense`, `diagonal`: functions (args of the matrix, i, j) -> entry and (args, j) -> entry, by head;
+    `row`, `column`: entries of the vectors, by symbol; `n`: the number of units.
+    """
+
+    dense: dict
+    diagonal: dict
+    row: dict
+    column: dict
+    n: sympy.Symbol
+    words = "matrix product in entries"
+    relation, lemma = "=", False
+
+    def rewrite(self, expression):
+        return walk(expression, lambda node: self._open(*node.args) if isinstance(node, MatrixEntry) else None)
+
+    def _open(self, factors, j):
+        factors = sum((list(a.args) if isinstance(a, sympy.Mul) else [a] for a in factors if a != 1), [])
+        *rest, last = factors
+        if last.is_commutative and not isinstance(last, sympy.Product):
+            return last * self._open(rest, j)
+        if not rest:
+            return self.row[last](j)
+        k = sympy.Dummy("k", integer=True, positive=True)
+        if last in self.column:
+            return sympy.Sum(self._open(rest, k) * self.column[last](k), (k, 1, self.n))
+        if last in self.dense:
+            return sympy.Sum(self._open(rest, k) * self.dense[last](k, j), (k, 1, self.n))
+        if last.func in self.diagonal:
+            return self._open(rest, j) * self.diagonal[last.func](j, *last.args)
+        return MatrixEntry(factors, j)

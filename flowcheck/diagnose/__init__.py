@@ -1,0 +1,46 @@
+"""Diagnose trained nets: each detector is one file of this folder with RULE and `detect(context)`; the folder is the list.
+
+`diagnose` runs every layer over real inputs and every detector over every layer; findings come sorted by severity.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+
+from .context import LayerContext, contexts
+from .finding import SEVERITIES, Finding, Threshold
+
+__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "contexts", "detectors", "diagnose"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A network, its layers' contexts (runs and flows), and the findings, most severe first."""
+
+    network: object
+    contexts: tuple
+    findings: tuple
+
+    def worst(self):
+        """The highest severity found, or None."""
+        return max((f.severity for f in self.findings), key=SEVERITIES.index, default=None)
+
+
+def detectors():
+    """{rule: detect} of every detector file."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    return {m.RULE: m.detect for m in modules if hasattr(m, "RULE")}
+
+
+def diagnose(network, input_sets, *, lags=1000, progress=lambda words: None):
+    """Run every detector on every layer over the given InputSets. `progress` is told what is being looked at.
+
+    Raises ValueError for a layer that no inputs reach.
+    """
+    found, looked = [], contexts(network, input_sets, lags)
+    for context in looked:
+        for rule, detect in detectors().items():
+            progress(f"{context.layer.name}: {rule}")
+            found += detect(context)
+    found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.rule, f.layer, -1 if f.unit is None else f.unit))
+    return Diagnosis(network, tuple(looked), tuple(found))

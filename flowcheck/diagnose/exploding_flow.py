@@ -1,0 +1,26 @@
+"""Error flow that grows with lag: gradients oscillate or overflow as sequences get longer."""
+
+from ..rates import rate
+from .finding import Finding, Threshold
+
+RULE = "exploding-flow"
+GROWTH = Threshold(2.0, "set here: the flow grows by more than a factor 2 over the lags measured, and the interval of its rate is above 0")
+LARGE = Threshold(1e3, "set here: a thousandfold error makes one step of any learning rate that suits lag 0 overshoot")
+
+
+def detect(context):
+    """Flow of the joint state, pooled over sequences: a rate whose interval is above 0. Warning; info while the growth stays below 1000."""
+    flow = context.state_flow
+    found = rate(flow)
+    if found.verdict != "exploding":
+        return []
+    growth = float(flow.pooled[-1] - flow.log10_norm0)
+    evidence = {
+        "rate_per_step": found.per_step, "rate_interval": list(found.interval), "lags_measured": int(flow.lags[-1]),
+        "log10_growth": growth, "gradient": flow.gradient,
+    }
+    severity = "warning" if 10**min(growth, 300) >= LARGE.value else "info"
+    remedy = ("clip the gradient norm, or truncate BPTT at the lag where the flow passes 1000; scale the recurrent weights so that their "
+              "largest singular value times the largest slope is near 1")
+    words = f"error flow grows by 10^{found.per_step:.3g} a step, 10^{growth:.2g} over {flow.lags[-1]} lags"
+    return [Finding(RULE, context.layer.name, None, severity, evidence, GROWTH.value, GROWTH.source, remedy, words)]

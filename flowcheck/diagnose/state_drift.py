@@ -1,0 +1,93 @@
+"""Internal state drift (section 4): a carousel that is fed mostly one sign grows until h'(s) is tiny and its gradient is gone.
+
+Drift needs three things at once: the magnitude of the state keeps growing, nothing forgets it within the sequence, and the
+slope of the output is lost with it. A state that is merely large is not drift.
+"""
+
+import numpy as np
+
+from ..notation import ROUTINES, Slope
+from ..symbolic import partials
+from .finding import Finding, Threshold
+
+RULE = "state-drift"
+SHORTEST = 40
+"""Steps below which a trend cannot be told from chance: ten batches of three steps after the first quarter."""
+BATCHES = 10
+TREND = Threshold(0.05, "false-alarm rate over all units and sequences of the layer: Student's t of ten batch means, divided by their number")
+SLOPE = Threshold(0.05, "Kaldi nnet3 repairs a unit whose mean slope is below 0.05 (sigmoid) or 0.2 (tanh); here relative to the largest slope")
+
+
+def detect(context):
+    """Per state and unit, over the last three quarters of each sequence.
+
+    trend       mean increase of |s| per step, tested by batch means (one-sided, corrected for the number of tests)
+    memory      the state's own time constant -1 / mean log retention exceeds the sequence: nothing forgets within it
+    cost        median |dy/ds| / |y_out| part of the output slope: h'(s) in the last quarter, relative to its largest value, below 0.05
+
+    A unit is reported when all three hold in at least one sequence; error when they hold in at least half of them, else warning.
+    """
+    from scipy.special import stdtrit
+
+    findings = []
+    for state in context.kernel.states.values():
+        per_unit, sequences = {}, 0
+        tests = context.layer.units * sum(run.trajectory.batch for run in context.runs)
+        critical = stdtrit(BATCHES - 1, 1 - TREND.value / tests)
+        for run in context.runs:
+            retention = context.retention(run, state)
+            slope = _output_slope(context, run, state)
+            if retention is None or slope is None or run.trajectory.steps < SHORTEST:
+                continue
+            s = run.trajectory[state]
+            sequences += run.trajectory.batch
+            for label, b in run.sequences:
+                for unit, evidence in _drifting(s[:, b], retention[:, b], slope[:, b], critical):
+                    per_unit.setdefault(unit, []).append({"sequence": label, **evidence})
+        findings += [_finding(context, state, unit, rows, sequences, float(critical)) for unit, rows in sorted(per_unit.items())]
+    return findings
+
+
+def _output_slope(context, run, state):
+    """h'(s) along the run relative to its largest value, from the formula of the output; None where no squashed s is in it."""
+    unit = next(u for u in context.cell.units if u.out == context.cell.output)
+    derivative = next((d for symbol, d in partials(unit).items() if symbol.name == state), None)
+    slopes = [] if derivative is None else [n for n in derivative.atoms(Slope) if n.args[0].name == state]
+    if not slopes:
+        return None
+    slope = type(slopes[0])
+    return ROUTINES[slope.__name__](run.trajectory[state]) / float(slope.squashing.slope_max)
+
+
+def _drifting(s, retention, slope, critical):
+    """(unit, evidence) of the units that drift in one sequence; arrays (time, units)."""
+    quarter = len(s) // 4
+    size = np.abs(s)
+    batches = np.array([b.mean(axis=0) for b in np.array_split(np.diff(size[quarter:], axis=0), BATCHES)])
+    rate = batches.mean(axis=0)
+    spread = batches.std(axis=0, ddof=1) / np.sqrt(BATCHES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(spread > 0, rate / spread, np.where(rate > 0, np.inf, 0.0))
+        memory = -1 / np.log(np.clip(retention[quarter:], 1e-300, None)).mean(axis=0)
+    memory = np.where(memory < 0, np.inf, memory)  # retention above 1 or exactly 1: never forgets
+    last = np.median(slope[-quarter:], axis=0)
+    for unit in np.flatnonzero((t > critical) & (memory > len(s)) & (last < SLOPE.value)):
+        yield int(unit), {
+            "rate_per_step": float(rate[unit]), "t_statistic": float(min(t[unit], 1e6)),
+            "time_constant": float(memory[unit]) if np.isfinite(memory[unit]) else None,
+            "final_abs_state": float(size[-1, unit]), "relative_slope_last_quarter": float(last[unit]),
+        }
+
+
+def _finding(context, state, unit, rows, sequences, critical):
+    worst = max(rows, key=lambda r: r["rate_per_step"])
+    severity = "error" if 2 * len(rows) >= sequences else "warning"
+    evidence = {"state": state, "sequences_drifting": len(rows), "sequences": sequences, "critical_t": critical,
+                "slope_threshold": SLOPE.value, "slope_threshold_source": SLOPE.source, **worst, "per_sequence": rows}
+    remedy = ("start training with a negative input-gate bias (section 4), or give the forget gate room below 1; at run time reset the state "
+              "or feed windows no longer than those trained on")
+    slope = worst["relative_slope_last_quarter"]
+    left = f"down to 10^{np.log10(slope):.0f}" if slope > 1e-300 else "below 10^-300"
+    words = (f"|{state}| grows by {worst['rate_per_step']:.2g} a step to {worst['final_abs_state']:.3g} in {len(rows)} of {sequences} sequences; "
+             f"its output slope is {left}")
+    return Finding(RULE, context.layer.name, unit, severity, evidence, TREND.value, TREND.source, remedy, words)

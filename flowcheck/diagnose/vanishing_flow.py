@@ -1,0 +1,40 @@
+"""Error flow that decays with lag: what lies further back than the horizon cannot be learned from."""
+
+import numpy as np
+
+from ..rates import LOST_BESIDE_LAG_0, rate
+from .finding import Finding, Threshold
+
+RULE = "vanishing-flow"
+HORIZON = Threshold(LOST_BESIDE_LAG_0, "half an ulp of float32: beside a lag-0 term of size 1 a smaller one changes nothing in float32")
+
+
+def detect(context):
+    """Flow of the joint state, pooled over sequences: a rate whose interval is below 0, and a horizon inside the lags measured.
+
+    Evidence: rate per step (log10) with its interval, half-life and horizon in steps. The flow is full.
+    """
+    found = rate(context.state_flow)
+    if found.verdict != "vanishing" or found.horizon is None:
+        return []
+    flow = context.state_flow
+    evidence = {
+        "rate_per_step": found.per_step, "rate_interval": found.interval and list(found.interval), "half_life": found.half_life,
+        "horizon": found.horizon, "lags_measured": int(flow.lags[-1]), "gradient": flow.gradient,
+        "log10_norm_at_last_lag": float(flow.pooled[-1]) if np.isfinite(flow.pooled[-1]) else None,
+    }
+    words = f"error flow is lost beyond lag {found.horizon}"
+    if found.half_life is not None:
+        words += f": it halves every {found.half_life:.3g} steps"
+    return [Finding(RULE, context.layer.name, None, "warning", evidence, HORIZON.value, HORIZON.source, _remedy(context), words)]
+
+
+def _remedy(context):
+    gates = [c.kind.partition(":")[2] for c in context.cell.claims if c.kind.startswith("product:")]
+    if gates:
+        return (f"if the task needs longer lags: raise the bias of {gates[0]} (chrono initialisation: log of the lag needed) before "
+                "training, so that its values start near 1; then measure again")
+    if context.cell.recurrent_edges:
+        return ("if the task needs longer lags: start from an orthogonal or identity recurrent matrix, or use a cell with a carousel "
+                "(LSTM with forget bias near log of the lag needed); then measure again")
+    return "use a cell with a carousel"

@@ -1,0 +1,117 @@
+"""Input files for a net: `.npy` for its first layer, `.npz` with `LAYER.x` and, where known, the states `LAYER.h`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import FormatError, shown
+from .npz_file import read_npy, read_npz
+from .sniff import opened
+
+__all__ = ["InputSet", "read_inputs"]
+
+
+@dataclass(frozen=True)
+class InputSet:
+    """Inputs of one layer, time first: x (time, batch, features), h (time, batch, units) or None, both float64.
+
+    label is the set's name in the file, layer the layer's name in the network.
+    """
+
+    label: str
+    layer: str
+    x: np.ndarray
+    h: np.ndarray | None = None
+
+
+def read_inputs(path, network):
+    """The InputSets in a file, batch-first there, in the order of the file.
+
+    A set belongs to the layer of its name, or to the longest layer name that it begins with, followed by "_"
+    ("lstm_realforcing" is another set for "lstm"). Where no name fits any layer, sets go to layers in order if their
+    counts agree.
+
+    Raises FormatError for a wrong width or number of axes, NaN, object arrays, h without x, and sets without a layer.
+    """
+    path = Path(path)
+    where = path.name
+    with opened(path) as handle:
+        if path.suffix.lower() == ".npy":
+            sets = {path.stem: {"x": read_npy(handle.read(), where)}}
+            owners = {path.stem: network.layers[0]}
+        elif path.suffix.lower() == ".npz":
+            sets = _sets(read_npz(handle, where), {layer.name for layer in network.layers}, where)
+            owners = _owners(sets, network.layers, where)
+        else:
+            raise FormatError(f"{where}: inputs come as .npy or .npz, got {path.suffix or 'no extension'}; save them "
+                              "with numpy.savez")
+    return [_input_set(label, owners[label], arrays, where) for label, arrays in sets.items()]
+
+
+def _sets(arrays, names, where):
+    """{label: {"x": array, "h": array}}; an array under a bare name is an x."""
+    sets = {}
+    for name, array in arrays.items():
+        label, _, role = name.rpartition(".")
+        if role not in ("x", "h") or name in names or not label:
+            label, role = name, "x"
+        if role in sets.setdefault(label, {}):
+            raise FormatError(f"{where}: {shown(label)} has inputs under {shown(label)} and {shown(label)}.x; keep one")
+        sets[label][role] = array
+    lonely = [label for label, roles in sets.items() if "x" not in roles]
+    if lonely or not sets:
+        got = f"{shown(lonely[0])}.h alone" if lonely else "none"
+        raise FormatError(f"{where}: expected inputs LAYER.x (batch, time, features), got {got}; save both of them")
+    return sets
+
+
+def _owners(sets, layers, where):
+    """{label: Layer}."""
+    by_name = {layer.name: layer for layer in layers}
+    owners = {}
+    for label in sets:
+        fits = [name for name in by_name if label == name or label.startswith(f"{name}_")]
+        if fits:
+            owners[label] = by_name[max(fits, key=len)]
+    if len(owners) == len(sets):
+        return owners
+    strangers = [label for label in sets if label not in owners]
+    roots = {}  # set -> the set that its name begins with
+    for label in sets:
+        roots[label] = next((root for root in sets if label.startswith(f"{root}_") and root in roots), label)
+    if not owners and len(sets) == len(layers):
+        return dict(zip(sets, layers, strict=True))
+    first = list(dict.fromkeys(roots.values()))
+    if not owners and len(first) == len(layers):
+        return {label: layers[first.index(root)] for label, root in roots.items()}
+    raise FormatError(f"{where}: no layer is named {', '.join(shown(s) for s in strangers[:4])}, expected "
+                      f"{', '.join(shown(name) for name in list(by_name)[:8])}; name the arrays LAYER.x")
+
+
+def _input_set(label, layer, arrays, where):
+    x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer)
+    h = arrays.get("h")
+    if h is not None:
+        h = _time_first(h, layer.units, f"{where}: {shown(label)}.h", "units", layer)
+        if h.shape[:2] != x.shape[:2]:
+            raise FormatError(f"{where}: {shown(label)}.h has {h.shape[1]} x {h.shape[0]} sequences and steps, "
+                              f"expected {x.shape[1]} x {x.shape[0]} as in {shown(label)}.x; save the states of these "
+                              "inputs")
+    return InputSet(label, layer.name, x, h)
+
+
+def _time_first(array, width, name, axis, layer):
+    if array.ndim != 3 or array.shape[-1] != width or not array.size:
+        advice = "add the batch axis with x[None]" if array.ndim == 2 else "these are another layer's"
+        raise FormatError(f"{name} has shape {array.shape}, expected (batch, time, {width} {axis}) for layer "
+                          f"{shown(layer.name)}; {advice}")
+    if array.dtype.kind not in "fiub":
+        raise FormatError(f"{name} is of type {array.dtype}, expected numbers; save it as float32")
+    array = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        time, batch, at = bad[0]
+        raise FormatError(f"{name} has {len(bad)} numbers that are not finite, the first at [{batch}, {time}, {at}], "
+                          "expected none; mask or fill them first")
+    return array

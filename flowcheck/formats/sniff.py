@@ -1,0 +1,86 @@
+"""Which format a file has: its extension says what it claims to be, its first bytes what it is. Both must agree."""
+
+import zipfile
+from contextlib import contextmanager
+
+from .errors import FormatError
+
+__all__ = ["check_kind", "opened"]
+
+SUPPORTED = {".pt": "torch", ".pth": "torch", ".safetensors": "safetensors", ".npz": "npz"}
+LATER = {
+    ".h5": "Keras HDF5", ".hdf5": "Keras HDF5", ".keras": "Keras", ".onnx": "ONNX",
+    ".ckpt": "Lightning or TensorFlow checkpoint",
+}
+WORDS = {
+    "torch": "a torch zip file", "npz": "an npz file", "safetensors": "a safetensors file", "zip": "another zip file",
+    "hdf5": "an HDF5 file", "pickle": "a plain pickle", "legacy": "a torch file of before 1.6", "npy": "an npy file",
+    "damaged": "a damaged zip file", "empty": "an empty file", "unknown": "something else",
+}
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ADVICE = {
+    "legacy": "convert it with torch.save(torch.load(path, weights_only=True), new_path)",
+    "pickle": "refused, loading it would run code; save model.state_dict() with torch.save or safetensors",
+}
+
+
+@contextmanager
+def opened(path):
+    """The file, open for reading. Raises FormatError where there is none or it cannot be read."""
+    try:
+        handle = open(path, "rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FormatError(f"{path}: cannot be read ({reason}), expected a checkpoint file; check the path") from error
+    with handle:
+        yield handle
+
+
+def check_kind(path, handle):
+    """"torch", "safetensors" or "npz".
+
+    Raises FormatError for other formats and for a file that is not what its name says.
+    """
+    extension = path.suffix.lower()
+    content = _content(handle)
+    known = ", ".join(SUPPORTED)
+    if extension in LATER:
+        raise FormatError(f"{path.name}: {LATER[extension]} files are not supported yet, expected {known}; save the "
+                          "recurrent weights under torch's names as .safetensors")
+    if extension not in SUPPORTED:
+        raise FormatError(f"{path.name}: extension {extension or '(none)'} is none of {known}; it holds "
+                          f"{WORDS[content]}, rename or convert it")
+    expected = SUPPORTED[extension]
+    if content != expected and not (expected == "safetensors" and content == "unknown"):
+        advice = ADVICE.get(content, "rename it to what it is, or fetch it again if it is truncated")
+        raise FormatError(f"{path.name}: expected {WORDS[expected]}, got {WORDS[content]}; {advice}")
+    return expected
+
+
+def _content(handle):
+    start = handle.read(len(LEGACY))
+    handle.seek(0)
+    if not start:
+        return "empty"
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_content(handle)
+    if start.startswith(LEGACY):
+        return "legacy"
+    if start[5:9] == b"\0\0\0{":  # a header length of 8 bytes, which may begin like any other magic number
+        return "safetensors"
+    for magic, kind in ((b"\x89HDF\r\n\x1a\n", "hdf5"), (b"\x93NUMPY", "npy"), (b"\x80", "pickle")):
+        if start.startswith(magic):
+            return kind
+    return "unknown"
+
+
+def _zip_content(handle):
+    try:
+        names = zipfile.ZipFile(handle).namelist()
+    except Exception:  # a damaged zip file is told apart by its reader, which says what is wrong
+        return "damaged"
+    finally:
+        handle.seek(0)
+    if any(n.rpartition("/")[2] == "data.pkl" for n in names):
+        return "torch"
+    return "npz" if names and all(n.endswith(".npy") for n in names) else "zip"

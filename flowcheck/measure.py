@@ -1,0 +1,79 @@
+"""Measure a network: which flows are taken of each layer, over which inputs, with their rates.
+
+Full flows of every layer; the truncated ones beside them where the rule of 1997 leaves any flow at all.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import flow as flows
+from .rates import Rate, rate
+
+__all__ = ["Measured", "measure", "noise_inputs"]
+
+WASHOUT = 50
+"""Steps run before the first lag that is measured, so that the start from zero states is forgotten."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A Flow of a layer with its Rate."""
+
+    flow: flows.Flow
+    rate: Rate
+
+
+def noise_inputs(network, lags, seed, sequences=1):
+    """{first layer's name: {label: x}}: unit-variance Gaussian noise long enough for the lags."""
+    rng = np.random.default_rng(seed)
+    first = network.levels[0]
+    x = rng.normal(size=(lags + 1 + WASHOUT, sequences, first[0].n_inputs))
+    return {layer.name: {"noise": x} for layer in first}
+
+
+def measure(network, sets, lags, *, gradient="both", progress=lambda words: None):
+    """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); t is the last step of each sequence.
+
+    state-to-state    d state(t)/d state(t-q), all states jointly
+    net-to-net        d net(t)/d net(t-q), for a cell with one net, with the bounds of section 3.1
+    input-to-output   d y(t)/d x(t-q)
+    y to NET          d y(t)/d net(t-q), for a cell with several nets
+
+    `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags are as many as the
+    shortest sequence allows.
+    """
+    found = []
+    for layer, runs in network.run_layers(sets):
+        steps = min(t.steps for t in runs.values())
+        wanted = min(lags, steps - 1)
+        if wanted < 1:
+            raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
+        for label, cut in (("full", ()), ("truncated", True)):
+            if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):
+                continue
+            progress(f"{layer.name}: {label} flow over {wanted} lags")
+            kept = [m for m in _layer_flows(layer, runs, wanted, cut) if label == "full" or gradient == "truncated" or m.flow.above_floor]
+            found += kept
+    return found
+
+
+def _layer_flows(layer, runs, lags, cut):
+    cell, sequences = layer.cell, [(t, b) for t in runs.values() for b in range(t.batch)]
+    output, inputs = cell.output.name, [s.name for s in cell.inputs]
+    nets = [n.out.name for n in cell.nets if n.kind != "shared"]
+    taken = [("state-to-state", [flows.state_flow(t, lags, b=b, cut=cut) for t, b in sequences])]
+    if len(nets) == 1 and cell.recurrent_edges:
+        per_sequence = [flows.error_flow(t, nets[0], nets[0], lags, b=b, cut=cut) for t, b in sequences]
+        if not cut and len(cell.state) == 1:
+            per_sequence = [replace(f, bounds=flows.bounds(t, lags, b=b)) for f, (t, b) in zip(per_sequence, sequences, strict=True)]
+        taken.append(("net-to-net", per_sequence))
+    per_sequence = [flows.error_flows(t, output, [*inputs, *(nets if len(nets) > 1 else [])], lags, b=b, cut=cut) for t, b in sequences]
+    for receiver in per_sequence[0]:
+        name = "input-to-output" if receiver in inputs else f"{output} to {receiver}"
+        taken.append((name, [f[receiver] for f in per_sequence]))
+    result = []
+    for name, parts in taken:
+        one = replace(flows.Flow.stack(parts), quantity=name, layer=layer.name)
+        result.append(Measured(one, rate(one)))
+    return result
