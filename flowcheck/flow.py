@@ -11,7 +11,7 @@ import numpy as np
 
 from .step import Step
 
-__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "send_back", "state_flow", "state_matrices"]
+__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices"]
 
 _EPS = np.finfo(float).eps
 
@@ -151,6 +151,29 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
     n = sum(trajectory[name].shape[-1] for name in names)
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
     return _flow(quantity, cell.cut(cut), range(1, lags + 1), norms, np.log10(n) / 2)
+
+
+def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
+    """Norms of d state(t0+q)/d state(t0), q = 1 ... lags, from a fixed start t0, carried forward as RTRL does.
+
+        S(t) = J(t) S(t-1),   S(t0) = identity
+
+    Frobenius norm, full unless `cut`. At q = the whole sequence it equals `state_flow` from the last step.
+    """
+    if lags < 1 or start < 0 or start + lags >= trajectory.steps:
+        raise ValueError(f"{lags} lags forward from step {start} need {start + lags + 1} steps; the sequence has {trajectory.steps}")
+    step, states = Step(trajectory, cut), trajectory.kernel.states
+    sizes = {new: step.length(new) for new in states.values()}
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
+    n = sum(sizes.values())
+    identity, norms = np.eye(n), []
+    scaled = _Scaled({new: identity[:, starts[new]:starts[new] + sizes[new]] for new in sizes}, np.random.default_rng(0))
+    for t in range(start + 1, start + lags + 1):
+        tangent = step.pushforward(step.partials_at(t, b), {old: scaled.rows[new] for old, new in states.items()})
+        intermediate = sum(np.linalg.norm(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
+        scaled.advance({new: tangent.get(new, np.zeros((n + 1, sizes[new]))) for new in sizes}, intermediate)
+        norms.append(_norms([m[:-1] for m in scaled.rows.values()], scaled.exponent, scaled.floor))
+    return _flow("state-to-state", trajectory.kernel.cell.cut(cut), range(1, lags + 1), norms, np.log10(n) / 2)
 
 
 def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):

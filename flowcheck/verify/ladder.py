@@ -60,10 +60,10 @@ class Problem:
     seed: int
 
 
-def make_problem(cell, seed, *, steps=101, units=4, inputs=3, gain=1.0):
-    """One sequence over a net of `units` units; recurrent weights N(0, gain^2/n), biases N(0, 1/4), blocks of 2 where there are blocks."""
+def make_problem(cell, seed, *, steps=101, units=4, inputs=3, gain=1.0, block_size=2):
+    """One sequence over a net of `units` units; weights N(0, gain^2/n), biases N(0, 1/4), blocks of S cells where there are blocks."""
     rng, kernel = np.random.default_rng(seed), compile_cell(cell)
-    block_size = 2 if "blocks" in cell.sizes.values() else 1
+    block_size = block_size if "blocks" in cell.sizes.values() else 1
     params = kernel.random_params(units, inputs, rng, block_size)
     initial = {n.out.name: n.bias or 0.0 for n in cell.nets}
     for name, edge in kernel.parameters.items():

@@ -1,0 +1,42 @@
+"""The curves of the paper's argument: error flow over lag under BPTT and RTRL, and what the carousel keeps."""
+
+from dataclasses import dataclass, replace
+
+from .. import flow
+from ..measure import noise_inputs
+from ..network import fresh
+from ..rates import Rate, rate
+
+__all__ = ["Curve", "paper_curves"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: its label, what it shows in a sentence, the Flow and its Rate."""
+
+    label: str
+    words: str
+    flow: flow.Flow
+    rate: Rate
+
+
+def paper_curves(cells, *, units=64, inputs=8, lags=1000, seed=0, progress=lambda words: None):
+    """BPTT and RTRL on a conventional net, the LSTM of 1997 with the truncated gradient, the bare carousel; fresh weights, noise inputs.
+
+    BPTT sends an error back from the last step; RTRL carries the derivative forward from one step. With the same weights and inputs
+    both decay at one rate, as they are one product of step Jacobians read from its two ends.
+    """
+    curves = []
+    for label, words, name, taken in (
+        ("BPTT, conventional net", "error sent back from the last step, full gradient", "conventional", flow.state_flow),
+        ("RTRL, conventional net", "derivative carried forward from step 0, full gradient", "conventional", flow.forward_flow),
+        ("LSTM of 1997, truncated", "error in the internal states s, recurrent connections cut", "lstm1997",
+         lambda t, q: flow.state_flow(t, q, cut=True, state="s")),
+        ("bare carousel", "one linear unit with self-connection 1.0", "carousel", flow.state_flow),
+    ):
+        progress(label)
+        network = fresh(cells[name], units, inputs, seed)
+        (layer, runs), = network.run_layers(noise_inputs(network, lags, seed))
+        found = replace(taken(next(iter(runs.values())), lags), layer=layer.name)
+        curves.append(Curve(label, words, found, rate(found)))
+    return curves

@@ -1,0 +1,93 @@
+"""The JSON documents that flowcheck prints: one function per schema, from results to plain dicts.
+
+Each has a `schema` key and a JSON Schema in `schemas/`; that is a promise to whoever reads them. Numbers are JSON numbers; what is
+not finite (the log of a flow that is exactly zero) is null.
+"""
+
+import json
+from importlib.resources import files
+
+import numpy as np
+
+from .. import symbolic
+
+__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "schema", "verification"]
+
+
+def schema(name):
+    """The JSON Schema of a document, e.g. "flowcheck.flow/1"."""
+    return json.loads((files(__package__) / "schemas" / f"{name.replace('/', '-')}.schema.json").read_text())
+
+
+def dumps(document):
+    """JSON text of a document; refuses NaN and infinity."""
+    return json.dumps(document, indent=1, allow_nan=False)
+
+
+def cells(catalogue):
+    """flowcheck.cells/1"""
+    return {"schema": "flowcheck.cells/1", "cells": [{
+        "name": cell.name, "source": cell.source, "year": cell.year,
+        "states": [new.name for new in cell.state.values()],
+        "parameters": [*cell.parameters],
+        "recurrent_edges": sorted(str(e) for e in cell.recurrent_edges),
+        "equations": [symbolic.equation_latex(e, cell) for e in cell.equations],
+        "claims": [{"kind": c.kind, "state": c.state, "text": c.text} for c in cell.claims],
+    } for cell in catalogue.values()]}
+
+
+def derivations(results):
+    """flowcheck.derivations/1, from (claim, proof error or None)."""
+    return {"schema": "flowcheck.derivations/1", "equations": [{
+        "id": claim.id, "journal": claim.journal, "section": claim.section, "title": claim.title, "status": claim.status,
+        "proof": "failed" if error else "proved", "printed": claim.printed_latex, "derived": claim.derived_latex,
+        "note": claim.note or "", "error": error or "",
+    } for claim, error in results]}
+
+
+def verification(checks):
+    """flowcheck.verification/1"""
+    return {"schema": "flowcheck.verification/1", "checks": [c.as_json() for c in checks]}
+
+
+def flow_entry(measured):
+    """One entry of "flows"."""
+    flow, rate = measured.flow, measured.rate
+    return {
+        "layer": flow.layer, "quantity": flow.quantity, "gradient": flow.gradient, "norm": "frobenius",
+        "sequences": len(flow.log10_norm), "lags": flow.lags.tolist(), "log10_norm": _numbers(flow.pooled),
+        "log10_norm_at_lag_0": _number(flow.log10_norm0),
+        "log10_largest_entry": _numbers(flow.log10_entry.max(axis=0)), "log10_rounding_floor": _numbers(flow.log10_floor.max(axis=0)),
+        "log10_bounds": {name: _numbers(values) for name, values in flow.bounds.items()},
+        "rate_per_step": rate.per_step, "rate_interval": None if rate.interval is None else list(rate.interval), "rate_unit": "log10 per step",
+        "rate_lags": None if rate.fitted is None else list(rate.fitted),
+        "half_life": rate.half_life, "horizon": rate.horizon, "verdict": rate.verdict,
+    }
+
+
+def measurement(network, measured, inputs, seed):
+    """flowcheck.flow/1; `inputs` says in words what the flows were measured on."""
+    return {"schema": "flowcheck.flow/1", "target": network.source, "sha256": network.sha256 or None, "inputs": inputs, "seed": seed,
+            "flows": [flow_entry(m) for m in measured]}
+
+
+def diagnosis(result, measured, inputs):
+    """flowcheck.diagnosis/1"""
+    network = result.network
+    return {
+        "schema": "flowcheck.diagnosis/1",
+        "net": {"source": network.source, "sha256": network.sha256, "notes": list(network.notes), "layers": [{
+            "name": layer.name, "cell": layer.cell.name, "units": layer.units, "inputs": layer.n_inputs, "gate_order": layer.gate_order,
+        } for layer in network.layers]},
+        "inputs": inputs,
+        "flows": [flow_entry(m) for m in measured],
+        "findings": [f.as_json() for f in result.findings],
+    }
+
+
+def _number(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values):
+    return [_number(v) for v in values]
