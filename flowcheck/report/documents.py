@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import symbolic
 
-__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "schema", "verification"]
+__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "schema", "verification"]
 
 
 def schema(name):
@@ -85,8 +85,21 @@ def diagnosis(result, measured, inputs):
     }
 
 
+def report(command, curves, derived, diagnosis=None, measured=(), inputs=""):
+    """flowcheck.report/1: what the page shows."""
+    return {
+        "schema": "flowcheck.report/1", "command": command,
+        "curves": [flow_entry(c) | {"label": c.label, "words": c.words} for c in curves],
+        "derivations": derivations(derived),
+        "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, measured, inputs),
+    }
+
+
 def _number(value):
     return float(value) if np.isfinite(value) else None
+
+
+_diagnosis = diagnosis
 
 
 def _numbers(values):

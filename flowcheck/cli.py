@@ -1,0 +1,341 @@
+"""The command line: derive, verify, measure, diagnose, report, cells.
+
+Reads arguments, hands cells and files to the package, prints text or JSON. Exit 0 clean, 1 findings, 2 usage or internal error; every
+error is one line. Everything heavy is imported by the verb that needs it, so that --help answers at once.
+"""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["main"]
+
+FORMATS = click.Choice(["text", "json"])
+
+
+def main(arguments=None):
+    """Run the command line; the one place where an exception becomes a line on stderr and an exit code."""
+    try:
+        sys.exit(cli(args=arguments, standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _refuse(f"{error.format_message()}{where}")
+    except click.ClickException as error:
+        _refuse(error.format_message())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else error)
+    except ValueError as error:
+        _refuse(error)
+    except MemoryError:
+        _refuse("not enough memory: take fewer lags, fewer sequences or a smaller net")
+    except Exception as error:  # noqa: BLE001  (a traceback never reaches a user)
+        if os.environ.get("FLOWCHECK_TRACEBACK"):
+            raise
+        _refuse(f"internal error, {type(error).__name__}: {error}; FLOWCHECK_TRACEBACK=1 shows where")
+
+
+def _refuse(message):
+    click.echo(f"flowcheck: {' '.join(str(message).split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flowcheck-rnn", prog_name="flowcheck")
+def cli():
+    """Gradient flow in recurrent nets: derive it, verify it, measure it, diagnose trained nets."""
+
+
+def _out(command):
+    command = click.option("--format", "form", type=FORMATS, default="text", show_default=True)(command)
+    return click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout.")(command)
+
+
+def _emit(text, out):
+    if out is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        from .report.files import write_atomically
+
+        write_atomically(out, text if text.endswith("\n") else text + "\n")
+
+
+@contextlib.contextmanager
+def _progress(title):
+    """A progress bar on stderr that is told in words what goes on; silent when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda words, done=None, total=None: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda words, done=None, total=None: bar.update(task, description=words, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def _one_blas_thread():
+    """A second BLAS thread waits for the first at every product; beside a busy core that costs far more than it gives."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def _derivations(path=None):
+    if path:
+        return Path(path)
+    here = Path(__file__).parent
+    inside, beside = here / "derivations", here.parent / "derivations"
+    return inside if inside.is_dir() else beside
+
+
+def _proved(claims, progress):
+    """[(claim, "" or why its proof fails)]"""
+    from .verify.paper import prove
+    from .verify.result import Mismatch
+
+    results = []
+    for k, claim in enumerate(claims):
+        progress(f"proving {claim.id}", k, len(claims))
+        try:
+            prove(claim)
+            results.append((claim, ""))
+        except Mismatch as broken:
+            results.append((claim, broken.check.words))
+    return results
+
+
+@cli.command()
+@click.argument("name", required=False)
+@_out
+def cells(name, form, out):
+    """List the catalogue of cells, or show one cell's equations."""
+    from .cells import catalogue, get
+    from .report import documents, text
+
+    chosen = catalogue() if name is None else {name: get(name)}
+    if form == "json":
+        return _emit(documents.dumps(documents.cells(chosen)), out)
+    _emit(text.cells_text(chosen) if name is None else text.cell_text(chosen[name]), out)
+
+
+@cli.command()
+@click.argument("target", required=False)
+@click.option("--path", type=click.Path(exists=True), help="A derivation file or folder instead of the paper's.")
+@_out
+def derive(target, path, form, out):
+    """Prove the paper's formulas; TARGET is one equation by either number (41, A.39), or a file or folder."""
+    from .claims import load
+    from .report import documents, text
+
+    if target and not path and Path(target).exists():
+        target, path = None, target
+    claims = load(_derivations(path))
+    if target:
+        claims = [c for c in claims if target in (c.id, c.journal)]
+        if not claims:
+            raise click.UsageError(f"no equation {target!r}; flowcheck derive lists them")
+    with _progress("proving") as progress:
+        results = _proved(claims, progress)
+    if form == "json":
+        _emit(documents.dumps(documents.derivations(results)), out)
+    else:
+        _emit("\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results), out)
+    return int(any(error for _, error in results))
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME]...")
+@click.option("--seed", default=7, show_default=True, help="Seed of the random nets.")
+@_out
+def verify(targets, seed, form, out):
+    """Check cells and derivations: everything, or derivation files or folders (PATH) and single cells (cell:NAME)."""
+    from .cells import catalogue, get
+    from .claims import load
+    from .report import documents, text
+    from .verify import check_cell
+    from .verify.paper import check_claim
+
+    names = [t.removeprefix("cell:") for t in targets if t.startswith("cell:")]
+    paths = [t for t in targets if not t.startswith("cell:")]
+    chosen = [get(n) for n in names] if targets else [*catalogue().values()]
+    claims = load(*paths) if paths else [] if targets else load(_derivations())
+    checks, total = [], len(chosen) + len(claims)
+    with _progress("verifying") as progress, _one_blas_thread():
+        for k, cell in enumerate(chosen):
+            progress(f"cell {cell.name}", k, total)
+            checks += check_cell(cell, seed=seed)
+        for k, claim in enumerate(claims, len(chosen)):
+            progress(f"equation {claim.id}", k, total)
+            checks += check_claim(claim, catalogue())
+    _emit(documents.dumps(documents.verification(checks)) if form == "json" else text.verification_text(checks), out)
+    return int(any(c.verdict == "fail" for c in checks))
+
+
+def _net_options(command):
+    for option in (
+        click.option("--seed", default=0, show_default=True, help="Seed of fresh weights and noise inputs."),
+        click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
+        click.option("--units", default=32, show_default=True, help="Units, for cell:NAME."),
+        click.option("--layer", help="Prefix of the layers to take, where a file has several stacks."),
+        click.option("--inputs", "inputs_", metavar="FILE|N", help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
+        click.argument("net"),
+    ):
+        command = option(command)
+    return command
+
+
+def _network(net, inputs, layer, units, block_size, seed):
+    """(Network, [InputSet]) of a file or of cell:NAME; gate orders are proved where the inputs bring states."""
+    from .cells import catalogue, get
+    from .formats import load, read_inputs
+    from .network import fresh
+
+    if net.startswith("cell:"):
+        width = int(inputs) if inputs and inputs.isdigit() else None
+        cell = get(net.removeprefix("cell:"))
+        if min(units, block_size, 1 if width is None else width) < 1 or units % block_size:
+            raise click.UsageError(f"units, inputs and block size are positive and blocks divide the units; got {units}, {width}, {block_size}")
+        if width is None and inputs:
+            import numpy as np
+
+            if not inputs.endswith(".npy"):
+                raise click.UsageError(f"cell:{cell.name} takes inputs from .npy (batch, time, features) or a number of inputs, got {inputs}")
+            width = np.load(inputs, allow_pickle=False, mmap_mode="r").shape[-1]
+            network = fresh(cell, units, width, seed, block_size)
+            return network, read_inputs(inputs, network)
+        return fresh(cell, units, 8 if width is None else width, seed, block_size), []
+    network = load(net, catalogue(), layer)
+    return (network, []) if inputs is None else _with_proof(network, read_inputs(inputs, network))
+
+
+def _with_proof(network, sets):
+    from dataclasses import replace
+
+    from .formats import prove_gate_order
+
+    layers = []
+    for layer in network.layers:
+        known = next((s for s in sets if s.layer == layer.name and s.h is not None), None)
+        layers.append(layer if known is None else prove_gate_order(layer, known.x, known.h))
+    return replace(network, layers=tuple(layers)), sets
+
+
+def _by_layer(sets):
+    chosen = {}
+    for s in sets:
+        chosen.setdefault(s.layer, {})[s.label] = s.x
+    return chosen
+
+
+def _described(sets, inputs):
+    sequences = sum(s.x.shape[1] for s in sets)
+    steps = sorted({s.x.shape[0] for s in sets})
+    return f"{Path(inputs).name}: {sequences} sequence(s) of {' and '.join(map(str, steps))} steps"
+
+
+@cli.command()
+@_net_options
+@click.option("--lags", default=100, show_default=True, type=click.IntRange(1), help="Lags to measure.")
+@click.option("--gradient", type=click.Choice(["full", "truncated", "both"]), default="both", show_default=True,
+              help="Full, or with the recurrent connections cut (1997); both leaves out truncated flows that are zero.")
+@_out
+def measure(net, inputs_, layer, units, block_size, seed, lags, gradient, form, out):
+    """Measure how error flow scales over lag in NET: a checkpoint file, or cell:NAME for a fresh one."""
+    from .measure import measure as measure_network
+    from .measure import noise_inputs
+    from .report import documents, text
+
+    network, sets = _network(net, inputs_, layer, units, block_size, seed)
+    if sets:
+        chosen, described, used_seed = _by_layer(sets), _described(sets, inputs_), seed if net.startswith("cell:") else None
+    else:
+        chosen, described, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
+        if form == "text":
+            click.echo("no inputs given: measuring on unit-variance noise", err=True)
+    with _progress("measuring") as progress, _one_blas_thread():
+        measured = measure_network(network, chosen, lags, gradient=gradient, progress=progress)
+    if form == "json":
+        _emit(documents.dumps(documents.measurement(network, measured, described, used_seed)), out)
+    else:
+        _emit(text.measurement_text(measured, described), out)
+
+
+@cli.command()
+@_net_options
+@click.option("--lags", default=1000, show_default=True, type=click.IntRange(1), help="Lags to measure, as far as the inputs reach.")
+@click.option("--fail-on", type=click.Choice(["info", "warning", "error"]), default="warning", show_default=True,
+              help="Exit 1 from this severity on.")
+@_out
+def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, out):
+    """Diagnose NET on real inputs: flow, drift, bias cells; exit 1 when there are findings."""
+    from .diagnose import SEVERITIES
+    from .report import documents, text
+
+    result, measured, described = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
+    if form == "json":
+        _emit(documents.dumps(documents.diagnosis(result, measured, described)), out)
+    else:
+        _emit(text.diagnosis_text(result, measured, described), out)
+    worst = result.worst()
+    return int(worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on))
+
+
+def _diagnosed(net, inputs, layer, units, block_size, seed, lags):
+    from .diagnose import diagnose as diagnose_network
+    from .measure import measure as measure_network
+
+    network, sets = _network(net, inputs, layer, units, block_size, seed)
+    if not sets:
+        raise click.UsageError("diagnosis needs real inputs: --inputs FILE.npz with LAYER.x (batch, time, features), or FILE.npy")
+    with _progress("diagnosing") as progress, _one_blas_thread():
+        result = diagnose_network(network, sets, lags=lags, progress=progress)
+        measured = measure_network(network, _by_layer(sets), lags, progress=progress)
+    return result, measured, _described(sets, inputs)
+
+
+@cli.command()
+@click.argument("net", required=False)
+@click.option("--inputs", "inputs_", metavar="FILE", help=".npy or .npz with LAYER.x, for NET.")
+@click.option("--layer", help="Prefix of the layers to take, where a file has several stacks.")
+@click.option("--lags", default=1000, show_default=True, type=click.IntRange(2), help="Lags of the curves.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("flowcheck-report"), show_default=True,
+              help="An .html file (its JSON goes beside it), or a folder for report.html and report.json.")
+def report(net, inputs_, layer, lags, seed, out):
+    """Write one self-contained HTML page and its JSON: the paper's curves and proofs and, given NET, its diagnosis."""
+    from .cells import catalogue
+    from .claims import load
+    from .report import documents
+    from .report.curves import paper_curves
+    from .report.files import write_atomically
+    from .report.page import write_page
+
+    page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
+    given = {}
+    if net:
+        result, measured, described = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
+        given = {"diagnosis": result, "measured": measured, "inputs": described}
+    with _progress("report") as progress, _one_blas_thread():
+        curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
+        results = _proved(load(_derivations()), progress)
+    words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
+             f"--seed {seed}" if seed else None, f"-o {out}"]
+    command = " ".join(["flowcheck report", *filter(None, words)])
+    page.parent.mkdir(parents=True, exist_ok=True)
+    title = f"Error flow in {Path(net).name}" if net else "Error flow over lag: the paper's cells"
+    write_page(page, title=title, command=command, curves=curves, derivations=results, **given)
+    write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
+    click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)

@@ -1,0 +1,134 @@
+"""Numbers and findings in words, as rows of the page's tables."""
+
+import math
+
+import numpy as np
+
+from ..diagnose import SEVERITIES
+from ..rates import rate
+
+__all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number"]
+
+WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero"}
+"""Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
+
+
+def number(value, digits=3):
+    """A number for people; None and what is not finite as a word."""
+    if value is None:
+        return "none"
+    if isinstance(value, (bool, str)):
+        return str(value)
+    if not math.isfinite(value):
+        return "unbounded" if value > 0 else "exactly zero"
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:.0f}".replace("-", "−")
+
+
+def _power(log10):
+    """10**log10 for people, also where it underflows."""
+    return f"×{number(10**log10)}" if -3 <= log10 <= 5 else f"×10^{log10:.4g}".replace("-", "−")
+
+
+def flow_row(flow, found):
+    """A Flow and its Rate in words."""
+    last, zeros = int(flow.lags[-1]), np.flatnonzero(np.isneginf(flow.pooled))
+    row = {"layer": flow.layer, "quantity": flow.quantity, "gradient": flow.gradient, "verdict": found.verdict, "lags": last}
+    if found.per_step is None:
+        why = "exactly zero at every lag" if len(zeros) == len(flow.lags) else "below the rounding floor"
+        row |= {"rate": why, "factor": "none", "interval": "none: too few lags to fit", "half_life": "none: no rate"}
+    else:
+        low, high = found.interval
+        row |= {"rate": number(found.per_step), "factor": _power(found.per_step), "interval": f"{number(low)} to {number(high)}"}
+        span = f"{found.fitted[0]} to {found.fitted[1]}"
+        row["fitted"] = span
+        if found.verdict == "sustained" or found.half_life is None:
+            row["half_life"] = f"none within {last} lags"
+        else:
+            row["half_life"] = f"{number(found.half_life)} steps"
+    row["horizon"] = f"beyond {last}" if found.horizon is None else f"lag {found.horizon}"
+    if len(zeros) and zeros[-1] == len(flow.lags) - 1:
+        row["horizon"] += f"; exactly zero from lag {int(flow.lags[_tail(zeros)])}"
+    return row | {"change": _change(flow, last)}
+
+
+def _tail(zeros):
+    """Where the unbroken run of zeros at the end begins."""
+    start = zeros[-1]
+    for z in reversed(zeros[:-1]):
+        if z != start - 1:
+            break
+        start = z
+    return start
+
+
+def _change(flow, last):
+    end = flow.pooled[-1] - flow.log10_norm0
+    return f"{_power(end)} at lag {last}" if np.isfinite(end) else f"exactly zero at lag {last}"
+
+
+def layer_rows(diagnosis, measured):
+    """One row per layer: what it is, and the verdict of its full and truncated state flow."""
+    flows = {(m.flow.layer, m.flow.gradient): flow_row(m.flow, m.rate) for m in measured or () if m.flow.quantity == "state-to-state"}
+    if diagnosis is None:
+        names = dict.fromkeys(layer for layer, _ in flows)
+        return [{"name": n, "full": flows.get((n, "full")), "truncated": flows.get((n, "truncated"))} for n in names]
+    rows = []
+    for context in diagnosis.contexts:
+        layer = context.layer
+        full = flows.get((layer.name, "full")) or flow_row(context.state_flow, rate(context.state_flow))
+        count = sum(f.layer == layer.name for f in diagnosis.findings)
+        rows.append({"name": layer.name, "cell": layer.cell.name, "source": layer.cell.source, "units": layer.units, "inputs": layer.n_inputs,
+                     "direction": "last step to first" if layer.reverse else "", "gate_order": layer.gate_order, "full": full,
+                     "truncated": flows.get((layer.name, "truncated")), "findings": count})
+    return rows
+
+
+def finding_groups(findings):
+    """Findings of one rule on one layer together, the most severe and most numerous first."""
+    groups = {}
+    for f in findings:
+        groups.setdefault((f.rule, f.layer), []).append(f)
+    rows = [_group(rule, layer, members) for (rule, layer), members in groups.items()]
+    return sorted(rows, key=lambda r: (-SEVERITIES.index(r["severity"]), -r["count"], r["rule"], r["layer"]))
+
+
+def _group(rule, layer, members):
+    key = WORST.get(rule)
+    members = sorted(members, key=lambda f: (-SEVERITIES.index(f.severity), -f.evidence.get(key, 0) if key else 0))
+    worst, units = members[0], [f for f in members if f.unit is not None]
+    by_severity = [(s, [f.unit for f in units if f.severity == s]) for s in reversed(SEVERITIES)]
+    evidence = worst.evidence
+    thresholds = [(rule, worst.threshold, worst.threshold_source)]
+    thresholds += [(k.removesuffix("_threshold"), v, evidence.get(f"{k}_source", "")) for k, v in evidence.items() if k.endswith("_threshold")]
+    return {
+        "rule": rule, "layer": layer, "severity": worst.severity, "count": len(members), "worst": worst, "units": units,
+        "by_severity": [(s, us) for s, us in by_severity if us], "remedy": worst.remedy, "table": _evidence(members),
+        "thresholds": [{"of": of.replace("_", " "), "value": number(value), "source": source} for of, value, source in thresholds],
+    }
+
+
+def _evidence(members):
+    """Evidence as columns; what is the same for every unit is said once."""
+    keys = [k for k, v in members[0].evidence.items() if not isinstance(v, dict) and not _nested(v) and "threshold" not in k]
+    shared = [k for k in keys if len(members) > 1 and len({str(f.evidence.get(k)) for f in members}) == 1]
+    columns = [k for k in keys if k not in shared]
+    rows = [{"unit": "layer" if f.unit is None else f"u{f.unit}", "severity": f.severity, "cells": [_cell(f.evidence.get(k)) for k in columns]}
+            for f in members]
+    return {"columns": [c.replace("_", " ") for c in columns], "rows": rows,
+            "shared": [(k.replace("_", " "), _cell(members[0].evidence[k])) for k in shared]}
+
+
+def _nested(value):
+    return isinstance(value, (list, tuple)) and any(isinstance(v, (dict, list, tuple)) for v in value)
+
+
+def _cell(value):
+    return ", ".join(map(number, value)) if isinstance(value, (list, tuple)) else number(value)
+
+
+def curve_rows(curves):
+    """One row per curve of the paper."""
+    return [{"label": c.label, "words": c.words} | flow_row(c.flow, c.rate) for c in curves]

@@ -1,0 +1,150 @@
+"""What the verbs print in a terminal: short tables that fit 80 columns, with the numbers that decide."""
+
+import math
+
+__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "measurement_text", "verification_text"]
+
+_COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red", "warning": "yellow", "info": "cyan",
+            "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
+
+
+def _render(*parts):
+    """Rich renderables as text: coloured for a terminal that wants it (NO_COLOR is honoured), plain otherwise."""
+    import io
+    import sys
+
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    width = Console().width if terminal else 100
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False, emoji=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def _table(*columns):
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1), header_style="bold")
+    for column in columns:
+        name, options = column if isinstance(column, tuple) else (column, {})
+        table.add_column(name, **({"overflow": "fold"} | options))
+    return table
+
+
+def _plain(text):
+    from rich.text import Text
+
+    return Text(str(text), style=_COLOURS.get(str(text), ""))
+
+
+def cells_text(cells):
+    """The catalogue: name, year, states, source."""
+    table = _table("cell", ("year", {"justify": "right"}), "states", "source")
+    for cell in cells.values():
+        table.add_row(_plain(cell.name), str(cell.year), ", ".join(s.name for s in cell.state.values()), _plain(cell.source))
+    return _render(table)
+
+
+def cell_text(cell):
+    """One cell: its equations, the recurrent connections, what it promises."""
+    from sympy import sstr
+
+    lines = [f"{cell.name}: {cell.source} ({cell.year})", ""]
+    names = {}
+    for name, edge in cell.parameters.items():
+        names.setdefault(edge.net, []).append((name, edge.source))
+    for e in cell.equations:
+        if hasattr(e, "formula"):
+            right = sstr(e.formula)
+        elif e.kind == "shared":
+            right = f"{e.sources[0]} of the block"
+        else:
+            right = " + ".join(n if s == "1" else f"{n} {s}" for n, s in names[e.out.name])
+        lines.append(f"  {e.out} = {right}")
+    lines += ["", "  state: " + ", ".join(f"{old} <- {new}" for old, new in cell.state.items())]
+    lines += [f"  promises ({c.kind}): {c.text}" for c in cell.claims]
+    return "\n".join(lines) + "\n"
+
+
+def derivations_text(results):
+    """All claims, a line each, and how many are proved."""
+    table = _table("eq.", "journal", "section", "status", "proof", "claim")
+    for claim, error in results:
+        table.add_row(_plain(claim.id), claim.journal, claim.section, claim.status, _plain("failed" if error else "proved"), _plain(claim.title))
+    failed = [(claim, error) for claim, error in results if error]
+    errata = sum(claim.status == "erratum" for claim, _ in results)
+    summary = f"{len(results) - len(failed)} of {len(results)} proved for every lag; {errata} errata"
+    return _render(table, *(_plain(error) for _, error in failed), summary)
+
+
+def derivation_text(claim, error):
+    """One claim: as printed, as derived, what it rests on, its proof step by step."""
+    number = f"equation {claim.id}" + (f" (journal {claim.journal})" if claim.journal else "")
+    lines = [f"{number}, section {claim.section}: {claim.title}", f"status: {claim.status}, {'FAILED' if error else 'proved'}", "",
+             f"  printed: {claim.printed_latex}", f"  derived: {claim.derived_latex}"]
+    lines += ["", f"  {claim.note}"] if claim.note else []
+    lines += ["", "rests on:", *(f"  {a}" for a in claim.assumptions)] if claim.assumptions else []
+    if claim.counterexample:
+        lines += ["", f"counterexample: {claim.counterexample.words}"]
+    if error:
+        lines += ["", error]
+    return "\n".join(lines) + "\n"
+
+
+def verification_text(checks):
+    """Failures and inconclusive checks in full, passes counted by cell or section."""
+    table = _table("what", "rung", ("pass", {"justify": "right"}), ("fail", {"justify": "right"}), ("?", {"justify": "right"}),
+                   ("worst error", {"justify": "right"}), ("catches", {"justify": "right"}))
+    groups = {}
+    for c in checks:
+        groups.setdefault((c.id.split("/")[0], c.rung), []).append(c)
+    for (what, rung), members in groups.items():
+        count = {v: sum(c.verdict == v for c in members) for v in ("pass", "fail", "inconclusive")}
+        exact = [c for c in members if c.tolerance is not None and c.tolerance < 0.5]
+        error = max((c.error for c in exact if c.error is not None), default=None)
+        limit = max((c.detectable for c in exact if c.detectable is not None), default=None)
+        table.add_row(_plain(what), rung, str(count["pass"]), str(count["fail"] or ""), str(count["inconclusive"] or ""), _sci(error), _sci(limit))
+    bad = [c for c in checks if c.verdict != "pass"]
+    details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
+    passed = len(checks) - len(bad)
+    summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
+    return _render(table, *details, summary)
+
+
+def measurement_text(measured, inputs):
+    """Flows with rate, interval, half-life, horizon and verdict."""
+    return _render(f"error flow on {inputs}; rates in log10 per step", flows_table(measured))
+
+
+def flows_table(measured):
+    """One row per flow."""
+    table = _table("layer", "flow", "gradient", ("rate", {"justify": "right"}), ("95 % interval", {"justify": "right"}),
+                   ("half-life", {"justify": "right"}), ("horizon", {"justify": "right"}), "verdict")
+    for m in measured:
+        r, last = m.rate, int(m.flow.lags[-1])
+        rate = "zero" if r.per_step is None else f"{r.per_step:.4g}"
+        interval = "" if r.interval is None else f"[{r.interval[0]:.4g}, {r.interval[1]:.4g}]"
+        table.add_row(_plain(m.flow.layer), m.flow.quantity, m.flow.gradient, rate, interval,
+                      "" if r.half_life is None else f"{r.half_life:.3g}", f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
+    return table
+
+
+def diagnosis_text(result, measured, inputs):
+    """Layers, flows, findings with remedy."""
+    network = result.network
+    layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
+    table = _table("severity", "rule", "layer", ("unit", {"justify": "right"}), ("finding", {"ratio": 1}))
+    for f in result.findings:
+        table.add_row(_plain(f.severity), f.rule, _plain(f.layer), "" if f.unit is None else str(f.unit), _plain(f.words))
+    remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
+    parts = [f"{network.source} on {inputs}", *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), flows_table(measured)]
+    if not result.findings:
+        return _render(*parts, _plain("no findings"))
+    return _render(*parts, table, *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
+
+
+def _sci(value):
+    return "" if value is None or not math.isfinite(value) else f"{value:.0e}"
