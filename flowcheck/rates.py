@@ -19,7 +19,7 @@ class Rate:
 
     per_step    slope of log10 norm over lag, per step: (L(q1) - L(q0)) / (q1 - q0); None where fewer than two lags are usable
     interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
-    half_life   lags in which the norm halves, log10(2) / -per_step; None unless it decays
+    half_life   lags in which the norm halves, log10(2) / -per_step; None unless the verdict is vanishing
     horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
     verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the norm changes by less than a factor 2 over the lags
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
@@ -55,7 +55,7 @@ def rate(flow):
         verdict = "sustained"
     else:
         verdict = "vanishing" if per_step < 0 else "exploding"
-    half_life = float(np.log10(2) / -per_step) if per_step < 0 else None
+    half_life = float(np.log10(2) / -per_step) if verdict == "vanishing" else None
     return Rate(per_step, (low, high), half_life, horizon, verdict, (int(flow.lags[first]), int(flow.lags[usable - 1])))
 
 

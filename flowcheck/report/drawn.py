@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..diagnose import state_drift
-from .figures import Line, decay_panels, drift_panels, flow_panel, path_panel
+from .figures import FLOAT32_SMALLEST, Line, decay_panels, drift_panels, flow_panel, path_panel
 from .svg import figure_svg
 
 __all__ = ["Drawn", "curve_figures", "drift_figures", "flow_figures"]
@@ -54,7 +54,7 @@ def _drift_figure(context, state, findings, standalone):
     count = context.layer.units - len(drifting)
     low, high = np.nanpercentile(others, [5, 95], axis=1) if count else np.full((2, longest), np.nan)
     worst, reached = findings[0], max(float(line.y[-1]) for line in lines)
-    gone = sum(bool(np.any(line.y < -149 * np.log10(2))) for line in slopes)
+    gone = sum(bool(np.any(line.y < FLOAT32_SMALLEST)) for line in slopes)
     label = (f"Layer {context.layer.name}: |{state}(t)| of {len(findings)} drifting units over {longest} steps, largest {reached:.3g}, fastest "
              f"u{worst.unit} at {worst.evidence['rate_per_step']:.2g} a step; the output slope of {gone} of them falls below 1e-45, "
              "which is zero in float32.")
@@ -85,7 +85,7 @@ def flow_figures(measured, standalone=False):
         panels = []
         if states:
             first = next(iter(states.values()))
-            floor = Line("floor", first.lags, first.log10_floor.max(axis=0) - first.log10_norm0)
+            floor = Line("rounding\nfloor", first.lags, first.log10_floor.max(axis=0) - first.log10_norm0)
             full, cut = (states.get(g) and _relative(states[g], g, g == "full") for g in ("full", "truncated"))
             panels.append(flow_panel(full, cut, floor, "state to state"))
         gradient = "full" if any(f.gradient == "full" for f in flows) else "truncated"

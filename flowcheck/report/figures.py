@@ -55,19 +55,18 @@ def drift_panels(states, slopes, band, others, state="s"):
         _right_labels(axes, states[:MOST_LABELS], [s["color"] for s in styles])
 
     def lost(axes):
-        bottom, x = FLOAT32_SMALLEST - 22, states[0].x
-        end = len(band[0]) - 1
+        bottom, end = FLOAT32_SMALLEST - 22, _last_crossing(slopes, len(band[0]) - 1)
         axes.axhspan(bottom, FLOAT32_SMALLEST, color=BAND, lw=0, alpha=0.6)
         axes.axhline(FLOAT32_SMALLEST, color=INK, lw=1)
-        _note(axes, end, FLOAT32_SMALLEST, "float32's smallest number, 10⁻⁴⁵", "bottom")
-        _note(axes, end, bottom, "zero in float32", "bottom")
+        _note(axes, end, FLOAT32_SMALLEST, "float32's smallest number, 10⁻⁴⁵")
+        _note(axes, end, bottom, "zero in float32")
         for line, style in zip(slopes, styles, strict=True):
-            seen = np.where(line.y < FLOAT32_SMALLEST, np.nan, line.y)
-            crossed = np.flatnonzero(np.isnan(seen))
-            stop = crossed[0] if len(crossed) else len(seen)
-            axes.plot(line.x[:stop + 1], np.maximum(line.y[:stop + 1], FLOAT32_SMALLEST), **style)
-        _frame(axes, f"output slope h′({state}(t)) of the same cells", "step t", (0, end), (bottom, 2), "log₁₀ h′, relative to its largest value")
-        _crossing_labels(axes, slopes[:MOST_LABELS], [s["color"] for s in styles], x)
+            stop = _crossing(line)
+            shown = slice(None if stop is None else stop + 1)
+            axes.plot(line.x[shown], np.maximum(line.y[shown], FLOAT32_SMALLEST), **style)
+        first = "" if end == len(band[0]) - 1 else f" (the first {end})"
+        _frame(axes, f"output slope h′({state}(t)) of the same cells", f"step t{first}", (0, end), (bottom, 2), "log₁₀ h′, relative to its largest value")
+        _crossing_labels(axes, slopes[:MOST_LABELS], [s["color"] for s in styles])
 
     return Panel(grown, right=50), Panel(lost, right=50)
 
@@ -110,8 +109,8 @@ def decay_panels(lines, first=50):
     def all_lags(axes):
         lags = max(int(line.x[-1]) for line in lines)
         low, high = _limits(lines, (-10, -20, -50, -100, -200, -500, -1000, -2000, -5000, -10000), (1, 10, 100, 1000))
-        _threshold(axes, lags, FLOAT64_NORMAL, low, "float64 underflows here, 10⁻³⁰⁸")
-        _frame(axes, f"lags 1 to {lags}", "lag q (steps back)", (0, lags), (low, max(high, -0.04 * low)), "log₁₀ of the norm, relative to lag 0")
+        _threshold(axes, lags, FLOAT64_NORMAL, low, "float64 underflows here, 10⁻³⁰⁸", lines)
+        _frame(axes, f"lags 1 to {lags}", "lag q (steps back)", (0, lags), (low, max(high, -0.04 * low)), "log₁₀ norm, relative to lag 0")
         for line, style in zip(lines, styles, strict=True):
             axes.plot(line.x, _finite(line.y), **style)
         _inner_labels(axes, lines, styles)
@@ -119,17 +118,28 @@ def decay_panels(lines, first=50):
     def first_lags(axes):
         low = -45
         for value, words in ((HORIZON, "2⁻²⁴: below, lost beside lag 0 in float32"), (FLOAT32_NORMAL, "float32 underflows here, 10⁻³⁸")):
-            _threshold(axes, first, value, low, words)
+            _threshold(axes, first, value, low, words, [Line(line.label, line.x[:first + 1], line.y[:first + 1]) for line in lines])
         _frame(axes, f"the first {first} lags", "lag q (steps back)", (0, first), (low, 2.5))
         for line, style in zip(lines, styles, strict=True):
             axes.plot(line.x[:first + 1], _finite(line.y[:first + 1]), **style)
         lost = [int(line.x[np.argmax(line.y < HORIZON)]) for line in lines if np.any(line.y[:first + 1] < HORIZON)]
         if lost:
             axes.plot([min(lost)], [HORIZON], "o", color=INK, ms=6)
-            axes.annotate(f"from lag {min(lost)} on", (min(lost), HORIZON), (8, -8), textcoords="offset points", va="top", color=INK,
-                          fontweight="bold")
+            axes.annotate(f"lag {min(lost)}", (min(lost), HORIZON), (8, 4), textcoords="offset points", color=INK, fontweight="bold")
 
-    return Panel(all_lags), Panel(first_lags, left=44)
+    return Panel(all_lags, left=70), Panel(first_lags, left=44)
+
+
+def _crossing(line):
+    """Index at which a line first falls below float32's smallest number, or None."""
+    below = np.flatnonzero(line.y < FLOAT32_SMALLEST)
+    return int(below[0]) if len(below) else None
+
+
+def _last_crossing(lines, end):
+    """A round number of steps that shows every crossing, at most `end`."""
+    crossed = [c for c in map(_crossing, lines) if c is not None]
+    return min(end, int(np.ceil(1.2 * max(crossed) / 50) * 50)) if crossed else end
 
 
 def _finite(y):
@@ -154,26 +164,30 @@ def _frame(axes, title, xlabel, xlim, ylim, ylabel=""):
 def _flow_frame(axes, lines, title):
     low, high = _limits(lines, (-10, -50), (3, 10, 50, 300))
     lags = max([int(line.x[-1]) for line in lines] or [1])
-    _threshold(axes, lags, HORIZON, low, "2⁻²⁴: below, lost beside lag 0 in float32")
+    _threshold(axes, lags, HORIZON, low, "2⁻²⁴: below, lost beside lag 0 in float32", lines)
     axes.axhline(0, color=MUTED, lw=0.8)
-    _frame(axes, title, "lag q (steps back)", (0, lags), (low, high), "log₁₀ of the norm, relative to lag 0")
+    _frame(axes, title, "lag q (steps back)", (0, lags), (low, high), "log₁₀ norm, relative to lag 0")
     return low, high
 
 
-def _threshold(axes, x, y, low, words):
+def _threshold(axes, x, y, low, words, lines):
+    """A dotted line with its meaning, at the side away from where the lines cross it."""
     if y > low:
         axes.axhline(y, color=INK, lw=0.9, ls=(0, (2, 2)))
-        _note(axes, x, y, words, "bottom")
+        crossed = [line.x[np.argmax(line.y < y)] for line in lines if np.any(line.y < y)]
+        left = bool(crossed) and min(crossed) > x / 2
+        _note(axes, 0 if left else x, y, words, "left" if left else "right")
 
 
-def _note(axes, x, y, words, side):
-    axes.annotate(words, (x, y), (-4, 3), textcoords="offset points", ha="right", va=side, fontsize=11, color=INK)
+def _note(axes, x, y, words, side="right"):
+    axes.annotate(words, (x, y), (4 if side == "left" else -4, 3), textcoords="offset points", ha=side, va="bottom", fontsize=11, color=INK)
 
 
 def _ends(axes, lines):
-    """Where each line ends, as a fraction of the height of the axes."""
+    """Where each line leaves the axes, as a fraction of their height."""
     low, high = axes.get_ylim()
-    last = [y[np.isfinite(y)][-1] if np.isfinite(y).any() else low for y in (line.y for line in lines)]
+    shown = [line.y[(line.x <= axes.get_xlim()[1]) & np.isfinite(line.y)] for line in lines]
+    last = [y[-1] if len(y) else low for y in shown]
     return [float(np.clip((v - low) / (high - low), 0, 1)) for v in last]
 
 
@@ -192,14 +206,14 @@ def _right_labels(axes, lines, colours):
                       arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 0})
 
 
-def _crossing_labels(axes, lines, colours, x):
+def _crossing_labels(axes, lines, colours):
     """Upright labels under the float32 line where a slope crosses it; in the right margin where it never does."""
     width, _ = _pixels(axes)
     span = axes.get_xlim()[1]
-    crossing = [int(np.argmax(line.y < FLOAT32_SMALLEST)) if np.any(line.y < FLOAT32_SMALLEST) else None for line in lines]
+    crossing = [_crossing(line) for line in lines]
     inside = [k for k, c in enumerate(crossing) if c is not None]
-    for k, at in zip(inside, stack([x[crossing[k]] / span for k in inside], 14 / width, 0.02, 1)):
-        axes.annotate(lines[k].label, (x[crossing[k]], FLOAT32_SMALLEST), (at * span, FLOAT32_SMALLEST - 3), rotation=90, ha="center", va="top",
+    for k, at in zip(inside, stack([crossing[k] / span for k in inside], 14 / width, 0.02, 1)):
+        axes.annotate(lines[k].label, (crossing[k], FLOAT32_SMALLEST), (at * span, FLOAT32_SMALLEST - 3), rotation=90, ha="center", va="top",
                       fontsize=11.5, color=colours[k], fontweight="bold" if lines[k].bold else "normal",
                       arrowprops={"arrowstyle": "-", "color": colours[k], "lw": 0.6, "shrinkA": 0, "shrinkB": 0})
     outside = [k for k, c in enumerate(crossing) if c is None]

@@ -1,13 +1,15 @@
 """Numbers and findings in words, as rows of the page's tables."""
 
 import math
+import re
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from ..diagnose import SEVERITIES
 from ..rates import rate
 
-__all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number"]
+__all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
 WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
@@ -27,9 +29,23 @@ def number(value, digits=3):
     return f"{value:.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:.0f}".replace("-", "−")
 
 
+def powers(text):
+    """Text with 10^-3 set as a power; escaped."""
+    return Markup(re.sub(r"10\^(-?[0-9.]*[0-9])", lambda m: f"10<sup>{m[1].replace('-', '−')}</sup>", str(escape(text))))
+
+
 def _power(log10):
     """10**log10 for people, also where it underflows."""
     return f"×{number(10**log10)}" if -3 <= log10 <= 5 else f"×10^{log10:.4g}".replace("-", "−")
+
+
+def _places(width):
+    """Decimals that show a width of an interval with one or two digits."""
+    return 3 if width <= 0 or not math.isfinite(width) else min(max(math.ceil(-math.log10(width)) + 1, 1), 7)
+
+
+def _fixed(value, places):
+    return f"{value:+.{places}f}".replace("-", "−") if value else "0"
 
 
 def flow_row(flow, found):
@@ -41,9 +57,9 @@ def flow_row(flow, found):
         row |= {"rate": why, "factor": "none", "interval": "none: too few lags to fit", "half_life": "none: no rate"}
     else:
         low, high = found.interval
-        row |= {"rate": number(found.per_step), "factor": _power(found.per_step), "interval": f"{number(low)} to {number(high)}"}
-        span = f"{found.fitted[0]} to {found.fitted[1]}"
-        row["fitted"] = span
+        places = _places(high - low)
+        factor = _power(found.per_step) if found.per_step < -2 or found.per_step > 3 else f"×{10**found.per_step:.{places}f}"
+        row |= {"rate": _fixed(found.per_step, places), "factor": factor, "interval": f"{_fixed(low, places)} to {_fixed(high, places)}"}
         if found.verdict == "sustained" or found.half_life is None:
             row["half_life"] = f"none within {last} lags"
         else:

@@ -16,7 +16,7 @@ def _render(*parts):
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    width = Console().width if terminal else 100
+    width = Console().width if terminal else 80
     console = Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False, emoji=False)
     for part in parts:
         console.print(part)
@@ -24,10 +24,9 @@ def _render(*parts):
 
 
 def _table(*columns):
-    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         name, options = column if isinstance(column, tuple) else (column, {})
         table.add_column(name, **({"overflow": "fold"} | options))
@@ -71,13 +70,13 @@ def cell_text(cell):
 
 def derivations_text(results):
     """All claims, a line each, and how many are proved."""
-    table = _table("eq.", "journal", "section", "status", "proof", "claim")
+    table = _table("equation", "journal", ("status", {"no_wrap": True}), ("proof", {"no_wrap": True}), ("claim", {"ratio": 1}))
     for claim, error in results:
-        table.add_row(_plain(claim.id), claim.journal, claim.section, claim.status, _plain("failed" if error else "proved"), _plain(claim.title))
+        table.add_row(_plain(claim.id), claim.journal, claim.status, _plain("failed" if error else "proved"), _plain(claim.title))
     failed = [(claim, error) for claim, error in results if error]
     errata = sum(claim.status == "erratum" for claim, _ in results)
     summary = f"{len(results) - len(failed)} of {len(results)} proved for every lag; {errata} errata"
-    return _render(table, *(_plain(error) for _, error in failed), summary)
+    return _render(table, "", *(_plain(error) for _, error in failed), summary)
 
 
 def derivation_text(claim, error):
@@ -111,23 +110,25 @@ def verification_text(checks):
     details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
     passed = len(checks) - len(bad)
     summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
-    return _render(table, *details, summary)
+    return _render(table, "", *details, summary)
 
 
 def measurement_text(measured, inputs):
     """Flows with rate, interval, half-life, horizon and verdict."""
-    return _render(f"error flow on {inputs}; rates in log10 per step", flows_table(measured))
+    return _render(f"error flow on {inputs}; rates in log10 per step", "", flows_table(measured))
 
 
 def flows_table(measured):
-    """One row per flow."""
-    table = _table("layer", "flow", "gradient", ("rate", {"justify": "right"}), ("95 % interval", {"justify": "right"}),
-                   ("half-life", {"justify": "right"}), ("horizon", {"justify": "right"}), "verdict")
+    """One row per flow; the rate with half the width of its 95 % interval. The layer is named where there are several."""
+    several = len({m.flow.layer for m in measured}) > 1
+    whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
+    table = _table(*(["layer"] if several else []), ("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right),
+                   ("half-life", right), ("horizon", right), ("verdict", whole))
     for m in measured:
         r, last = m.rate, int(m.flow.lags[-1])
         rate = "zero" if r.per_step is None else f"{r.per_step:.4g}"
-        interval = "" if r.interval is None else f"[{r.interval[0]:.4g}, {r.interval[1]:.4g}]"
-        table.add_row(_plain(m.flow.layer), m.flow.quantity, m.flow.gradient, rate, interval,
+        half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
+        table.add_row(*([_plain(m.flow.layer)] if several else []), m.flow.quantity, m.flow.gradient, rate, half,
                       "" if r.half_life is None else f"{r.half_life:.3g}", f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
     return table
 
@@ -136,14 +137,18 @@ def diagnosis_text(result, measured, inputs):
     """Layers, flows, findings with remedy."""
     network = result.network
     layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
-    table = _table("severity", "rule", "layer", ("unit", {"justify": "right"}), ("finding", {"ratio": 1}))
+    several = len(network.layers) > 1
+    table = _table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
+                   ("unit", {"justify": "right", "no_wrap": True}), ("finding", {"ratio": 1}))
     for f in result.findings:
-        table.add_row(_plain(f.severity), f.rule, _plain(f.layer), "" if f.unit is None else str(f.unit), _plain(f.words))
+        unit = "" if f.unit is None else str(f.unit)
+        table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
     remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
-    parts = [f"{network.source} on {inputs}", *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), flows_table(measured)]
+    parts = [_plain(f"{network.source} on {inputs}"), *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), "",
+             flows_table(measured), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
-    return _render(*parts, table, *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
+    return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
 
 
 def _sci(value):
