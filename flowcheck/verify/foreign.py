@@ -4,6 +4,7 @@ An error is sent from the last output step only, so that the gradient at input s
 compared relative to its own size, so that decay cannot hide a mistake. Knows nothing of the cell behind the functions.
 """
 
+import textwrap
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,16 +34,20 @@ class Verification:
         return tuple(c for c in self.checks if c.verdict != "pass")
 
     def __str__(self):
+        """At most 25 lines of at most 100 characters."""
         passed = sum(c.verdict == "pass" for c in self.checks)
-        lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} entries pass)"]
-        lines += [f"  {c.words}" for c in self.findings[:8]]
-        if len(self.findings) > 8:
-            lines.append(f"  ... and {len(self.findings) - 8} more")
-        for name, by_lag in [item for item in self.detectable.items() if item[1]][:6]:
+        lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} comparisons pass)"]
+        for check in self.findings[:3]:
+            lines += textwrap.wrap(check.words, 100, initial_indent="  ", subsequent_indent="    ")
+        if len(self.findings) > 3:
+            lines += textwrap.wrap("also: " + "; ".join(c.id for c in self.findings[3:]), 100, initial_indent="  ", subsequent_indent="    ")
+        for name, by_lag in [item for item in self.detectable.items() if item[1] and self.verdict != "fail"][:5]:
             worst = max(by_lag, key=by_lag.get)
-            lag = "" if worst is None else f", worst at lag {worst}, lags {min(by_lag)} to {max(by_lag)}"
-            lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e} would have been caught{lag}")
-        return "\n".join([*lines, *(f"  note: {n}" for n in self.notes)][:25])
+            seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
+            lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught")
+        for note in self.notes[:4]:
+            lines += textwrap.wrap(f"note: {note}", 100, initial_indent="  ", subsequent_indent="    ")
+        return "\n".join(lines[:25])
 
 
 def check_gradient(forward, backward, params, inputs, state0, *, time_axis=0, seed=7):
@@ -234,7 +239,7 @@ class _Session:
     def _failed(self, check, name, lag, grad, got, expected, directions, error, tolerance):
         where = f"dE/d{name}" if lag is None else f"dE/d{name} over lag {lag} (and maybe more)"
         hint = _hint(np.array(got), np.array(expected), grad)
-        words = (f"{where}, {check.id.split(', ')[1]}: along a random direction got {got[0]:.6g}, expected {expected[0]:.6g} "
+        words = (f"{where}, {check.id.split(', ')[1]}: got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
                  f"(relative error {error:.1e}, allowed {tolerance:.1e}){hint}")
         return replace(check, verdict="fail", first_bad_lag=lag, error=error, tolerance=tolerance, detectable=tolerance, words=words)
 
