@@ -339,3 +339,7 @@ def report(net, inputs_, layer, lags, seed, out):
     write_page(page, title=title, command=command, curves=curves, derivations=results, **given)
     write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,8 +58,7 @@ def drift_panels(states, slopes, band, others, state="s"):
         bottom, end = FLOAT32_SMALLEST - 22, _last_crossing(slopes, len(band[0]) - 1)
         axes.axhspan(bottom, FLOAT32_SMALLEST, color=BAND, lw=0, alpha=0.6)
         axes.axhline(FLOAT32_SMALLEST, color=INK, lw=1)
-        _note(axes, end, FLOAT32_SMALLEST, "float32's smallest number, 10⁻⁴⁵")
-        _note(axes, end, bottom, "zero in float32")
+        _note(axes, end, bottom, "below 10⁻⁴⁵: zero in float32")
         for line, style in zip(slopes, styles, strict=True):
             stop = _crossing(line)
             shown = slice(None if stop is None else stop + 1)
@@ -174,7 +173,7 @@ def _threshold(axes, x, y, low, words, lines):
     """A dotted line with its meaning, at the side away from where the lines cross it."""
     if y > low:
         axes.axhline(y, color=INK, lw=0.9, ls=(0, (2, 2)))
-        crossed = [line.x[np.argmax(line.y < y)] for line in lines if np.any(line.y < y)]
+        crossed = [line.x[np.argmax(line.y < y)] for line in lines if np.any((line.y < y) & np.isfinite(line.y))]
         left = bool(crossed) and min(crossed) > x / 2
         _note(axes, 0 if left else x, y, words, "left" if left else "right")
 

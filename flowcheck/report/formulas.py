@@ -2,12 +2,16 @@
 
 import re
 from functools import lru_cache
-from html import escape, unescape
+from xml.etree import ElementTree
+
+from markupsafe import Markup, escape
 
 from .. import notation, symbolic
 
-__all__ = ["claim_sections", "claim_summary", "formula"]
+__all__ = ["claim_sections", "claim_summary", "formula", "prose"]
 
+_NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
+_INDEX = re.compile(r"(?<=[\w)|′\]>])([_^])(?:\{([^{}]*)\}|(\w+))")
 _RELATIONS = {"=": "=", "<=": r"\leq", "<": "<"}
 
 
@@ -18,10 +22,53 @@ def formula(latex):
         text = symbolic.mathml(latex)
     except Exception:
         return f"<code>{escape(latex)}</code>"
-    text = re.sub(r"&#x0*([0-9A-Fa-f]+);", lambda m: m[0] if m[1].upper() in ("26", "3C", "3E") else unescape(m[0]), text)
-    text = text.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "").replace('display="inline"', 'display="block"', 1)
-    text = re.sub(r'(?:<mi mathvariant="normal">\w</mi>){2,}', lambda m: f"<mi>{re.sub('<[^>]*>', '', m[0])}</mi>", text)
-    return re.sub(r"<mrow>(<(m[ino])[^>]*>[^<]*</\2>)</mrow>", r"\1", text)
+    return ElementTree.tostring(_tidy(ElementTree.fromstring(text)), encoding="unicode")
+
+
+def _tidy(node):
+    """MathML that renders without a math font too: limits of sums above and below, upright words, primes, cases by a rule."""
+    children = [_tidy(child) for child in node]
+    node.tag = node.tag.removeprefix(_NAMESPACE)
+    if node.tag == "math":
+        node.set("display", "block")
+    if node.tag == "msubsup" and children[0].text in ("∑", "∏"):
+        node.tag = "munderover"
+    if node.tag == "msubsup" and children[2].text == "′":
+        base = _element("mrow", [children[0], _element("mo", text="′", lspace="0", rspace="0")])
+        node.tag, children = "msub", [base, children[1]]
+    if node.tag == "mrow" and len(children) == 2 and children[0].text == "{" and children[1].tag == "mtable":
+        children[1].set("class", "cases")
+        return children[1]
+    if node.tag == "mrow" and len(children) > 1 and all(c.tag == "mi" and c.get("mathvariant") == "normal" for c in children):
+        return _element("mi", text="".join(c.text for c in children))
+    if node.tag == "mrow" and len(children) == 1:
+        return children[0]
+    node[:] = children
+    return node
+
+
+def _element(tag, children=(), text=None, **attributes):
+    element = ElementTree.Element(tag, attributes)
+    element.text = text
+    element.extend(children)
+    return element
+
+
+def prose(text):
+    """A claim's plain words with indices set low, exponents high and Greek names as letters; escaped."""
+    text = str(escape(text)).replace("&#39;", "'")
+    for name, letter in (("vartheta", "ϑ"), ("tau", "τ"), ("&lt;=", "≤"), ("_oo", "_∞")):
+        text = re.sub(rf"(?<![A-Za-z]){name}(?![A-Za-z])", letter, text)
+    text = re.sub(r"(?<![A-Za-z])([fghFy])('+)(?![A-Za-z])", lambda m: m[1] + "′" * len(m[2]), text)
+    while (new := _INDEX.sub(_set_index, text)) != text:
+        text = new
+    return Markup(text)
+
+
+def _set_index(match):
+    inside = match[2] if match[2] is not None else match[3]
+    tag = "sub" if match[1] == "_" else "sup"
+    return f"<{tag}>{inside}</{tag}>"
 
 
 def claim_summary(derivations):

@@ -7,7 +7,7 @@ import jinja2
 from .. import __version__
 from .drawn import curve_figures, drift_figures, flow_figures
 from .files import write_atomically
-from .formulas import claim_sections, claim_summary
+from .formulas import claim_sections, claim_summary, prose
 from .rows import curve_rows, finding_groups, flow_row, layer_rows, powers
 from .svg import style_rules
 
@@ -34,7 +34,7 @@ def page(*, title, command, curves=None, derivations=None, diagnosis=None, measu
     templates = files(__package__) / "templates"
     environment = jinja2.Environment(loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")), autoescape=True,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["powers"] = powers
+    environment.filters |= {"powers": powers, "prose": prose}
     return environment.get_template("page.html.j2").render(
         title=title, command=command, version=__version__, inputs=inputs, network=network,
         style=(templates / "page.css").read_text("utf-8") + style_rules(),
