@@ -1,0 +1,201 @@
+"""The command line as a user meets it: JSON that keeps its promise, exit codes, one-line errors, nothing half-written."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from flowcheck.cli import main
+from flowcheck.report import documents
+
+ROOT = Path(__file__).parent.parent
+NETS = ROOT.parent / "shared" / "nets"
+OWN = ROOT / "reports" / "nets"
+needs_nets = pytest.mark.skipif(not NETS.is_dir(), reason="the folder shared/nets with real nets is not beside the project")
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments, cwd=ROOT):
+    """One call of the command line in this process, from another folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main([*map(str, arguments)])
+    return Done(stop.value.code, out.getvalue(), err.getvalue())
+
+
+def document(*arguments, code=0, **more):
+    """The JSON that a verb prints, validated against the schema that it names."""
+    done = run(*arguments, "--format", "json", **more)
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    jsonschema.validate(found, documents.schema(found["schema"]))
+    return found
+
+
+def refused(*arguments, **more):
+    """The one line with which a verb refuses: exit 2, nothing on stdout."""
+    done = run(*arguments, **more)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1 and lines[0].startswith("flowcheck: "), done.stderr
+    return lines[0]
+
+
+def test_help_answers_without_heavy_imports():
+    code = "import sys; sys.argv=['flowcheck','--help']\ntry:\n from flowcheck.cli import main; main()\nexcept SystemExit: pass\n" \
+           "heavy = {'sympy','matplotlib','scipy','torch','numpy','rich'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "measure" in done.stdout
+
+
+def test_cells_lists_the_folder():
+    found = document("cells")
+    names = [c["name"] for c in found["cells"]]
+    assert names == sorted(p.stem for p in (ROOT / "flowcheck" / "cells").glob("[!_]*.py"))
+
+
+def test_derive_lists_every_claim_as_proved():
+    found = document("derive")["equations"]
+    assert {"1", "2", "30", "35", "40", "41"} <= {e["id"] for e in found}
+    assert [e["id"] for e in found if e["proof"] != "proved"] == []
+    assert next(e for e in found if e["id"] == "2")["status"] == "erratum"
+
+
+def test_derive_shows_one_equation_by_either_number():
+    shown = run("derive", "41").stdout
+    assert shown == run("derive", "A.39").stdout
+    assert "equation 41 (journal A.39)" in shown and "proved" in shown
+    assert "no equation" in refused("derive", "99")
+
+
+def test_measure_of_a_conventional_net_is_vanishing_and_finite():
+    found = document("measure", "cell:conventional", "--units", 64, "--seed", 0, "--lags", 1000)
+    assert found["inputs"].startswith("unit-variance noise")
+    for flow in found["flows"]:
+        assert flow["lags"] == list(range(1, 1001))
+        assert all(isinstance(v, float) for v in flow["log10_norm"])
+        assert flow["verdict"] == "vanishing" and flow["gradient"] == "full"
+        low, high = flow["rate_interval"]
+        # the slope of a straight line through the same norms from the first lag fitted on
+        start = flow["rate_lags"][0] - 1
+        slope = np.polyfit(flow["lags"][start:], flow["log10_norm"][start:], 1)[0]
+        assert low < slope < high
+
+
+@pytest.mark.parametrize("cell", ["carousel", "lstm1997"])
+def test_measure_of_a_carousel_is_sustained(cell):
+    flows = document("measure", f"cell:{cell}", "--units", 8, "--lags", 1000)["flows"]
+    wanted = "truncated" if cell == "lstm1997" else "full"
+    flow = next(f for f in flows if f["quantity"] == "state-to-state" and f["gradient"] == wanted)
+    assert abs(flow["rate_per_step"]) < 1e-12 and flow["verdict"] == "sustained"
+    assert flow["half_life"] is None and flow["horizon"] is None
+
+
+def test_a_flow_that_is_zero_is_null_not_a_number():
+    flows = document("measure", "cell:conventional", "--units", 4, "--lags", 10, "--gradient", "truncated")["flows"]
+    state = next(f for f in flows if f["quantity"] == "state-to-state")
+    assert state["log10_norm"] == [None] * 10 and state["rate_per_step"] is None and state["horizon"] == 0
+
+
+def test_verify_of_one_cell_and_of_a_wrong_derivation(tmp_path):
+    found = document("verify", "cell:carousel")
+    assert {c["verdict"] for c in found["checks"]} == {"pass"}
+    text = (ROOT / "derivations" / "s3_2_constant_error_flow.py").read_text()
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(text + "\nfrom dataclasses import replace\nCLAIMS = [replace(c, derived=sympy.Eq(c.derived.lhs, 2 * c.derived.rhs),"
+                     " printed=sympy.Eq(c.derived.lhs, 2 * c.derived.rhs)) for c in CLAIMS if c.id == '3.2 carousel']\n")
+    failed = document("verify", wrong, code=1)["checks"]
+    assert [c["verdict"] for c in failed] == ["fail"] and failed[0]["equation"] == "3.2 carousel"
+
+
+@needs_nets
+def test_a_drifting_net_is_named_and_a_healthy_one_is_not():
+    noaa = NETS / "noaa_hourly_lstm126"
+    found = document("diagnose", f"{noaa}.pt", "--inputs", f"{noaa}.io.npz", "--lags", 100, code=1)
+    drifting = {f["unit"] for f in found["findings"] if f["rule"] == "state-drift"}
+    assert {70, 77, 105} <= drifting and len(drifting) < 40
+    assert "proved" in found["net"]["layers"][0]["gate_order"]
+    silero = document("diagnose", NETS / "silero_vad.safetensors", "--inputs", NETS / "silero_vad.io.npz", "--lags", 100)
+    assert [f for f in silero["findings"] if f["rule"] == "state-drift"] == []
+
+
+@needs_nets
+def test_a_pickled_module_is_refused_in_one_line():
+    line = refused("diagnose", NETS / "flipflop_whole_module.pt", "--inputs", NETS / "silero_vad.io.npz")
+    assert "FlipFlopNet" in line and "state_dict" in line
+
+
+def test_severity_decides_the_exit_code():
+    plain = OWN / "recall_lstm_plain"
+    assert run("diagnose", f"{plain}.npz", "--inputs", f"{plain}.io.npz", "--lags", 60).returncode == 1
+    assert run("diagnose", f"{plain}.npz", "--inputs", f"{plain}.io.npz", "--lags", 60, "--fail-on", "error").returncode == 0
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["measure", "cell:nope"], "no cell named 'nope'"),
+    (["measure", "nowhere.pt"], "nowhere.pt"),
+    (["measure", "cell:lstm", "--units", "0"], "positive"),
+    (["measure", "cell:lstm1997", "--units", "5", "--block-size", "2"], "divide"),
+    (["measure", "cell:lstm", "--lags", "0"], "--lags"),
+    (["diagnose", "cell:lstm"], "--inputs"),
+    (["diagnose", OWN / "recall_lstm.npz"], "--inputs"),
+    (["diagnose", OWN / "recall_lstm.npz", "--inputs", "nothing.npz"], "nothing.npz"),
+    (["verify", "nowhere"], "nowhere"),
+    (["report", "nowhere.pt"], "nowhere.pt"),
+    (["cells", "nope"], "nope"),
+    (["bogus"], "bogus"),
+])
+def test_bad_input_gets_one_line_and_exit_2(arguments, words, tmp_path):
+    assert words in refused(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_is_written_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "cells.json"
+    assert run("cells", "--format", "json", "-o", out).returncode == 0
+    assert json.loads(out.read_text())["schema"] == "flowcheck.cells/1"
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
+    refused("cells", "-o", tmp_path / "no" / "such" / "folder.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
+
+
+def test_an_internal_error_is_one_line_too(monkeypatch, capsys):
+    from flowcheck import cells, cli
+
+    monkeypatch.setattr(cells, "catalogue", lambda: 1 / 0)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["cells"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_text_fits_80_columns_and_has_no_colour_codes_when_piped():
+    for arguments in (["cells"], ["measure", "cell:lstm1997", "--units", 4, "--lags", 20], ["verify", "cell:carousel"]):
+        done = run(*arguments)
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_report_writes_page_and_json(tmp_path):
+    net = OWN / "recall_lstm"
+    done = run("report", f"{net}.npz", "--inputs", f"{net}.io.npz", "--lags", 100, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    jsonschema.validate(found, documents.schema("flowcheck.report/1"))
+    assert [c["label"] for c in found["curves"]][:2] == ["BPTT, conventional net", "RTRL, conventional net"]

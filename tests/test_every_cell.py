@@ -1,0 +1,97 @@
+"""Laws that hold for every file in flowcheck/cells: the catalogue is the folder, and each cell climbs the whole ladder."""
+
+import numpy as np
+import pytest
+
+from flowcheck import EquationError, catalogue, check_cell, compile_cell
+from flowcheck.cells import get
+from flowcheck.symbolic import equation_latex, one_step_paths
+from flowcheck.verify.ladder import RUNGS
+
+
+def sizes_of(cell):
+    return {"units": 6, "inputs": 3, "block_size": 2 if "blocks" in cell.sizes.values() else 1}
+
+
+def test_catalogue_is_the_folder_listing(cell_names):
+    assert sorted(catalogue()) == cell_names
+    assert {"conventional", "tanh", "lstm", "lstm1997", "gru", "gru_reset_before", "carousel"} <= set(cell_names)
+
+
+def test_unknown_name_is_refused_with_the_catalogue(cell_names):
+    with pytest.raises(EquationError) as refused:
+        get("lstm1998")
+    assert "lstm1998" in str(refused.value) and all(name in str(refused.value) for name in cell_names)
+    assert "\n" not in str(refused.value)
+
+
+def test_cell_is_named_as_its_file_and_says_where_it_is_from(cell):
+    assert get(cell.name) is cell
+    assert str(cell.year) in cell.source and 1980 <= cell.year <= 2100
+
+
+def test_cell_climbs_the_whole_ladder(cell):
+    checks = check_cell(cell, lags=50)
+    assert not [c.words for c in checks if c.verdict == "fail"]
+    assert [c.id for c in checks if c.verdict != "pass"] == []
+    climbed = {c.rung for c in checks}
+    assert climbed >= set(RUNGS) - (set() if cell.claims else {"claims"})
+    assert all(c.error <= c.tolerance <= 0.1 for c in checks)
+
+
+def test_parameters_cover_every_edge_and_bias_once(cell):
+    edges = list(cell.parameters.values())
+    biases = sum(net.bias is not None for net in cell.nets)
+    assert len(set(edges)) == len(edges) == len(cell.edges) + biases
+    assert {e for e in edges if e.source != "1"} == set(cell.edges)
+
+
+def test_previous_states_in_a_trajectory_are_the_new_ones_shifted(cell, rng):
+    kernel = compile_cell(cell)
+    params = kernel.random_params(rng=rng, **sizes_of(cell))
+    lengths = kernel.lengths(params)
+    state0 = {old: rng.normal(size=(2, lengths[cell.sizes[old]])) for old in kernel.states}
+    trajectory = kernel.forward(params, rng.normal(size=(4, 2, 3)), state0)
+    for old, new in kernel.states.items():
+        assert np.array_equal(trajectory[old][0], state0[old])
+        assert np.array_equal(trajectory[old][1:], trajectory[new][:-1])
+        assert np.array_equal(trajectory.at(old, 2), trajectory[new][1])
+
+
+def test_window_and_sequence_are_runs_of_their_own(cell, rng):
+    kernel = compile_cell(cell)
+    params, x = kernel.random_params(rng=rng, **sizes_of(cell)), rng.normal(size=(7, 3, 3))
+    whole = kernel.forward(params, x)
+    window = whole.window(2, 6)
+    again = kernel.forward(params, x[2:6], window.state0)
+    one, alone = whole.sequence(1), kernel.forward(params, x[:, 1:2])
+    for equation in cell.equations:
+        name = equation.out.name
+        # the same sums, in an order that may depend on the batch: 8 roundings over four to seven steps
+        np.testing.assert_allclose(window[name], again[name], rtol=0, atol=2e-15)
+        np.testing.assert_allclose(one[name], alone[name], rtol=0, atol=2e-15)
+
+
+def test_holding_a_unit_at_its_own_values_changes_nothing_and_at_others_does(cell, rng):
+    kernel, name = compile_cell(cell), cell.output.name
+    params, x = kernel.random_params(rng=rng, **sizes_of(cell)), rng.normal(size=(1, 2, 3))
+    free = kernel.forward(params, x)
+    mask = np.zeros((2, 6), bool)
+    mask[:, 4] = True
+    same = kernel.forward(params, x, hold={name: (mask, free[name][0])})
+    other = kernel.forward(params, x, hold={name: (mask, free[name][0] + 1)})
+    assert np.array_equal(same[name], free[name])
+    assert np.array_equal(other[name] - free[name] != 0, mask[None])
+
+
+def test_every_equation_prints_as_one_latex_line(cell):
+    for equation in cell.equations:
+        text = equation_latex(equation, cell)
+        assert text.count("=") >= 1 and "_prev" not in text and "\n" not in text
+
+
+def test_cut_edges_remove_exactly_the_paths_through_nets(cell):
+    full, cut = one_step_paths(cell), one_step_paths(cell, cell.recurrent_edges)
+    nets = {net.out.name for net in cell.nets if net.kind != "shared"}
+    through_no_net = {pair: [p for p in paths if not nets & set(p)] for pair, paths in full.items()}
+    assert cut == {pair: paths for pair, paths in through_no_net.items() if paths}
