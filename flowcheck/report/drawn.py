@@ -1,4 +1,4 @@
-"""From results to figures: which lines of a diagnosis, a measurement or the paper's curves are drawn, with caption and alt text."""
+"""From results to figures: which lines of a diagnosis, a measurement or the paper's curves are drawn, and captions."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..diagnose import state_drift
-from .figures import FLOAT32_SMALLEST, Line, decay_panels, drift_panels, flow_panel, path_panel
+from .axes import FLOAT32_SMALLEST, Line
+from .figures import decay_panels, drift_panels, flow_panel, path_panel
 from .svg import figure_svg
 
 __all__ = ["Drawn", "curve_figures", "drift_figures", "flow_figures"]
@@ -24,7 +25,9 @@ class Drawn:
 def _drawn(title, panels, label, caption, name, standalone):
     groups = [panels] if standalone else [[p] for p in panels]
     names = [re.sub(r"\W+", "-", f"{name}-{k}") for k in range(len(groups))]
-    return Drawn(title, tuple(figure_svg(*g, label=label, name=n, standalone=standalone) for g, n in zip(groups, names)), caption)
+    return Drawn(
+        title, tuple(figure_svg(*g, label=label, name=n, standalone=standalone) for g, n in zip(groups, names)), caption
+    )
 
 
 def drift_figures(diagnosis, standalone=False):
@@ -34,7 +37,9 @@ def drift_figures(diagnosis, standalone=False):
         ours = [f for f in diagnosis.findings if f.rule == state_drift.RULE and f.layer == context.layer.name]
         for state in dict.fromkeys(f.evidence["state"] for f in ours):
             chosen = [f for f in ours if f.evidence["state"] == state]
-            drawn.append(_drift_figure(context, state, sorted(chosen, key=lambda f: -f.evidence["rate_per_step"]), standalone))
+            drawn.append(
+                _drift_figure(context, state, sorted(chosen, key=lambda f: -f.evidence["rate_per_step"]), standalone)
+            )
     return drawn
 
 
@@ -50,19 +55,29 @@ def _drift_figure(context, state, findings, standalone):
         slopes.append(Line(f"u{f.unit}", steps, slope, bold))
     drifting = [f.unit for f in findings]
     longest = max(run.trajectory.steps for run in context.runs)
-    others = np.concatenate([_padded(np.abs(np.delete(run.trajectory[state], drifting, axis=-1)), longest) for run in context.runs], axis=1)
+    others = np.concatenate(
+        [_padded(np.abs(np.delete(run.trajectory[state], drifting, axis=-1)), longest) for run in context.runs], axis=1
+    )
     count = context.layer.units - len(drifting)
     low, high = np.nanpercentile(others, [5, 95], axis=1) if count else np.full((2, longest), np.nan)
     worst, reached = findings[0], max(float(line.y[-1]) for line in lines)
     gone = sum(bool(np.any(line.y < FLOAT32_SMALLEST)) for line in slopes)
-    label = (f"Layer {context.layer.name}: |{state}(t)| of {len(findings)} drifting units over {longest} steps, largest {reached:.3g}, fastest "
-             f"u{worst.unit} at {worst.evidence['rate_per_step']:.2g} a step; the output slope of {gone} of them falls below 1e-45, "
-             "which is zero in float32.")
-    caption = (f"{len(findings)} of {context.layer.units} units of {context.layer.name}, each in the sequence in which it grows fastest. "
-               f"An error that reaches {state} through the output is scaled by h′({state}(t)): for {gone} of these units it becomes zero in "
-               "float32 within the sequence. Code that computes 1 − h² from a rounded h is at zero sooner, below about 10⁻⁷.")
+    label = (
+        f"Layer {context.layer.name}: |{state}(t)| of {len(findings)} drifting units over {longest} steps, "
+        f"largest {reached:.3g}, fastest u{worst.unit} at {worst.evidence['rate_per_step']:.2g} a step; "
+        f"the output slope of {gone} of them falls below 1e-45, which is zero in float32."
+    )
+    name = context.layer.name
+    caption = (
+        f"{len(findings)} of {context.layer.units} units of {name}, shown in the sequence in which each "
+        f"grows fastest. An error that reaches {state} through the output is scaled by h′({state}(t)): for {gone} of "
+        f"{len(findings)} it becomes zero in float32 within the sequence. Code that computes h′ from an h "
+        "rounded to float32 (1 − h² for tanh) is at zero sooner, below about 10⁻⁷."
+    )
     panels = drift_panels(lines, slopes, (np.arange(longest), low, high), count, state)
-    return _drawn(f"Layer {context.layer.name}", panels, label, caption, f"drift-{context.layer.name}-{state}", standalone)
+    return _drawn(
+        f"Layer {context.layer.name}", panels, label, caption, f"drift-{context.layer.name}-{state}", standalone
+    )
 
 
 def _padded(values, steps):
@@ -89,15 +104,24 @@ def flow_figures(measured, standalone=False):
             full, cut = (states.get(g) and _relative(states[g], g, g == "full") for g in ("full", "truncated"))
             panels.append(flow_panel(full, cut, floor, "state to state"))
         gradient = "full" if any(f.gradient == "full" for f in flows) else "truncated"
-        paths = [_relative(f, _receiver(f.quantity)) for f in flows if f.quantity != "state-to-state" and f.gradient == gradient]
+        paths = [
+            _relative(f, _receiver(f.quantity))
+            for f in flows
+            if f.quantity != "state-to-state" and f.gradient == gradient
+        ]
         if paths:
             panels.append(path_panel(paths, f"paths to the output, {gradient} gradient"))
         sequences, lags = len(flows[0].log10_norm), int(flows[0].lags[-1])
         label = f"Layer {layer}: log10 norm of error flow over {lags} lags relative to lag 0, for " + ", ".join(
-            f"{f.quantity} ({f.gradient}), ending at {f.pooled[-1] - f.log10_norm0:.2g}" if np.isfinite(f.pooled[-1]) else
-            f"{f.quantity} ({f.gradient}), ending at exactly zero" for f in flows)
-        caption = (f"Geometric mean over {sequences} sequence{'s' if sequences > 1 else ''}, Frobenius norm. Each curve is relative to its own "
-                   "norm at lag 0: 0 means that errors arrive unscaled.")
+            f"{f.quantity} ({f.gradient}), ending at {f.pooled[-1] - f.log10_norm0:.2g}"
+            if np.isfinite(f.pooled[-1])
+            else f"{f.quantity} ({f.gradient}), ending at exactly zero"
+            for f in flows
+        )
+        caption = (
+            f"Geometric mean over {sequences} sequence{'s' if sequences > 1 else ''}, Frobenius norm. "
+            "Each curve is relative to its own norm at lag 0: 0 means that errors arrive unscaled."
+        )
         drawn.append(_drawn(f"Layer {layer}", panels, label, caption, f"flow-{layer}", standalone))
     return drawn
 
@@ -110,10 +134,16 @@ def curve_figures(curves, standalone=False):
     """The paper's argument in one figure: what decays under BPTT and RTRL, and what the carousel keeps."""
     lines = [_relative(c.flow, c.label) for c in curves]
     lags = int(max(line.x[-1] for line in lines))
-    label = f"log10 norm of error flow over {lags} lags relative to lag 0: " + "; ".join(
-        f"{c.label} ends at {_end(line)}" for c, line in zip(curves, lines, strict=True)) + "."
-    caption = ("Each curve is relative to its own norm at lag 0: 0 means that errors arrive unscaled. Wide and dashed lines of a pair lie on "
-               "each other: BPTT and RTRL compute the same product of step Jacobians, read from its two ends.")
+    label = (
+        f"log10 norm of error flow over {lags} lags relative to lag 0: "
+        + "; ".join(f"{c.label} ends at {_end(line)}" for c, line in zip(curves, lines, strict=True))
+        + "."
+    )
+    caption = (
+        "Each curve is relative to its own norm at lag 0: 0 means that errors arrive unscaled. "
+        "Wide and dashed lines of a pair lie on each other: BPTT and RTRL "
+        "compute the same product of step Jacobians, read from its two ends."
+    )
     return [_drawn("Error flow over lag", decay_panels(lines), label, caption, "curves", standalone)]
 
 

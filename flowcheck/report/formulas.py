@@ -26,7 +26,7 @@ def formula(latex):
 
 
 def _tidy(node):
-    """MathML that renders without a math font too: limits of sums above and below, upright words, primes, cases by a rule."""
+    """MathML that renders without a math font too: limits above and below, upright words, primes, cases with a rule."""
     children = [_tidy(child) for child in node]
     node.tag = node.tag.removeprefix(_NAMESPACE)
     if node.tag == "math":
@@ -36,10 +36,17 @@ def _tidy(node):
     if node.tag == "msubsup" and children[2].text == "′":
         base = _element("mrow", [children[0], _element("mo", text="′", lspace="0", rspace="0")])
         node.tag, children = "msub", [base, children[1]]
+    if node.tag == "msup" and children[1].text == "′":
+        return _element("mrow", [children[0], _element("mo", text="′", lspace="0", rspace="0")])
     if node.tag == "mrow" and len(children) == 2 and children[0].text == "{" and children[1].tag == "mtable":
-        children[1].set("class", "cases")
+        if len(children[1]) > 1:
+            children[1].set("class", "cases")
         return children[1]
-    if node.tag == "mrow" and len(children) > 1 and all(c.tag == "mi" and c.get("mathvariant") == "normal" for c in children):
+    if (
+        node.tag == "mrow"
+        and len(children) > 1
+        and all(c.tag == "mi" and c.get("mathvariant") == "normal" for c in children)
+    ):
         return _element("mi", text="".join(c.text for c in children))
     if node.tag == "mrow" and len(children) == 1:
         return children[0]
@@ -74,8 +81,12 @@ def _set_index(match):
 def claim_summary(derivations):
     """How many claims are proved, errata, failed."""
     failed = sum(bool(error) for _, error in derivations)
-    return {"count": len(derivations), "proved": len(derivations) - failed, "failed": failed,
-            "errata": sum(claim.status == "erratum" for claim, _ in derivations)}
+    return {
+        "count": len(derivations),
+        "proved": len(derivations) - failed,
+        "failed": failed,
+        "errata": sum(claim.status == "erratum" for claim, _ in derivations),
+    }
 
 
 def claim_sections(derivations):
@@ -88,12 +99,23 @@ def claim_sections(derivations):
 
 def _row(claim, error):
     printed = None if claim.printed is None else claim.printed_latex
-    steps = [f for f in claim.proof.everything if hasattr(f, "words") and f.words not in claim.assumptions and not getattr(f, "lemma", False)]
+    steps = [
+        f
+        for f in claim.proof.everything
+        if hasattr(f, "words") and f.words not in claim.assumptions and not getattr(f, "lemma", False)
+    ]
     return {
-        "number": _number(claim), "title": claim.title, "status": claim.status, "error": error or "",
-        "derived": formula(claim.derived_latex), "printed": printed and formula(printed), "same": printed == claim.derived_latex,
-        "note": claim.note, "apart": claim.counterexample.words if claim.counterexample else "",
-        "assumptions": claim.assumptions, "steps": [_step(s) for s in steps if type(s).__name__ != "Given"],
+        "number": _number(claim),
+        "title": claim.title,
+        "status": claim.status,
+        "error": error or "",
+        "derived": formula(claim.derived_latex),
+        "printed": printed and formula(printed),
+        "same": printed == claim.derived_latex,
+        "note": claim.note,
+        "apart": claim.counterexample.words if claim.counterexample else "",
+        "assumptions": claim.assumptions,
+        "steps": [_step(s) for s in steps if type(s).__name__ != "Given"],
     }
 
 
@@ -106,6 +128,10 @@ def _step(fact):
     """Kind, words and, for a step of a calculation, the statement that it shows."""
     kind = type(fact).__name__
     if kind != "Step":
-        return {"kind": {"Chain": "chain", "Induction": "induction over q", "Cases": "cases"}.get(kind, "rule"), "words": fact.words, "shows": ""}
+        return {
+            "kind": {"Chain": "chain", "Induction": "induction over q", "Cases": "cases"}.get(kind, "rule"),
+            "words": fact.words,
+            "shows": "",
+        }
     shows = f"{notation.latex(fact.lhs)} {_RELATIONS[fact.relation]} {notation.latex(fact.rhs)}"
     return {"kind": "step", "words": fact.words, "shows": formula(shows)}

@@ -24,26 +24,47 @@ def write_page(path, *, title, command, curves=None, derivations=None, diagnosis
     derivations  [(Claim, error or "")]
     diagnosis    a Diagnosis; `measured` [Measured] of its net; `inputs` says in words what it ran on
     """
-    write_atomically(path, page(title=title, command=command, curves=curves, derivations=derivations, diagnosis=diagnosis,
-                                measured=measured, inputs=inputs))
+    write_atomically(
+        path,
+        page(
+            title=title,
+            command=command,
+            curves=curves,
+            derivations=derivations,
+            diagnosis=diagnosis,
+            measured=measured,
+            inputs=inputs,
+        ),
+    )
 
 
 def page(*, title, command, curves=None, derivations=None, diagnosis=None, measured=None, inputs=""):
     """The page as text; see `write_page`. The same results give the same text."""
     network = diagnosis and diagnosis.network
     templates = files(__package__) / "templates"
-    environment = jinja2.Environment(loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")), autoescape=True,
-                                     trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters |= {"powers": powers, "prose": prose}
     return environment.get_template("page.html.j2").render(
-        title=title, command=command, version=__version__, inputs=inputs, network=network,
+        title=title,
+        command=command,
+        version=__version__,
+        inputs=inputs,
+        network=network,
         style=(templates / "page.css").read_text("utf-8") + style_rules(),
         layers=layer_rows(diagnosis, measured) if diagnosis or measured else [],
         groups=finding_groups(diagnosis.findings) if diagnosis else None,
         drifts=drift_figures(diagnosis) if diagnosis else [],
         flows=_flows(measured) if measured else [],
         curves={"figures": curve_figures(curves), "rows": curve_rows(curves)} if curves else None,
-        derivations={"sections": claim_sections(derivations), "summary": claim_summary(derivations)} if derivations else None,
+        derivations={"sections": claim_sections(derivations), "summary": claim_summary(derivations)}
+        if derivations
+        else None,
     )
 
 
@@ -52,6 +73,9 @@ def _flows(measured):
     found = []
     for figure, layer in zip(flow_figures(measured), dict.fromkeys(m.flow.layer for m in measured), strict=True):
         ours = [m for m in measured if m.flow.layer == layer]
-        rows = {main: [flow_row(m.flow, m.rate) for m in ours if (m.flow.quantity in _NET_ROWS) == main] for main in (True, False)}
+        rows = {
+            main: [flow_row(m.flow, m.rate) for m in ours if (m.flow.quantity in _NET_ROWS) == main]
+            for main in (True, False)
+        }
         found.append({"figure": figure, "rows": rows[True], "paths": rows[False]})
     return found

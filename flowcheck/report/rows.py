@@ -31,7 +31,9 @@ def number(value, digits=3):
 
 def powers(text):
     """Text with 10^-3 set as a power; escaped."""
-    return Markup(re.sub(r"10\^(-?[0-9.]*[0-9])", lambda m: f"10<sup>{m[1].replace('-', '−')}</sup>", str(escape(text))))
+    return Markup(
+        re.sub(r"10\^([-−]?[0-9.]*[0-9])", lambda m: f"10<sup>{m[1].replace('-', '−')}</sup>", str(escape(text)))
+    )
 
 
 def _power(log10):
@@ -45,21 +47,28 @@ def _places(width):
 
 
 def _fixed(value, places):
+    if places > 5:
+        return number(value, 2)
     return f"{value:+.{places}f}".replace("-", "−") if value else "0"
 
 
 def flow_row(flow, found):
     """A Flow and its Rate in words."""
     last, zeros = int(flow.lags[-1]), np.flatnonzero(np.isneginf(flow.pooled))
-    row = {"layer": flow.layer, "quantity": flow.quantity, "gradient": flow.gradient, "verdict": found.verdict, "lags": last}
+    row = {"quantity": flow.quantity, "gradient": flow.gradient, "verdict": found.verdict}
     if found.per_step is None:
         why = "exactly zero at every lag" if len(zeros) == len(flow.lags) else "below the rounding floor"
         row |= {"rate": why, "factor": "none", "interval": "none: too few lags to fit", "half_life": "none: no rate"}
     else:
         low, high = found.interval
         places = _places(high - low)
-        factor = _power(found.per_step) if found.per_step < -2 or found.per_step > 3 else f"×{10**found.per_step:.{places}f}"
-        row |= {"rate": _fixed(found.per_step, places), "factor": factor, "interval": f"{_fixed(low, places)} to {_fixed(high, places)}"}
+        near_one = -2 <= found.per_step <= 3
+        factor = f"×{10**found.per_step:.{min(places, 6)}f}" if near_one else _power(found.per_step)
+        row |= {
+            "rate": _fixed(found.per_step, places),
+            "factor": factor,
+            "interval": f"{_fixed(low, places)} to {_fixed(high, places)}",
+        }
         if found.verdict == "sustained" or found.half_life is None:
             row["half_life"] = f"none within {last} lags"
         else:
@@ -87,7 +96,11 @@ def _change(flow, last):
 
 def layer_rows(diagnosis, measured):
     """One row per layer: what it is, and the verdict of its full and truncated state flow."""
-    flows = {(m.flow.layer, m.flow.gradient): flow_row(m.flow, m.rate) for m in measured or () if m.flow.quantity == "state-to-state"}
+    flows = {
+        (m.flow.layer, m.flow.gradient): flow_row(m.flow, m.rate)
+        for m in measured or ()
+        if m.flow.quantity == "state-to-state"
+    }
     if diagnosis is None:
         names = dict.fromkeys(layer for layer, _ in flows)
         return [{"name": n, "full": flows.get((n, "full")), "truncated": flows.get((n, "truncated"))} for n in names]
@@ -95,10 +108,18 @@ def layer_rows(diagnosis, measured):
     for context in diagnosis.contexts:
         layer = context.layer
         full = flows.get((layer.name, "full")) or flow_row(context.state_flow, rate(context.state_flow))
-        count = sum(f.layer == layer.name for f in diagnosis.findings)
-        rows.append({"name": layer.name, "cell": layer.cell.name, "source": layer.cell.source, "units": layer.units, "inputs": layer.n_inputs,
-                     "direction": "last step to first" if layer.reverse else "", "gate_order": layer.gate_order, "full": full,
-                     "truncated": flows.get((layer.name, "truncated")), "findings": count})
+        rows.append(
+            {
+                "name": layer.name,
+                "cell": layer.cell.name,
+                "units": layer.units,
+                "inputs": layer.n_inputs,
+                "direction": "last step to first" if layer.reverse else "",
+                "gate_order": layer.gate_order,
+                "full": full,
+                "truncated": flows.get((layer.name, "truncated")),
+            }
+        )
     return rows
 
 
@@ -118,23 +139,47 @@ def _group(rule, layer, members):
     by_severity = [(s, [f.unit for f in units if f.severity == s]) for s in reversed(SEVERITIES)]
     evidence = worst.evidence
     thresholds = [(rule, worst.threshold, worst.threshold_source)]
-    thresholds += [(k.removesuffix("_threshold"), v, evidence.get(f"{k}_source", "")) for k, v in evidence.items() if k.endswith("_threshold")]
+    thresholds += [
+        (k.removesuffix("_threshold"), v, evidence.get(f"{k}_source", ""))
+        for k, v in evidence.items()
+        if k.endswith("_threshold")
+    ]
     return {
-        "rule": rule, "layer": layer, "severity": worst.severity, "count": len(members), "worst": worst, "units": units,
-        "by_severity": [(s, us) for s, us in by_severity if us], "remedy": worst.remedy, "table": _evidence(members),
-        "thresholds": [{"of": of.replace("_", " "), "value": number(value), "source": source} for of, value, source in thresholds],
+        "rule": rule,
+        "layer": layer,
+        "severity": worst.severity,
+        "count": len(members),
+        "worst": worst,
+        "units": units,
+        "by_severity": [(s, us) for s, us in by_severity if us],
+        "remedy": worst.remedy,
+        "table": _evidence(members),
+        "thresholds": [
+            {"of": of.replace("_", " "), "value": number(value), "source": source} for of, value, source in thresholds
+        ],
     }
 
 
 def _evidence(members):
     """Evidence as columns; what is the same for every unit is said once."""
-    keys = [k for k, v in members[0].evidence.items() if not isinstance(v, dict) and not _nested(v) and "threshold" not in k]
+    keys = [
+        k for k, v in members[0].evidence.items() if not isinstance(v, dict) and not _nested(v) and "threshold" not in k
+    ]
     shared = [k for k in keys if len(members) > 1 and len({str(f.evidence.get(k)) for f in members}) == 1]
     columns = [k for k in keys if k not in shared]
-    rows = [{"unit": "layer" if f.unit is None else f"u{f.unit}", "severity": f.severity, "cells": [_cell(f.evidence.get(k)) for k in columns]}
-            for f in members]
-    return {"columns": [c.replace("_", " ") for c in columns], "rows": rows,
-            "shared": [(k.replace("_", " "), _cell(members[0].evidence[k])) for k in shared]}
+    rows = [
+        {
+            "unit": "layer" if f.unit is None else f"u{f.unit}",
+            "severity": f.severity,
+            "cells": [_cell(f.evidence.get(k)) for k in columns],
+        }
+        for f in members
+    ]
+    return {
+        "columns": [c.replace("_", " ") for c in columns],
+        "rows": rows,
+        "shared": [(k.replace("_", " "), _cell(members[0].evidence[k])) for k in shared],
+    }
 
 
 def _nested(value):
