@@ -11,7 +11,7 @@ import numpy as np
 
 from .step import Step
 
-__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices"]
+__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices", "usable_lags"]
 
 _EPS = np.finfo(float).eps
 
@@ -108,6 +108,11 @@ def _end(trajectory, end, lags):
     if lags < 1 or lags > end + 1:
         raise ValueError(f"{lags} lags back from step {end} need {lags - 1} earlier steps; the sequence has {end}")
     return end, lags
+
+
+def usable_lags(lags, trajectories):
+    """As many of `lags` as the shortest trajectory allows. Its first step is left out: there the initial state's zeros hide paths."""
+    return min([lags, *(max(t.steps - 2, 1) for t in trajectories)])
 
 
 def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):

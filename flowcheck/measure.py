@@ -46,8 +46,8 @@ def measure(network, sets, lags, *, gradient="both", progress=lambda words: None
     found = []
     for layer, runs in network.run_layers(sets):
         steps = min(t.steps for t in runs.values())
-        wanted = min(lags, steps - 1)
-        if wanted < 1:
+        wanted = flows.usable_lags(lags, runs.values())
+        if steps < 2:
             raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
         for label, cut in (("full", ()), ("truncated", True)):
             if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):

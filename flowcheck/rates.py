@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LOST_BESIDE_LAG_0", "Rate", "rate"]
+__all__ = ["LOST_BESIDE_LAG_0", "SUSTAINED_DECADES", "Rate", "rate"]
 
 LOST_BESIDE_LAG_0 = 2.0**-24
 """Half an ulp of float32: a contribution this small, added to one of size 1 in float32, changes nothing."""
+
+
+SUSTAINED_DECADES = 1.0
+"""Change of log10 norm over the fitted lags that still counts as sustained: a learning rate absorbs a factor 10."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,9 @@ class Rate:
 
     per_step    slope of log10 norm over lag, per step: (L(q1) - L(q0)) / (q1 - q0); None where fewer than two lags are usable
     interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
-    half_life   lags in which the norm halves, log10(2) / -per_step; None unless the verdict is vanishing
+    half_life   lags in which the norm halves, log10(2) / -per_step; None unless the whole interval is below 0
     horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
-    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the norm changes by less than a factor 2 over the lags
+    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the norm changes by less than a factor 10 over the lags
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
     """
 
@@ -51,24 +55,24 @@ def rate(flow):
     half_width = _half_width(increments)
     low, high = per_step - half_width, per_step + half_width
     span = flow.lags[usable - 1] - flow.lags[first]
-    if low <= 0 <= high or abs(per_step) * span < np.log10(2):
+    if low <= 0 <= high or abs(per_step) * span < SUSTAINED_DECADES:
         verdict = "sustained"
     else:
         verdict = "vanishing" if per_step < 0 else "exploding"
-    half_life = float(np.log10(2) / -per_step) if verdict == "vanishing" else None
+    half_life = float(np.log10(2) / -per_step) if high < 0 else None
     return Rate(per_step, (low, high), half_life, horizon, verdict, (int(flow.lags[first]), int(flow.lags[usable - 1])))
 
 
 def _half_width(increments):
-    """Half the 95 % interval of the mean increment, from batch means; the spread itself where there is a single increment."""
+    """Half the 95 % interval of the mean increment, from batch means; a single increment is no evidence of anything but its own size."""
     from scipy.special import stdtrit
 
-    sequences, n = increments.shape
-    per_sequence = max(1, min(20, n // 5))
-    batches = np.concatenate([b.mean(axis=1) for b in np.array_split(increments, per_sequence, axis=1)])
-    if len(batches) < 2:
-        return float(np.ptp(increments)) if increments.size > 1 else 0.0
-    return float(stdtrit(len(batches) - 1, 0.975) * batches.std(ddof=1) / np.sqrt(len(batches)))
+    if increments.size < 2:
+        return float(np.abs(increments).max())
+    n = increments.shape[1]
+    batches_each = n if n < 10 else min(20, n // 5)
+    means = np.concatenate([b.mean(axis=1) for b in np.array_split(increments, batches_each, axis=1)])
+    return float(stdtrit(len(means) - 1, 0.975) * means.std(ddof=1) / np.sqrt(len(means)))
 
 
 def _horizon(flow):

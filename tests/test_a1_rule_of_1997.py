@@ -1,7 +1,8 @@
 """Appendix A.1 by its own equations, online, with stored ds/dw: what `truncated_1997` must compute.
 
-Reading A of the time indices: inputs act at the step at which they are shown, outputs see the cells of the same step. Equation (19)
-has no factor 2 where (16) with (18) has one, so (19) to (28) are the gradient of E/2; a weight's update is the sum over the steps.
+Reading A of the time indices: inputs act at the step at which they are shown, outputs see the cells of the same step.
+Equation (19) has no factor 2 where (16) with (18) has one, so (19) to (28) are the gradient of E/2; a weight's update is
+the sum over the steps.
 """
 
 import numpy as np
@@ -71,7 +72,7 @@ class Net1997:
         return s, y, y_in, y_out
 
     def truncated_error(self, W_in, W_out, W_c, W_k, delay=0):
-        """E of (16) with the sources held fixed: its derivative is the truncated one. delay 1: outputs see the cells at t-1."""
+        """E of (16), sources held fixed: its derivative is the truncated one. delay 1: outputs see the cells at t-1."""
         s, y, error = np.zeros(self.cells), [np.zeros(self.cells)] * delay, 0.0
         for t, ys in enumerate(self.sources()):
             s, y_t, _, _ = self.step(s, ys, W_in, W_out, W_c)
@@ -86,15 +87,17 @@ class Net1997:
         params = {}
         for role, W in (("in", self.W_in), ("out", self.W_out), ("c", self.W_c)):
             parts = np.split(W, ends, axis=1)
-            params |= {f"W_{role}_{source}": part for source, part in zip(("x", "y", "y_in", "y_out"), parts, strict=False)}
+            params |= {
+                f"W_{role}_{source}": part for source, part in zip(("x", "y", "y_in", "y_out"), parts, strict=False)
+            }
             params[f"b_{role}"] = parts[-1][:, 0]
         return params, self.x[:, None]
 
 
 def rule_of_1997(net, mixing=None):
-    """{in, c, out, k}: sum over t of Delta w(t) / alpha, by (19) to (28), nothing kept but s, y and ds/dw of (25) and (27).
+    """{in, c, out, k}: sum over t of Delta w(t) / alpha, by (19) to (28), keeping only s, y and ds/dw of (25), (27).
 
-    mixing "strict": the time indices as printed although the outputs see the cells at t-1 (what A.1's forward pass says);
+    mixing "strict": the time indices as printed although the outputs see the cells at t-1 (A.1's forward pass);
     mixing "shifted": the same forward pass with the hidden quantities of (21), (23), (26), (28) taken at t-1.
     """
     n, sources = net.cells, net.W_c.shape[1]

@@ -1,4 +1,4 @@
-"""A cell checks itself when built: every refusal names cell, line and symbol in one line; a new file is a working cell."""
+"""A cell checks itself when built: each refusal names cell, line and symbol in one line; a new file is a working cell."""
 
 import inspect
 
@@ -225,9 +225,14 @@ def test_bias_and_source_of_the_parameters_name_the_edge():
 
 IN_Y_PREV, NET_IN, Y_IN, IN_X = symbols("in_y_prev net_in y_in in_x")
 CLASHES = {
-    "previous": ([Net(net, x, IN_Y_PREV), Net(NET_IN, x, y_prev), Unit(Y_IN, sigma(NET_IN)), Unit(y, Y_IN * tanh(net))],
-                 {y_prev: y, IN_Y_PREV: Y_IN}),
-    "current": ([Net(NET_IN, x), Unit(IN_X, sigma(NET_IN)), Net(net, IN_X, x, y_prev), Unit(y, tanh(net))], {y_prev: y}),
+    "previous": (
+        [Net(net, x, IN_Y_PREV), Net(NET_IN, x, y_prev), Unit(Y_IN, sigma(NET_IN)), Unit(y, Y_IN * tanh(net))],
+        {y_prev: y, IN_Y_PREV: Y_IN},
+    ),
+    "current": (
+        [Net(NET_IN, x), Unit(IN_X, sigma(NET_IN)), Net(net, IN_X, x, y_prev), Unit(y, tanh(net))],
+        {y_prev: y},
+    ),
 }
 
 

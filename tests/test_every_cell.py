@@ -1,4 +1,4 @@
-"""Laws that hold for every file in flowcheck/cells: the catalogue is the folder, and each cell climbs the whole ladder."""
+"""Laws for every file in flowcheck/cells: the catalogue is the folder, and each cell climbs the whole ladder."""
 
 import numpy as np
 import pytest

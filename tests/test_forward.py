@@ -48,7 +48,7 @@ def carousel_by_hand(p, xs, s0):
 
 
 def lstm1997_by_hand(p, xs, s0):
-    """Equations (7) to (9) with section 5's timing; the gates see inputs, cells and gates, and are shared by their block."""
+    """Equations (7) to (9) with section 5's timing; gates see inputs, cells and gates, and are shared by their block."""
     s, y, y_in, y_out = s0["s_prev"], s0["y_prev"], s0["y_in_prev"], s0["y_out_prev"]
     blocks, history = len(y_in), []
     size = len(s) // blocks
@@ -119,8 +119,13 @@ def gru_reset_before_by_hand(p, xs, s0):
 
 
 BY_HAND = {
-    "conventional": conventional_by_hand, "tanh": tanh_by_hand, "carousel": carousel_by_hand, "lstm1997": lstm1997_by_hand,
-    "lstm": lstm_by_hand, "gru": gru_by_hand, "gru_reset_before": gru_reset_before_by_hand,
+    "conventional": conventional_by_hand,
+    "tanh": tanh_by_hand,
+    "carousel": carousel_by_hand,
+    "lstm1997": lstm1997_by_hand,
+    "lstm": lstm_by_hand,
+    "gru": gru_by_hand,
+    "gru_reset_before": gru_reset_before_by_hand,
 }
 CASES = [(name, size) for name in BY_HAND for size in ((1, 2) if name == "lstm1997" else (1,))]
 
@@ -143,7 +148,9 @@ def test_forward_is_the_plain_loop_written_from_the_publication(name, block_size
         history = BY_HAND[name](params, x[:, b].tolist(), {k: v[b].tolist() for k, v in state0.items()})
         for vector in history[0]:
             expected = np.array([now[vector] for now in history])
-            np.testing.assert_allclose(trajectory[vector][:, b], expected, rtol=0, atol=NET_TOLERANCE * np.abs(expected).max())
+            np.testing.assert_allclose(
+                trajectory[vector][:, b], expected, rtol=0, atol=NET_TOLERANCE * np.abs(expected).max()
+            )
 
 
 def test_every_cell_of_the_paper_has_a_forward_by_hand(cell_names):
@@ -173,12 +180,13 @@ ROWS = {  # rows of torch's stacked weights: nets that read x, nets that read h(
 
 
 def torch_twin(torch, name, params):
-    """torch's own layer in float64 with our weights. torch has two biases per net; all of ours goes to the first one."""
+    """torch's own layer in float64 with our weights. torch has two biases per net; ours goes to the first one."""
     module = getattr(torch.nn, TORCH[name])(INPUTS, UNITS).double()
     from_x, from_h = ROWS[name]
     key = lambda *parts: "_".join(filter(None, parts))  # noqa: E731
     stacked = {
-        "weight_ih_l0": [params[key("W", k, "x")] for k in from_x], "weight_hh_l0": [params[key("W", k, "y")] for k in from_h],
+        "weight_ih_l0": [params[key("W", k, "x")] for k in from_x],
+        "weight_hh_l0": [params[key("W", k, "y")] for k in from_h],
         "bias_ih_l0": [params[key("b", k)] for k in from_x],
         "bias_hh_l0": [params["b_m"] if k == "m" else np.zeros(UNITS) for k in from_h],
     }
@@ -197,7 +205,9 @@ def test_forward_is_torchs_in_double_precision(name, rng):
     with torch.no_grad():
         expected, _ = torch_twin(torch, name, params)(torch.from_numpy(x), start)
     got = kernel.forward(params, x, state0)["y"]
-    np.testing.assert_allclose(got, expected.numpy(), rtol=0, atol=1e-12)  # torch's vector exp and tanh: a few ulp a step
+    np.testing.assert_allclose(
+        got, expected.numpy(), rtol=0, atol=1e-12
+    )  # torch's vector exp and tanh: a few ulp a step
 
 
 def test_float32_in_float32_out(cell, rng):
@@ -210,7 +220,9 @@ def test_float32_in_float32_out(cell, rng):
         name = equation.out.name
         assert single[name].dtype == np.float32, name
         # three steps of sums of 15 terms in float32: within 200 roundings
-        np.testing.assert_allclose(single[name], double[name], rtol=0, atol=200 * 6e-8 * max(1, np.abs(double[name]).max()))
+        np.testing.assert_allclose(
+            single[name], double[name], rtol=0, atol=200 * 6e-8 * max(1, np.abs(double[name]).max())
+        )
     assert {np.asarray(v).dtype for v in single.partials.values() if not isinstance(v, float)} <= {np.dtype(np.float32)}
 
 

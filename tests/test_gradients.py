@@ -1,4 +1,4 @@
-"""BPTT, RTRL and truncated BPTT: equal where they must be, each against an independent definition of what it leaves out."""
+"""BPTT, RTRL and truncated BPTT: equal where they must be, each against an independent definition of what it omits."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,9 @@ def test_bptt_is_torch_autograd(name, rng):
     trajectory, errors = a_run(catalogue()[name], rng, steps=15)
     params, (from_x, from_h) = trajectory.params, ROWS[name]
     module = {"tanh": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[name](INPUTS, UNITS).double()
-    x_names, h_names = (["_".join(filter(None, ("W", k, s))) for k in rows] for rows, s in ((from_x, "x"), (from_h, "y")))
+    x_names, h_names = (
+        ["_".join(filter(None, ("W", k, s))) for k in rows] for rows, s in ((from_x, "x"), (from_h, "y"))
+    )
     b_names = ["_".join(filter(None, ("b", k))) for k in from_x]
     h_bias = ["b_m" if k == "m" else None for k in from_h]
     with torch.no_grad():
@@ -117,7 +119,10 @@ def test_bptt_is_torch_autograd(name, rng):
         zeros = np.zeros(UNITS)
         module.bias_hh_l0.copy_(torch.from_numpy(np.concatenate([params[k] if k else zeros for k in h_bias])))
     x = torch.from_numpy(trajectory.inputs["x"]).requires_grad_()
-    start = {old: torch.from_numpy(np.ascontiguousarray(v)[None].copy()).requires_grad_() for old, v in trajectory.state0.items()}
+    start = {
+        old: torch.from_numpy(np.ascontiguousarray(v)[None].copy()).requires_grad_()
+        for old, v in trajectory.state0.items()
+    }
     y, _ = module(x, (start["y_prev"], start["s_prev"]) if name == "lstm" else start["y_prev"])
     (y * torch.from_numpy(errors)).sum().backward()
     expected = {}
@@ -175,7 +180,8 @@ def test_windows_of_one_step_send_no_error_through_time(rng):
     trajectory, errors = a_run(catalogue()["tanh"], rng)
     at_net = errors * (1 - trajectory["y"] ** 2)
     expected = {
-        "W_x": np.einsum("tbi,tbj->ij", at_net, trajectory["x"]), "W_y": np.einsum("tbi,tbj->ij", at_net, trajectory["y_prev"]),
+        "W_x": np.einsum("tbi,tbj->ij", at_net, trajectory["x"]),
+        "W_y": np.einsum("tbi,tbj->ij", at_net, trajectory["y_prev"]),
         "b": at_net.sum(axis=(0, 1)),
     }
     assert_same_gradient(truncated_bptt(trajectory, errors, 1, 1).params, expected, 1e-13)
@@ -184,7 +190,9 @@ def test_windows_of_one_step_send_no_error_through_time(rng):
 def test_equal_windows_are_separate_runs(cell, rng):
     trajectory, errors = a_run(cell, rng)
     pieces = [bptt(trajectory.window(s, s + 3), errors[s:s + 3]).params for s in (0, 3, 6)]
-    assert_same_gradient(truncated_bptt(trajectory, errors, 3, 3).params, {k: sum(p[k] for p in pieces) for k in pieces[0]}, 1e-13)
+    assert_same_gradient(
+        truncated_bptt(trajectory, errors, 3, 3).params, {k: sum(p[k] for p in pieces) for k in pieces[0]}, 1e-13
+    )
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(3, 2), (0, 2), (0, 0), (-1, 5)])

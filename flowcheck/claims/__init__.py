@@ -9,12 +9,12 @@ from .proof import (
     HYPOTHESIS, Cases, Chain, Given, Induction, Proof, ProofError, Step, below, chain, difference, equal, same,
     strictly_below,
 )
-from .quantities import MatrixEntry, PathSum, indices, lag, partial, quantity
+from .quantities import MatrixEntry, PathSum, indices, lag, partial, quantity, total
 from .rules import Differentiate, LocalDerivative, MatrixRows, last_factor, last_index, pick, triangle
 
 __all__ = [
     "HYPOTHESIS", "STATUSES", "Cases", "Chain", "Check", "Claim", "ClaimError", "Counterexample", "Differentiate", "Given",
     "Induction", "LocalDerivative", "MatrixEntry", "MatrixRows", "PathSum", "Proof", "ProofError", "Step", "below", "chain",
     "difference", "equal", "indices", "lag", "last_factor", "last_index", "load", "partial", "pick", "quantity", "same",
-    "strictly_below", "triangle",
+    "strictly_below", "total", "triangle",
 ]

@@ -137,7 +137,7 @@ class Fact:
         if found is None or any(map(_holds_index, found.values())):
             return None
         values = {s: found[w] for s, w in wilds.items() if w in found}
-        if any(sympy.sympify(condition).subs(values) != True for condition in self.where):  # noqa: E712
+        if any(sympy.sympify(condition).subs(values, simultaneous=True) != True for condition in self.where):  # noqa: E712
             return None
         return fresh(self.rhs).subs(values, simultaneous=True)
 
@@ -369,7 +369,7 @@ class Cases(Fact):
         if len(self.parts) != len(self.rhs.args):
             raise ProofError(f"{self.words}: {len(self.rhs.args)} cases, {len(self.parts)} of them argued")
         for part, (branch, condition) in zip(self.parts, self.rhs.args):
-            symbol, value = condition.args
+            symbol, value = sorted(condition.args, key=lambda side: side not in self.lhs.free_symbols)
             if isinstance(condition, sympy.StrictGreaterThan):
                 value = value + _R
             elif not isinstance(condition, sympy.Equality):

@@ -7,7 +7,7 @@ that open such a term are in `rules`.
 
 import sympy
 
-__all__ = ["MatrixEntry", "PathSum", "indices", "lag", "partial", "quantity"]
+__all__ = ["MatrixEntry", "PathSum", "indices", "lag", "partial", "quantity", "total"]
 
 
 def indices(names):
@@ -50,6 +50,8 @@ def quantity(name, template, commutative=True, **assumptions):
 class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
     """d x / d y, held: the direct derivative of one equation, or the flow from error y to error x."""
 
+    sign = r"\partial"
+
     is_commutative, is_real = True, True
 
     def __new__(cls, x, y):
@@ -57,11 +59,17 @@ class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
 
     def _latex(self, printer, exp=None):
         x, y = map(printer._print, self.args)
-        body = rf"\frac{{\partial {x}}}{{\partial {y}}}"
+        body = rf"\frac{{{self.sign} {x}}}{{{self.sign} {y}}}"
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
     def _sympystr(self, printer):
         return "d{}/d{}".format(*map(printer._print, self.args))
+
+
+class total(partial):  # noqa: N801
+    """d x / d y, held: everything that y changes on its way to x, through all equations between them."""
+
+    sign = r"\mathrm{d}"
 
 
 class PathSum(sympy.Expr):

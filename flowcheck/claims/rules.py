@@ -139,7 +139,7 @@ class LocalDerivative:
 
     def rewrite(self, expression):
         def at(node):
-            if isinstance(node, partial):
+            if type(node) is partial:
                 formula = self.equation.instance(node.args[0])
                 return None if formula is None else sympy.diff(formula, node.args[1])
             return None
@@ -148,7 +148,7 @@ class LocalDerivative:
 
 @dataclass(frozen=True)
 class Differentiate:
-    """partial(a, b) through an equation a = formula: product and sum rule down to the heads in `through`."""
+    """partial(a, b) or total(a, b) through an equation a = formula: product and chain rule down to the heads in `through`."""
 
     equation: object
     through: tuple
@@ -166,24 +166,22 @@ class Differentiate:
         def at(node):
             if isinstance(node, partial):
                 formula = self.equation.instance(node.args[0])
-                return None if formula is None else self._derivative(fresh(formula), node.args[1])
+                return None if formula is None else self._derivative(fresh(formula), node)
             return None
         return walk(expression, at)
 
-    def _derivative(self, formula, y):
+    def _derivative(self, formula, node):
         if isinstance(formula, self.through):
-            return partial(formula, y)
+            return node.func(formula, node.args[1])
         if not formula.has(*self.through):
             return sympy.Integer(0)
         if isinstance(formula, sympy.Sum):
-            return sympy.Sum(self._derivative(formula.function, y), *formula.limits)
-        if isinstance(formula, sympy.Add):
-            return sympy.Add(*(self._derivative(a, y) for a in formula.args))
-        if isinstance(formula, sympy.Mul):
-            return sympy.Add(*(self._derivative(a, y) * sympy.Mul(*formula.args[:k], *formula.args[k + 1:])
-                               for k, a in enumerate(formula.args)))
-        held = [a for a in formula.atoms(*self.through)]
-        return sympy.Add(*(sympy.diff(formula, a) * partial(a, y) for a in held))
+            return sympy.Sum(self._derivative(formula.function, node), *formula.limits)
+        if isinstance(formula, (sympy.Add, sympy.Mul)):
+            parts = formula.args
+            others = [sympy.Mul(*parts[:k], *parts[k + 1:]) if formula.is_Mul else 1 for k in range(len(parts))]
+            return sympy.Add(*(self._derivative(a, node) * rest for a, rest in zip(parts, others)))
+        return sympy.Add(*(sympy.diff(formula, a) * node.func(a, node.args[1]) for a in formula.atoms(*self.through)))
 
 
 @dataclass(frozen=True)

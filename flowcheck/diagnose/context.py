@@ -51,7 +51,7 @@ class LayerContext:
     @cached_property
     def state_flow(self):
         """Full state-to-state Flow, one row per sequence, over the lags that every sequence has."""
-        lags = min([self.lags, *(run.trajectory.steps for run in self.runs)])
+        lags = flow.usable_lags(self.lags, [run.trajectory for run in self.runs])
         return flow.Flow.stack([
             flow.state_flow(run.trajectory, lags, b=b) for run in self.runs for _, b in run.sequences
         ])

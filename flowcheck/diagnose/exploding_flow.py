@@ -1,10 +1,10 @@
 """Error flow that grows with lag: gradients oscillate or overflow as sequences get longer."""
 
-from ..rates import rate
+from ..rates import SUSTAINED_DECADES, rate
 from .finding import Finding, Threshold
 
 RULE = "exploding-flow"
-GROWTH = Threshold(2.0, "set here: the flow grows by more than a factor 2 over the lags measured, and the interval of its rate is above 0")
+GROWTH = Threshold(10**SUSTAINED_DECADES, "set here: the flow grows more than tenfold over the lags fitted, and the interval of its rate is above 0")
 LARGE = Threshold(1e3, "set here: a thousandfold error makes one step of any learning rate that suits lag 0 overshoot")
 
 

@@ -36,7 +36,7 @@ def detect(context):
         critical = stdtrit(BATCHES - 1, 1 - TREND.value / tests)
         for run in context.runs:
             retention = context.retention(run, state)
-            slope = _output_slope(context, run, state)
+            slope = output_slope(context, run, state)
             if retention is None or slope is None or run.trajectory.steps < SHORTEST:
                 continue
             s = run.trajectory[state]
@@ -48,7 +48,7 @@ def detect(context):
     return findings
 
 
-def _output_slope(context, run, state):
+def output_slope(context, run, state):
     """h'(s) along the run relative to its largest value, from the formula of the output; None where no squashed s is in it."""
     unit = next(u for u in context.cell.units if u.out == context.cell.output)
     derivative = next((d for symbol, d in partials(unit).items() if symbol.name == state), None)

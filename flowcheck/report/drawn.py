@@ -49,7 +49,7 @@ def _drift_figure(context, state, findings, standalone):
         run, b = next((run, b) for run in context.runs for label, b in run.sequences if label == f.evidence["sequence"])
         size = np.abs(run.trajectory[state][:, b, f.unit])
         with np.errstate(divide="ignore"):
-            slope = np.log10(state_drift._output_slope(context, run, state)[:, b, f.unit])
+            slope = np.log10(state_drift.output_slope(context, run, state)[:, b, f.unit])
         steps, bold = np.arange(len(size)), f.severity == "error"
         lines.append(Line(f"u{f.unit}", steps, size, bold))
         slopes.append(Line(f"u{f.unit}", steps, slope, bold))

@@ -1,0 +1,387 @@
+"""`check_gradient` on two backward passes written by hand: right ones pass, mistakes are caught at their first lag."""
+
+import numpy as np
+import pytest
+
+from flowcheck import Mismatch, check_gradient, verify_gradient
+
+INPUTS, UNITS = 2, 4
+
+
+def rnn_forward(params, inputs, state0):
+    """One sequence, time first, one list entry per step."""
+    h, hs = state0["h0"], []
+    for x_t in inputs["x"]:
+        h = np.tanh(params["Wx"] @ x_t + params["Wh"] @ h + params["b"])
+        hs.append(h)
+    return {"y": np.stack(hs)}
+
+
+def rnn_backward(params, inputs, state0, grad_outputs, plant=None, first=0):
+    """Textbook BPTT; `plant` is a mistake made at every lag from `first` on, counted from the last step."""
+    y = rnn_forward(params, inputs, state0)["y"]
+    steps, Wh = len(y), params["Wh"]
+    grads = {k: np.zeros_like(v) for group in (params, inputs, state0) for k, v in group.items()}
+    da = np.zeros(UNITS, y.dtype)
+    for t in range(steps - 1, -1, -1):
+        bad = plant if steps - 1 - t >= first else None
+        carried = (Wh if bad == "transposed" else Wh.T) @ da
+        if bad == "no carry":
+            carried = 0 * carried
+        if bad == "one unit dropped":
+            carried = carried * (np.arange(UNITS) != 1)
+        if bad == "units shifted":
+            carried = np.roll(carried, 1)
+        da = grad_outputs["y"][t] + carried
+        slope = 1 - y[t] ** 2
+        if bad == "activation for slope":
+            slope = y[t]
+        if bad == "slope of the step after":
+            slope = 1 - y[min(t + 1, steps - 1)] ** 2
+        if bad == "slope forgotten":
+            slope = np.ones_like(slope)
+        da = da * slope
+        da = {"sign": -da, "twice": 2 * da, "a thousandth more": 1.001 * da, "half precision": half(da),
+              "clipped": np.clip(da, -0.6 * np.abs(da).max(), 0.6 * np.abs(da).max())}.get(bad, da)
+        grads["Wx"] += np.outer(da, inputs["x"][t])
+        grads["Wh"] += np.outer(da, y[t - 1] if t else state0["h0"])
+        grads["b"] += da
+        grads["x"][t] = params["Wx"].T @ da
+    grads["h0"] = Wh.T @ da
+    return grads
+
+
+def half(array):
+    """Rounded to 11 bits at its own size."""
+    size = np.abs(array).max()
+    return (array / size).astype(np.float16).astype(array.dtype) * size if size else array
+
+
+def logistic(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def lstm_forward(params, inputs, state0, keep=None):
+    """A batch, time in the middle; gates i, f, g, o stacked in one matrix over [x, h, 1]."""
+    h, c, ys = state0["h0"], state0["c0"], []
+    for t in range(inputs["x"].shape[1]):
+        joined = np.concatenate([inputs["x"][:, t], h, np.ones_like(h[:, :1])], axis=1)
+        z = joined @ params["W"].T
+        i, f, g, o = (
+            act(part) for act, part in zip((logistic, logistic, np.tanh, logistic), np.split(z, 4, axis=1), strict=True)
+        )
+        before, c = c, f * c + i * g
+        h = o * np.tanh(c)
+        ys.append(h)
+        if keep is not None:
+            keep.append((joined, i, f, g, o, before, c))
+    return {"out": np.stack(ys, axis=1), "last_c": c}
+
+
+def lstm_backward(params, inputs, state0, grad_outputs, plant=None, first=0):
+    tape = []
+    lstm_forward(params, inputs, state0, tape)
+    dW, dx = np.zeros_like(params["W"]), np.zeros_like(inputs["x"])
+    dh, dc = np.zeros_like(state0["h0"]), grad_outputs["last_c"].copy()
+    for t, (joined, i, f, g, o, before, c) in reversed(list(enumerate(tape))):
+        bad = plant if len(tape) - 1 - t >= first else None
+        dh = dh + grad_outputs["out"][:, t]
+        tanh_c = np.tanh(c)
+        if bad == "state not carried":
+            dc = 0 * dc
+        if bad != "no path from output to state":
+            dc = dc + dh * o * (1 - (np.tanh(before) if bad == "tanh of the state before" else tanh_c) ** 2)
+        di, df, dg, do = dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)
+        if bad == "gates swapped":
+            di, df = df, di
+        if bad == "logistic slope squared":
+            do = do * o * (1 - o)
+        if bad == "new state for old":
+            df = dc * c * f * (1 - f)
+        dz = np.concatenate([di, df, dg, do], axis=1)
+        dW += dz.T @ joined
+        back = dz @ params["W"]
+        dx[:, t] = back[:, :INPUTS]
+        dh, dc = back[:, INPUTS:INPUTS + UNITS], dc * f
+    return {"W": dW, "x": dx, "h0": dh, "c0": dc}
+
+
+def rnn_problem(gain, steps, seed=0, dtype=np.float64):
+    rng = np.random.default_rng([seed, steps])
+    params = {"Wx": rng.normal(size=(UNITS, INPUTS)), "Wh": gain * rng.normal(size=(UNITS, UNITS)) / np.sqrt(UNITS),
+              "b": rng.normal(size=UNITS) / 2}
+    inputs, state0 = {"x": rng.normal(size=(steps, INPUTS))}, {"h0": rng.normal(size=UNITS) / 2}
+    return tuple({k: v.astype(dtype) for k, v in group.items()} for group in (params, inputs, state0))
+
+
+def lstm_problem(gain, steps, seed=0, dtype=np.float64):
+    rng = np.random.default_rng([seed, steps])
+    scale = np.concatenate([np.ones(INPUTS), np.full(UNITS, gain / np.sqrt(UNITS)), [0.5]])
+    params, inputs = {"W": rng.normal(size=(4 * UNITS, INPUTS + UNITS + 1)) * scale}, {
+        "x": rng.normal(size=(2, steps, INPUTS))
+    }
+    state0 = {"h0": rng.normal(size=(2, UNITS)) / 2, "c0": rng.normal(size=(2, UNITS)) / 2}
+    return tuple({k: v.astype(dtype) for k, v in group.items()} for group in (params, inputs, state0))
+
+
+def verify_rnn(problem, backward=rnn_backward, forward=rnn_forward):
+    return verify_gradient(forward, backward, *problem)
+
+
+def verify_lstm(problem, backward=lstm_backward):
+    """Time is axis 1 of x and out; the last state, which has no axis of time, stays out of the sum."""
+    forward = lambda *groups: {"out": lstm_forward(*groups)["out"]}  # noqa: E731
+    last = {"last_c": np.zeros_like(problem[2]["c0"])}
+    return verify_gradient(forward, lambda p, x, s, g: backward(p, x, s, {**last, **g}), *problem, time_axis=1)
+
+
+GAINS = [0.3, 0.7, 1.2, 2.5, 5.0]
+BOTH = (np.float64, np.float32)
+NETS = [
+    (kind, gain, steps, dtype) for kind in ("rnn", "lstm") for gain in GAINS for steps in (4, 9, 16) for dtype in BOTH
+]
+NETS += [("rnn", gain, 60, dtype) for gain in GAINS for dtype in BOTH]
+NETS += [("lstm", 0.3, 60, np.float64), ("lstm", 1.2, 60, np.float32), ("lstm", 5.0, 60, np.float64)]
+
+
+@pytest.mark.parametrize(("kind", "gain", "steps", "dtype"), NETS,
+                         ids=[f"{k}-gain{g}-T{s}-{np.dtype(d).name}" for k, g, s, d in NETS])
+def test_a_right_backward_pass_raises_no_alarm(kind, gain, steps, dtype):
+    verify, problem = (verify_rnn, rnn_problem) if kind == "rnn" else (verify_lstm, lstm_problem)
+    verification = verify(problem(gain, steps, seed=3, dtype=dtype))
+    assert verification.verdict == "pass", str(verification)
+    by_lag = verification.detectable["x"]
+    assert set(by_lag) <= set(range(steps)) and by_lag and max(by_lag.values()) <= 0.1
+
+
+def test_false_alarms_are_counted_over_at_least_sixty_nets():
+    assert len(NETS) >= 60
+
+
+RNN_MISTAKES = [
+    "transposed",
+    "no carry",
+    "one unit dropped",
+    "units shifted",
+    "activation for slope",
+    "slope of the step after",
+    "slope forgotten",
+    "sign",
+    "twice",
+    "a thousandth more",
+    "half precision",
+    "clipped",
+]
+LSTM_MISTAKES = ["state not carried", "no path from output to state", "tanh of the state before", "gates swapped",
+                 "logistic slope squared", "new state for old"]
+FIRST_LAGS = [1, 5, 10, 20, 30]
+
+
+def assert_caught(verification, first):
+    finding = verification.findings[0]
+    assert verification.verdict == "fail"
+    assert (finding.first_bad_lag, finding.term) == (first, "dE/dx"), str(verification)
+    assert f"lag {first} " in finding.words and f"lag {first} " in str(verification)
+    assert finding.error > finding.tolerance
+
+
+@pytest.mark.parametrize("first", FIRST_LAGS)
+@pytest.mark.parametrize("plant", RNN_MISTAKES)
+def test_a_mistake_in_an_rnn_is_caught_at_its_first_lag(plant, first):
+    backward = lambda *a: rnn_backward(*a, plant=plant, first=first)  # noqa: E731
+    assert_caught(verify_rnn(rnn_problem(0.9, 34, seed=1), backward), first)
+
+
+@pytest.mark.parametrize("first", FIRST_LAGS)
+@pytest.mark.parametrize("plant", LSTM_MISTAKES)
+def test_a_mistake_in_an_lstm_is_caught_at_its_first_lag(plant, first):
+    backward = lambda *a: lstm_backward(*a, plant=plant, first=first)  # noqa: E731
+    assert_caught(verify_lstm(lstm_problem(0.9, 33, seed=1), backward), first)
+
+
+@pytest.mark.parametrize("plant", ["transposed", "no carry", "twice"])
+@pytest.mark.parametrize("first", [1, 20])
+def test_a_mistake_in_a_float32_backward_pass_is_caught_at_its_first_lag(plant, first):
+    single = lambda groups: [{k: v.astype(np.float32) for k, v in g.items()} for g in groups]  # noqa: E731
+    backward = lambda *a: rnn_backward(*single(a), plant=plant, first=first)  # noqa: E731
+    assert_caught(verify_rnn(rnn_problem(0.9, 34, seed=1, dtype=np.float32), backward), first)
+
+
+def test_a_right_float32_backward_pass_passes():
+    backward = lambda *a: {k: v.astype(np.float32) for k, v in rnn_backward(  # noqa: E731
+        *[{k: v.astype(np.float32) for k, v in g.items()} for g in a]).items()}
+    assert verify_rnn(rnn_problem(0.9, 34, seed=1, dtype=np.float32), backward).verdict == "pass"
+
+
+def altered(**changes):
+    """The right backward pass with some entries replaced by functions of them."""
+    def backward(params, inputs, state0, grad_outputs):
+        grads = rnn_backward(params, inputs, state0, grad_outputs)
+        for name, change in changes.items():
+            grads[name] = change(grads[name])
+        return grads
+    return backward
+
+
+def without(name):
+    return lambda *a: {k: v for k, v in rnn_backward(*a).items() if k != name}
+
+
+def last_step_only(params, inputs, state0, grad_outputs):
+    grads, y = rnn_backward(params, inputs, state0, grad_outputs), rnn_forward(params, inputs, state0)["y"]
+    da = grad_outputs["y"][-1] * (1 - y[-1] ** 2)
+    return grads | {"Wh": np.outer(da, y[-2])}
+
+
+WRONG_ENTRIES = {
+    "only the last step accumulated": (last_step_only, "dE/dWh"),
+    "mean instead of sum": (altered(Wx=lambda g: g / 12), "dE/dWx"),
+    "bias forgotten": (altered(b=np.zeros_like), "dE/db"),
+    "weights transposed": (altered(Wh=lambda g: g.T), "dE/dWh"),
+    "initial state not reached": (altered(h0=lambda g: 0 * g), "dE/dh0"),
+    "one entry wrong": (altered(Wh=lambda g: g + 1e-3 * np.eye(UNITS, k=2)), "dE/dWh"),
+    "entry missing": (without("b"), "dE/db: backward returns no gradient"),
+    "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns no gradient"),
+    "wrong shape": (altered(b=lambda g: g[:, None]), "dE/db: shape (4, 1), expected (4,)"),
+    "not a number": (altered(Wx=lambda g: g * np.nan), "dE/dWx"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ENTRIES)
+def test_a_wrong_entry_is_named(name):
+    backward, words = WRONG_ENTRIES[name]
+    with pytest.raises(Mismatch) as caught:
+        check_gradient(rnn_forward, backward, *rnn_problem(0.9, 12, seed=1))
+    verification = caught.value.verification
+    assert verification.verdict == "fail" and words in verification.findings[0].words
+    assert words in str(caught.value)
+    assert {c.term for c in verification.findings} == {words.split(":")[0]}
+
+
+def test_mean_instead_of_sum_is_said_as_a_factor():
+    verification = verify_rnn(rnn_problem(0.9, 12, seed=1), altered(Wx=lambda g: g / 12))
+    assert "0.08333 times" in verification.findings[0].words
+
+
+def test_a_flipped_sign_is_said_in_words():
+    assert "sign is flipped" in verify_rnn(rnn_problem(0.9, 12, seed=1), altered(Wh=lambda g: -g)).findings[0].words
+
+
+def mutating_backward(params, inputs, state0, grad_outputs):
+    grads = rnn_backward(params, inputs, state0, grad_outputs)
+    inputs["x"] *= 2
+    return grads
+
+
+def mutating_forward(params, inputs, state0):
+    outputs = rnn_forward(params, inputs, state0)
+    state0["h0"][:] = outputs["y"][-1]
+    return {"y": outputs["y"] * 0 + 1}
+
+
+@pytest.mark.parametrize(("forward", "backward", "argument"), [
+    (rnn_forward, mutating_backward, "inputs['x']"), (mutating_forward, rnn_backward, "state0['h0']"),
+], ids=["backward", "forward"])
+def test_a_function_that_changes_its_arguments_is_refused(forward, backward, argument):
+    with pytest.raises(ValueError) as refused:
+        check_gradient(forward, backward, *rnn_problem(0.9, 6))
+    assert argument in str(refused.value) and "in place" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_forward_that_is_not_deterministic_fails():
+    noise = np.random.default_rng(0)
+    forward = lambda *a: {"y": rnn_forward(*a)["y"] * (1 + 1e-9 * noise.normal())}  # noqa: E731
+    with pytest.raises(Mismatch, match="not deterministic"):
+        check_gradient(forward, rnn_backward, *rnn_problem(0.9, 6))
+
+
+def forward_with(bend):
+    return lambda *a: {"y": bend(rnn_forward(*a)["y"])}
+
+
+def forward_that_casts(params, inputs, state0):
+    if any(np.iscomplexobj(v) for group in (params, inputs, state0) for v in group.values()):
+        raise TypeError("must be real")
+    return rnn_forward(params, inputs, state0)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        forward_with(np.abs),
+        forward_with(np.real),
+        forward_with(np.conj),
+        forward_with(lambda y: y + 0.01 * np.abs(y)),
+        forward_that_casts,
+    ],
+    ids=["abs", "real", "conj", "partly-abs", "refuses-complex"],
+)
+def test_a_forward_that_the_complex_step_cannot_judge_is_inconclusive_not_passed(forward):
+    verification = verify_rnn(rnn_problem(0.9, 6), forward=forward)
+    assert verification.verdict == "inconclusive"
+    with pytest.raises(Mismatch) as stopped:
+        check_gradient(forward, rnn_backward, *rnn_problem(0.9, 6))
+    assert stopped.value.verification.verdict == "inconclusive" and "complex step cannot judge" in str(stopped.value)
+
+
+def test_a_backward_that_returns_no_dict_is_refused():
+    with pytest.raises(ValueError, match="tuple"):
+        check_gradient(rnn_forward, lambda *a: tuple(rnn_backward(*a).values()), *rnn_problem(0.9, 6))
+
+
+def test_entries_of_one_name_in_two_groups_are_refused():
+    params, inputs, state0 = rnn_problem(0.9, 6)
+    with pytest.raises(ValueError, match="twice: x"):
+        check_gradient(rnn_forward, rnn_backward, params | {"x": params["b"]}, inputs, state0)
+
+
+def test_every_message_is_short():
+    many = {f"W{k}": np.eye(3) for k in range(40)}
+    forward = lambda p, x, s: {"y": x["x"] * sum(np.sum(w) for w in p.values())}  # noqa: E731
+    backward = lambda p, x, s, g: {k: np.full((3, 3), 17.0) for k in p} | {"x": -g["y"]}  # noqa: E731
+    with pytest.raises(Mismatch) as caught:
+        check_gradient(forward, backward, many, {"x": np.arange(5.0)[:, None]}, {})
+    assert len(str(caught.value).splitlines()) <= 25
+    assert all("\n" not in c.words for c in caught.value.verification.checks)
+    assert "more" in str(caught.value)
+
+
+def test_a_pass_says_what_it_could_have_caught_at_every_lag():
+    verification = check_gradient(rnn_forward, rnn_backward, *rnn_problem(0.5, 40))
+    assert set(verification.detectable["x"]) == set(range(40))
+    assert "would have been caught" in str(verification) and len(str(verification).splitlines()) <= 25
+    assert not verification.findings
+
+
+def test_a_planted_mistake_ten_times_the_detectable_one_is_caught():
+    problem = rnn_problem(0.5, 30)
+    smallest = verify_rnn(problem).detectable["x"]
+    for lag in (3, 17, 29):
+        def backward(params, inputs, state0, grad_outputs, lag=lag):
+            grads = rnn_backward(params, inputs, state0, grad_outputs)
+            grads["x"][29 - lag] *= 1 + 10 * smallest[lag]
+            return grads
+        assert_caught(verify_rnn(problem, backward), lag)
+
+
+def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
+    """What sums with an absolute floor accept: everything past lag 20 is zero, and the flow there is below 1e-12."""
+    problem = rnn_problem(0.3, 40)
+    backward = lambda *a: rnn_backward(*a, plant="no carry", first=20)  # noqa: E731
+    last = np.ones((40, UNITS)) * (np.arange(40) == 39)[:, None]
+    right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))
+    assert np.abs(right - cut).max() < 1e-12
+    assert_caught(verify_rnn(problem, backward), 20)
+
+
+def test_without_an_axis_of_time_the_check_says_that_it_saw_no_lags():
+    verification = verify_gradient(rnn_forward, rnn_backward, *rnn_problem(0.9, 6), time_axis=None)
+    assert verification.verdict == "pass" and any("no lag" in note for note in verification.notes)
+
+
+def test_integer_entries_are_not_differentiated():
+    params, inputs, state0 = rnn_problem(0.9, 6)
+    lengths = inputs | {"lengths": np.array([6])}
+    backward = lambda p, x, s, g: {k: v for k, v in rnn_backward(p, {"x": x["x"]}, s, g).items()}  # noqa: E731
+    verification = check_gradient(rnn_forward, backward, params, lengths, state0)
+    assert all(c.term != "dE/dlengths" for c in verification.checks)

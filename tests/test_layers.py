@@ -1,0 +1,286 @@
+"""Who may import whom, read from the import statements; what an import must not load; traps for tests."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flowcheck
+
+PACKAGE = Path(flowcheck.__file__).parent
+ROOT = PACKAGE.parent
+TESTS = Path(__file__).parent
+
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "gradients", "flow", "rates", "network"}
+ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
+
+ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
+    "notation": set(),
+    "equations": {"notation"},
+    "cells": {"notation", "equations"},
+    "symbolic": {"notation", "equations"},
+    "kernels": {"notation", "equations", "symbolic"},
+    "step": {"notation", "equations", "symbolic", "kernels"},
+    "gradients": {"notation", "equations", "symbolic", "kernels", "step"},
+    "flow": {"notation", "equations", "symbolic", "kernels", "step"},
+    "rates": {"flow"},
+    "network": {"notation", "equations", "symbolic", "kernels"},
+    "oracles": set(),
+    "claims": {"notation"},
+    "measure": {"notation", "equations", "kernels", "step", "network", "flow", "rates"},
+    "formats": {"notation", "equations", "kernels", "network"},
+    "verify": {"oracles", "kernels", "step", "gradients", "flow", "equations", "notation", "claims"},
+    "diagnose": {"flow", "rates", "gradients", "kernels", "step", "network", "notation", "equations"},
+    "report": ALL_BUT_CELLS_AND_CLI - {"report"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells"},
+    "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells"},
+    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells"},
+}
+MAY_IMPORT_CELLS = {"cells", "cli", "__init__", "pytest_plugin"}
+DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
+ORACLES_MAY_IMPORT = {"numpy", "mpmath"}
+
+
+def modules_of(folder):
+    """{dotted name without the package's: path} of every Python file under a folder."""
+    return {".".join(path.relative_to(folder).with_suffix("").parts): path for path in sorted(folder.rglob("*.py"))}
+
+
+MODULES = modules_of(PACKAGE)
+
+
+def layer(module):
+    """The row of a module: its top-level module or subpackage."""
+    return module.split(".")[0]
+
+
+def absolute_imports(source, package=""):
+    """Dotted names that a file imports, anywhere in it; `package` is the one it stands in, for relative imports.
+
+    `from . import flow` counts as an import of flow; `from .flow import Flow` as one of flow.Flow.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *filter(None, [node.module])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            found |= {
+                text.value for text in node.args[:1] if isinstance(text, ast.Constant) and isinstance(text.value, str)
+            }
+    return found
+
+
+def imports(module):
+    package = ".".join(["flowcheck", *module.split(".")[:-1]])
+    return absolute_imports(MODULES[module].read_text(), package)
+
+
+def layers_imported(module):
+    """Rows of the package that a module imports, its own left out; "__init__" for public names; __version__ is none."""
+    names = {name.split(".")[1] for name in imports(module) if name.startswith("flowcheck.")} - {"__version__"}
+    rows = {layer(other) for other in MODULES}
+    return {name if name in rows else "__init__" for name in names} - {layer(module)}
+
+
+def test_every_module_has_a_row():
+    missing = {layer(module) for module in MODULES} - set(ARROWS)
+    assert not missing, f"say in ARROWS of {Path(__file__).name} what may be imported by: {', '.join(sorted(missing))}"
+
+
+def test_arrows_have_no_cycle():
+    known = {}
+
+    def below(row, path=()):
+        assert row not in path, f"{' -> '.join([*path, row])}"
+        if row not in known:
+            known[row] = set().union(ARROWS[row], *(below(other, (*path, row)) for other in ARROWS[row]))
+        return known[row]
+
+    for row in ARROWS:
+        below(row)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_along_the_arrows(module):
+    allowed = ARROWS.get(layer(module), set())
+    forbidden = layers_imported(module) - allowed
+    may = ", ".join(sorted(allowed)) or "nothing"
+    assert not forbidden, f"flowcheck.{module} imports {', '.join(sorted(forbidden))}; allowed: {may}"
+
+
+def test_only_the_front_doors_import_cells():
+    found = {module for module in MODULES if "cells" in layers_imported(module)}
+    assert {layer(module) for module in found} <= MAY_IMPORT_CELLS
+    assert {row for row, allowed in ARROWS.items() if "cells" in allowed} <= MAY_IMPORT_CELLS
+
+
+def test_nothing_in_the_package_imports_the_derivations_or_the_tests():
+    roots = {"derivations", "tests", "benchmarks", "flowcheck.derivations"}
+    assert [
+        m for m in MODULES if any(name == r or name.startswith(f"{r}.") for name in imports(m) for r in roots)
+    ] == []
+
+
+def test_the_oracles_stand_alone():
+    names = {name.split(".")[0] for name in imports("oracles")}
+    assert names - sys.stdlib_module_names <= ORACLES_MAY_IMPORT
+
+
+def test_no_module_of_the_package_loads_pickle_or_torch():
+    heavy = {"torch", "pickle", "tensorflow", "jax"}
+    assert {
+        m: heavy & {n.split(".")[0] for n in imports(m)}
+        for m in MODULES
+        if heavy & {n.split(".")[0] for n in imports(m)}
+    } == {}
+
+
+DERIVATIONS = modules_of(ROOT / "derivations")
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_derivations_import_notation_claims_numpy_and_sympy_only(name):
+    for imported in absolute_imports(DERIVATIONS[name].read_text()):
+        root = imported.split(".")[0]
+        ok = root in sys.stdlib_module_names or any(
+            imported == a or imported.startswith(f"{a}.") for a in DERIVATIONS_MAY_IMPORT
+        )
+        assert ok, f"derivations/{name}.py imports {imported}"
+
+
+@pytest.mark.parametrize(("source", "package", "expected"), [
+    ("from . import flow", "flowcheck", {"flowcheck.flow"}),
+    ("from .. import flow, gradients", "flowcheck.verify", {"flowcheck.flow", "flowcheck.gradients"}),
+    ("from ..cells import get", "flowcheck.report", {"flowcheck.cells.get"}),
+    ("from .cells import get", "flowcheck", {"flowcheck.cells.get"}),
+    ("import flowcheck.cells as c", "flowcheck", {"flowcheck.cells"}),
+    ("def f():\n    if True:\n        from flowcheck.cells import get", "flowcheck", {"flowcheck.cells.get"}),
+    ("importlib.import_module('flowcheck.cells')", "flowcheck", {"flowcheck.cells"}),
+    ("import numpy as np, sympy", "flowcheck", {"numpy", "sympy"}),
+])
+def test_import_statements_of_every_form_are_read(source, package, expected):
+    assert absolute_imports(source, package) == expected
+
+
+def loaded_by(code):
+    """Heavy top-level modules that a fresh interpreter has loaded after running the code."""
+    script = f"{code}\nimport sys\nprint('LOADED', *({{'sympy', 'matplotlib', 'torch', 'scipy'}} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split("LOADED")[1].split())
+
+
+def test_importing_flowcheck_loads_nothing_heavy():
+    assert loaded_by("import flowcheck\nassert 'catalogue' in dir(flowcheck)") == set()
+
+
+def test_the_check_for_heavy_modules_sees_them():
+    assert "sympy" in loaded_by("import flowcheck\nflowcheck.catalogue")
+
+
+def test_the_command_line_answers_help_without_anything_heavy():
+    if not (PACKAGE / "cli.py").exists():
+        pytest.skip("flowcheck/cli.py is not there yet")
+    code = "from flowcheck.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as stop:\n    " \
+        "assert not stop.code"
+    assert loaded_by(code) == set()
+
+
+def test_public_names_are_all_there():
+    assert sorted(dir(flowcheck)) == sorted(flowcheck.__all__)
+    for name in flowcheck.__all__:
+        assert getattr(flowcheck, name).__name__ == name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = flowcheck.no_such_name
+
+
+TEST_FILES = sorted(TESTS.glob("*.py"))
+COMPARING = ("close", "equal")
+
+
+def swallowed_comparisons(source):
+    """Lines where a call that returns True or False about closeness stands alone, so that its answer is unread."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            name = ast.unparse(node.value.func)
+            last = name.split(".")[-1]
+            asserting = last.startswith("assert") or name.startswith(("np.testing.", "numpy.testing."))
+            if last != "close" and any(word in last for word in COMPARING) and not asserting:
+                found.append(node.lineno)
+    return found
+
+
+def asserts(node):
+    return isinstance(node, ast.Assert | ast.Raise) or isinstance(node, ast.Call) and (
+        "assert" in ast.unparse(node.func).lower() or ast.unparse(node.func) in ("pytest.raises", "pytest.fail"))
+
+
+def early_returns(source):
+    """Names of tests with a `return` before their first assertion."""
+    found = []
+    for function in ast.walk(ast.parse(source)):
+        if not (isinstance(function, ast.FunctionDef) and function.name.startswith("test_")):
+            continue
+        nested = {
+            id(inner)
+            for node in ast.walk(function)
+            if isinstance(node, ast.FunctionDef | ast.Lambda) and node is not function
+            for inner in ast.walk(node)
+        }
+        own = [node for node in ast.walk(function) if id(node) not in nested]
+        returns = [node.lineno for node in own if isinstance(node, ast.Return)]
+        first = min((node.lineno for node in own if asserts(node)), default=float("inf"))
+        if any(line < first for line in returns):
+            found.append(function.name)
+    return found
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_no_comparison_is_left_unread(path):
+    assert swallowed_comparisons(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_no_test_returns_before_it_asserts(path):
+    assert early_returns(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("np.allclose(a, b)", [1]),
+        ("x = 1\nnumpy.array_equal(a, b)", [2]),
+        ("math.isclose(a, b)", [1]),
+        ("assert np.allclose(a, b)", []),
+        ("np.testing.assert_allclose(a, b)", []),
+        ("assert_close_to(a, b)", []),
+        ("ok = np.allclose(a, b)", []),
+        ("file.close()", []),
+    ],
+)
+def test_the_lint_finds_unread_comparisons(source, lines):
+    assert swallowed_comparisons(source) == lines
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def test_a():\n    if slow:\n        return\n    assert x", ["test_a"]),
+        ("def test_a():\n    assert x\n    return", []),
+        ("def test_a():\n    def f():\n        return 1\n    assert f()", []),
+        ("def test_a():\n    return check()", ["test_a"]),
+        ("def helper():\n    return 1", []),
+        ("def test_a():\n    with pytest.raises(E):\n        return f()", []),
+    ],
+)
+def test_the_lint_finds_early_returns(source, names):
+    assert early_returns(source) == names
