@@ -1,7 +1,7 @@
 r"""Appendix A.2: error flow inside a memory cell, equations (30)-(41).
 
-Problem. How is an error scaled that enters cell c_j at its output at time t, stays for q steps, and leaves through the input
-gate in_j or the cell's input? Printed result, with truncated backprop:
+Problem. How is an error scaled that enters cell c_j at its output at time t, stays for q steps, and leaves through the
+input gate in_j or the cell's input? Printed result, with truncated backprop:
 
     (41)  d vartheta_v(t-q) / d vartheta_j(t) ~tr y^{out_j}(t) h'(s_{c_j}(t))
               * { g'(net_{c_j}(t-q)) y^{in_j}(t-q)            v = c_j
@@ -9,18 +9,19 @@ gate in_j or the cell's input? Printed result, with truncated backprop:
 
 It is scaled on entry, at t, and on exit, at t-q; in between, for whatever q, not at all.
 
-Setting. The forward pass of A.1, blocks of size 1. Units are of two kinds, each numbered from 1: gates and cells l = 1..M, among
-them in_j, out_j, c_j; ordinary units i = 1..N. Net inputs read all units, but ordinary units do not read gates. An error vartheta_x(t) is -dE/dx(t), all
-later effects of x(t) included, at net inputs but for vartheta_j (output of c_j, (31)) and vartheta_{s_{c_j}} (state). Then the
-chain rule makes vartheta_x the sum, over the equations that read x, of their direct derivative times their error.
+Setting. The forward pass of A.1, blocks of size 1. Units are of two kinds, each numbered from 1: gates and cells
+l = 1..M, among them in_j, out_j, c_j; ordinary units i = 1..N. Net inputs read all units, but ordinary units do not
+read gates. An error vartheta_x(t) is -dE/dx(t), all later effects of x(t) included; x is a net input but for vartheta_j
+(output of c_j, (31)) and vartheta_{s_{c_j}} (state). Then the chain rule makes vartheta_x the sum, over the equations
+that read x, of their direct derivative times their error.
 
 Truncation (~tr): errors that reach a net input of a gate or cell go no further back, d net_l(t) / d y^u(t-1) ~tr 0.
 
-Signs: partial d is the direct derivative of one equation, or of one error by another; upright d takes all paths within the
-steps between. The paper writes one sign for both; under truncation ds(t)/ds(t-1) is 1 in either sense.
+Signs: partial d is the direct derivative of one equation, or of one error by another; upright d takes all paths within
+the steps between. The paper writes one sign for both; under truncation ds(t)/ds(t-1) is 1 in either sense.
 
-Results. (30)-(41) hold. (37) does need its ~tr: y^{in_j}(t) is also read by gates and cells at t+1. Without truncation the
-one-step factors (30) do not chain.
+Results. (30)-(41) hold. (37) does need its ~tr: y^{in_j}(t) is also read by gates and cells at t+1. Without truncation
+the one-step factors (30) do not chain.
 """
 
 import numpy as np
@@ -77,10 +78,11 @@ eq_c = forward("(9) y^{c_j}(t) = y^{out_j}(t) h(s(t))", y(c_j, k), y(out_j, k) *
 eq_o = Given("(6) slope of an ordinary unit", partial(y_o(v, k), net_o(v, k)), slope(v, k), forall=(v, k))
 of_s, of_c, of_in, of_out = map(LocalDerivative, (eq_s, eq_c, eq_in, eq_out))
 
-apart = Given("activations of one step are varied one by one", partial(y(l, k), y(u, k)), KroneckerDelta(l, u), forall=(l, u, k))
-apart_o = Given("activations of one step are varied one by one", partial(y_o(i, k), y_o(v, k)), KroneckerDelta(i, v), forall=(i, v, k))
-mixed = Given("activations of one step are varied one by one", partial(y_o(i, k), y(u, k)), Integer(0), forall=(i, u, k))
-mixed_o = Given("activations of one step are varied one by one", partial(y(l, k), y_o(v, k)), Integer(0), forall=(l, v, k))
+one_by_one = "activations of one step are varied one by one"
+apart = Given(one_by_one, partial(y(l, k), y(u, k)), KroneckerDelta(l, u), forall=(l, u, k))
+apart_o = Given(one_by_one, partial(y_o(i, k), y_o(v, k)), KroneckerDelta(i, v), forall=(i, v, k))
+mixed = Given(one_by_one, partial(y_o(i, k), y(u, k)), Integer(0), forall=(i, u, k))
+mixed_o = Given(one_by_one, partial(y(l, k), y_o(v, k)), Integer(0), forall=(l, v, k))
 
 
 def reads(receiver, equation, of, sender, *rules):
@@ -125,15 +127,14 @@ at_s = chain_rule("s(t) is read by s(t+1) and y^{c_j}(t)", theta_s(k),
 at_ordinary = chain_rule("y^v(t) of an ordinary unit is read by net inputs at t+1", theta_e(v, k),
                          partial(y_o(v, k), net_o(v, k)) * next_step(y_o(v, k)), v)
 injected = quantity("injected", r"e_{{{0}}}({1:t})")  # what a target adds at an output unit; depends on no other error
-ordinary = Given("ordinary units have external error only, and what targets inject", theta_o(v, k), theta_e(v, k) + injected(v, k),
-                 forall=(v, k))
+ordinary = Given("ordinary units have external error only, and what targets inject",
+                 theta_o(v, k), theta_e(v, k) + injected(v, k), forall=(v, k))
 
 # (30)
 
-sources = Given("of the activations at t-k-1 only y^{c_j} depends on s at that step, by (9)", total(y(l, k), s(k)),
-                KroneckerDelta(l, c_j) * y(out_j, k) * h.slope(s(k)), forall=(l, k))
-sources_o = Given("of the activations at t-k-1 only y^{c_j} depends on s at that step, by (9)", total(y_o(i, k), s(k)), Integer(0),
-                  forall=(i, k))
+within_step = "of the activations at t-k-1 only y^{c_j} depends on s at that step, by (9)"
+sources = Given(within_step, total(y(l, k), s(k)), KroneckerDelta(l, c_j) * y(out_j, k) * h.slope(s(k)), forall=(l, k))
+sources_o = Given(within_step, total(y_o(i, k), s(k)), Integer(0), forall=(i, k))
 itself = Given("dx/dx = 1", total(s(k), s(k)), Integer(1), forall=(k,))
 through_s, through_in = Differentiate(eq_s, (s, y, net)), Differentiate(eq_in, (net,))
 through_net = Differentiate(eq_net, (y, y_o))
@@ -144,14 +145,16 @@ eq_30_factor = 1 + y(out_j, k + 1) * h.slope(before) * (
 brackets = Step("(30), first line", total(s(k), before), eq_30_brackets, (through_s, itself), forall=(k,))
 one_step = chain("(30), no truncation", total(s(k), before), equal("first line", eq_30_brackets, brackets),
                  equal("all paths within the step", eq_30_factor, through_in, through_net, sources, sources_o, pick), forall=(k,))
-cut_nets = Given("truncation: net inputs of gates and cells pass nothing on", total(net(l, k), s(a)), Integer(0), forall=(l, k, a))
+cut_nets = Given("truncation: net inputs of gates and cells pass nothing on", total(net(l, k), s(a)), Integer(0),
+                 forall=(l, k, a))
 one_step_truncated = chain("(30), truncated", total(s(k), before), equal("first line", eq_30_brackets, brackets),
                            equal("truncation", Integer(1), through_in, cut_nets), forall=(k,))
 
 # Without truncation the factors do not chain: gates carry state past s. One block alone, two steps.
 
 other = quantity("x", "x_{{{0}}}({1:t})")  # what inputs, biases and other units add
-eq_net_alone = forward("(7)-(9) for one block alone", net(u, k), sum(w(u, a) * y(a, k + 1) for a in (c_j, in_j, out_j)) + other(u, k), u)
+eq_net_alone = forward("(7)-(9) for one block alone", net(u, k),
+                       sum(w(u, unit) * y(unit, k + 1) for unit in (c_j, in_j, out_j)) + other(u, k), u)
 through_alone, through_out = Differentiate(eq_net_alone, (y,)), Differentiate(eq_out, (net,))
 through_c = Differentiate(eq_c, (s, y))
 
@@ -177,15 +180,18 @@ eq_31 = over_all(w(i, c_j) * theta_o(i, k - 1), w(l, c_j) * theta(l, k - 1))
 output_error = Step("(31)", theta_j(k), eq_31, (at_output, *weight), forall=(k,))
 output_error_truncated = Step("(31), truncated", theta_j(k), Sum(w(i, c_j) * theta_o(i, k - 1), (i, 1, N)),
                               (at_output, *truncated), forall=(k,))
-out_error_cut = Step("error of y^{out_j}", theta_y(out_j, k), h(s(k)) * theta_j(k), (at_y_out, of_c, *gates_inside, *truncation), forall=(k,))
-in_error_cut = Step("error of y^{in_j}", theta_y(in_j, k), g(net(c_j, k)) * theta_s(k), (at_y_in, of_s, *gates_inside, *truncation), forall=(k,))
+out_error_cut = Step("error of y^{out_j}", theta_y(out_j, k), h(s(k)) * theta_j(k),
+                     (at_y_out, of_c, *gates_inside, *truncation), forall=(k,))
+in_error_cut = Step("error of y^{in_j}", theta_y(in_j, k), g(net(c_j, k)) * theta_s(k),
+                    (at_y_in, of_s, *gates_inside, *truncation), forall=(k,))
 out_error = Step("(32)", theta(out_j, k), sigma.slope(net(out_j, k)) * h(s(k)) * theta_j(k), (at_out, of_out, out_error_cut),
                  forall=(k,))
 in_error = Step("(37)", theta(in_j, k), sigma.slope(net(in_j, k)) * g(net(c_j, k)) * theta_s(k), (at_in, of_in, in_error_cut),
                 forall=(k,))
-in_error_full = Step("(37), no truncation", theta(in_j, k), sigma.slope(net(in_j, k)) * (
-    g(net(c_j, k)) * theta_s(k) + Sum(w(l, in_j) * theta(l, k - 1), (l, 1, M))), (at_in, of_in, at_y_in, of_s, *gates_inside, *weight),
-    forall=(k,))
+in_error_full = Step(
+    "(37), no truncation", theta(in_j, k),
+    sigma.slope(net(in_j, k)) * (g(net(c_j, k)) * theta_s(k) + Sum(w(l, in_j) * theta(l, k - 1), (l, 1, M))),
+    (at_in, of_in, at_y_in, of_s, *gates_inside, *weight), forall=(k,))
 cell_error = Step("(36)", theta(c_j, k), g.slope(net(c_j, k)) * y(in_j, k) * theta_s(k), (at_c, of_s), forall=(k,))
 state_error = Step("(33)", theta_s(k), theta_s(k - 1) + y(out_j, k) * h.slope(s(k)) * theta_j(k), (at_s, of_s, of_c), forall=(k,))
 errors = (theta, theta_o, theta_e, theta_s, theta_j)
@@ -194,8 +200,9 @@ later_first = tuple(
           forall=(v, k, a), where=(a > k,))
     for early in (theta_s(a), theta_j(a)) for late in (theta_o(v, k), theta(v, k), theta_s(k)))
 back = tuple(Differentiate(e, errors) for e in (ordinary, at_ordinary))
-ordinary_later = tuple(Step("an ordinary unit's error is made of errors one step later", partial(theta_o(v, k), error(k)), Integer(0),
-                            (*back, *later_first), forall=(v, k)) for error in (theta_s, theta_j))
+ordinary_later = tuple(
+    Step("an ordinary unit's error is made of errors one step later", partial(theta_o(v, k), error(k)), Integer(0),
+         (*back, *later_first), forall=(v, k)) for error in (theta_s, theta_j))
 eq_34 = partial(theta_j(k), theta_s(k - 1))
 from_outside = Step("(34)", eq_34, Integer(0), (Differentiate(output_error_truncated, errors), *ordinary_later), forall=(k,))
 unscaled = Step("(35)", partial(theta_s(k), theta_s(k - 1)), Integer(1), (

@@ -1,7 +1,7 @@
 r"""Section 3.1: why backpropagated error decays or blows up exponentially in the number of steps.
 
-Problem. In a fully recurrent net with units 1..n an error occurs at unit u at time t and travels back q steps to unit v.
-How is it scaled? The error signal of BPTT at a unit that is no output unit is (3.1, no number)
+Problem. In a fully recurrent net with units 1..n an error occurs at unit u at time t and travels back q steps to unit
+v. How is it scaled? The error signal of BPTT at a unit that is no output unit is (3.1, no number)
 
     vartheta_j(t) = f'_j(net_j(t)) sum_i w_ij vartheta_i(t+1),        w_ij: weight FROM j TO i,
 
@@ -319,6 +319,7 @@ CLAIMS = [
     claim("3.1 bound without n", "the factor n is superfluous", "inequality", None, le(sharp), sharp,
           checks=[check(log10_bound, range(1, 101), "<=")]),
     claim("3.1 tau", "exponential decay, tau = n w_max / 4.0", "inequality", le(by_tau), le(by_tau), by_tau,
+          note="All |w_ij| < 4.0 / n make tau < 1.",
           checks=[check(with_n(log10_tau_bound), range(1, 101), "<=")]),
     claim("3.1 tau without n", "the factor n is superfluous", "inequality", None, le(by_tau_sharp), by_tau_sharp,
           checks=[check(log10_tau_bound, range(1, 101), "<=")]),

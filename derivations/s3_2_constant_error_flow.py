@@ -10,8 +10,8 @@ What must f_j and w_jj be so that the error neither grows nor decays? Printed (n
     integrated: f_j(net_j(t)) = net_j(t) / w_jj for arbitrary net_j(t), so f_j is linear, and the activation stays:
     y^j(t+1) = f_j(net_j(t+1)) = f_j(w_jj y^j(t)) = y^j(t).        CEC: f_j(x) = x, w_jj = 1.0.
 
-Result. All of it holds but for the constant of integration, which the paper drops: f_j(net) = net / w_jj + C has constant
-error flow for every C. The activation stays only for C = 0; that, not the integration, removes C.
+Result. All of it holds but for the constant of integration, which the paper drops: f_j(net) = net / w_jj + C has
+constant error flow for every C. The activation stays only for C = 0; that, not the integration, removes C.
 """
 
 import numpy as np
@@ -104,9 +104,9 @@ def identity(values, q):
     return np.eye(values["s"].shape[1])
 
 
-def claim(id, title, status, printed, derived, fact, **more):
+def claim(id, title, status, printed, derived, *facts, **more):
     """A claim of section 3.2."""
-    return Claim(id, "", "3.2", title, status, printed, derived, Proof(fact), **more)
+    return Claim(id, "", "3.2", title, status, printed, derived, Proof(*facts), **more)
 
 
 eq_condition = Eq(slope(1) * w, 1)
@@ -117,7 +117,7 @@ eq_carousel = Eq(flow(q), 1)
 CLAIMS = [
     claim("3.2 condition", "constant error flow requires f' w = 1.0", "exact", eq_condition, eq_condition, condition),
     claim("3.2 product", "flow over q steps of one unit", "exact", None, Eq(flow(q), factors), product_of_factors),
-    claim("3.2 integration", "integrating the condition", "erratum", eq_solution_printed, eq_solution, by_integration,
+    claim("3.2 integration", "integrating the condition", "erratum", eq_solution_printed, eq_solution, no_slope, by_integration,
           counterexample=Counterexample("f_j(net) = net/2 + 1, w_jj = 2, at net = 0: 1 is not 0", shifted_by_one),
           note="Printed without the constant of integration C. Error flow is constant for every C; what removes C is the next "
                "line, the demand that the activation stays (see '3.2 constant of integration')."),

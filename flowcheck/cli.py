@@ -241,9 +241,12 @@ def _by_layer(sets):
 
 
 def _described(sets, inputs):
-    sequences = sum(s.x.shape[1] for s in sets)
-    steps = sorted({s.x.shape[0] for s in sets})
-    return f"{Path(inputs).name}: {sequences} sequence(s) of {' and '.join(map(str, steps))} steps"
+    from .measure import MOST_SEQUENCES
+
+    given = sum(s.x.shape[1] for s in sets)
+    used = sum(min(s.x.shape[1], MOST_SEQUENCES) for s in sets)
+    steps = " and ".join(map(str, sorted({s.x.shape[0] for s in sets})))
+    return f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {steps} steps"
 
 
 @cli.command()
@@ -284,26 +287,24 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, 
     from .diagnose import SEVERITIES
     from .report import documents, text
 
-    result, measured, described = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
+    result, described = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
     if form == "json":
-        _emit(documents.dumps(documents.diagnosis(result, measured, described)), out)
+        _emit(documents.dumps(documents.diagnosis(result, described)), out)
     else:
-        _emit(text.diagnosis_text(result, measured, described), out)
+        _emit(text.diagnosis_text(result, described), out)
     worst = result.worst()
     return int(worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on))
 
 
 def _diagnosed(net, inputs, layer, units, block_size, seed, lags):
     from .diagnose import diagnose as diagnose_network
-    from .measure import measure as measure_network
 
     network, sets = _network(net, inputs, layer, units, block_size, seed)
     if not sets:
         raise click.UsageError("diagnosis needs real inputs: --inputs FILE.npz with LAYER.x (batch, time, features), or FILE.npy")
     with _progress("diagnosing") as progress, _one_blas_thread():
         result = diagnose_network(network, sets, lags=lags, progress=progress)
-        measured = measure_network(network, _by_layer(sets), lags, progress=progress)
-    return result, measured, _described(sets, inputs)
+    return result, _described(sets, inputs)
 
 
 @cli.command()
@@ -326,8 +327,8 @@ def report(net, inputs_, layer, lags, seed, out):
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     given = {}
     if net:
-        result, measured, described = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
-        given = {"diagnosis": result, "measured": measured, "inputs": described}
+        result, described = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
+        given = {"diagnosis": result, "inputs": described}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
         results = _proved(load(_derivations()), progress)

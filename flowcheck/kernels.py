@@ -100,6 +100,8 @@ class Kernel:
         `hold` {vector: (mask, value)}, both (batch, units), intervenes: masked entries are held at the value at every step.
         Complex input works (complex step). Returns a Trajectory.
         """
+        if cut and frozen is None:
+            raise ValueError(f"{self.cell.name}: a forward run with cut connections needs the frozen trajectory that they read")
         lengths, sizes = self.lengths(params), self.cell.sizes
         inputs = x if isinstance(x, dict) else {self.cell.inputs[0].name: x}
         x = np.asarray(next(iter(inputs.values())))

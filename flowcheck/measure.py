@@ -10,7 +10,10 @@ import numpy as np
 from . import flow as flows
 from .rates import Rate, rate
 
-__all__ = ["Measured", "measure", "noise_inputs"]
+__all__ = ["MOST_SEQUENCES", "Measured", "first_sequences", "measure", "measure_layer", "noise_inputs"]
+
+MOST_SEQUENCES = 8
+"""Sequences of one set of inputs that are looked at; flows cost time in proportion."""
 
 WASHOUT = 50
 """Steps run before the first lag that is measured, so that the start from zero states is forgotten."""
@@ -33,7 +36,20 @@ def noise_inputs(network, lags, seed, sequences=1):
 
 
 def measure(network, sets, lags, *, gradient="both", progress=lambda words: None):
-    """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); t is the last step of each sequence.
+    """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); see `measure_layer`."""
+    found = []
+    for layer, runs in network.run_layers(first_sequences(sets)):
+        found += measure_layer(layer, runs, lags, gradient=gradient, progress=progress)
+    return found
+
+
+def first_sequences(sets):
+    """The same sets with at most MOST_SEQUENCES sequences each."""
+    return {name: {label: x[:, :MOST_SEQUENCES] for label, x in ours.items()} for name, ours in sets.items()}
+
+
+def measure_layer(layer, runs, lags, *, gradient="both", progress=lambda words: None):
+    """[Measured] of one layer along its runs {label: Trajectory}; t is the last step of each sequence.
 
     state-to-state    d state(t)/d state(t-q), all states jointly
     net-to-net        d net(t)/d net(t-q), for a cell with one net, with the bounds of section 3.1
@@ -41,20 +57,17 @@ def measure(network, sets, lags, *, gradient="both", progress=lambda words: None
     y to NET          d y(t)/d net(t-q), for a cell with several nets
 
     `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags are as many as the
-    shortest sequence allows.
+    shortest sequence allows. Raises ValueError for sequences of one step.
     """
-    found = []
-    for layer, runs in network.run_layers(sets):
-        steps = min(t.steps for t in runs.values())
-        wanted = flows.usable_lags(lags, runs.values())
-        if steps < 2:
-            raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
-        for label, cut in (("full", ()), ("truncated", True)):
-            if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):
-                continue
-            progress(f"{layer.name}: {label} flow over {wanted} lags")
-            kept = [m for m in _layer_flows(layer, runs, wanted, cut) if label == "full" or gradient == "truncated" or m.flow.above_floor]
-            found += kept
+    steps = min(t.steps for t in runs.values())
+    if steps < 2:
+        raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
+    found, wanted = [], flows.usable_lags(lags, runs.values())
+    for label, cut in (("full", ()), ("truncated", True)):
+        if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):
+            continue
+        progress(f"{layer.name}: {label} flow over {wanted} lags")
+        found += [m for m in _layer_flows(layer, runs, wanted, cut) if gradient != "both" or not cut or m.flow.above_floor]
     return found
 
 

@@ -1,8 +1,8 @@
 """Appendix A.1 by its own equations, online, with stored ds/dw: what `truncated_1997` must compute.
 
 Reading A of the time indices: inputs act at the step at which they are shown, outputs see the cells of the same step.
-Equation (19) has no factor 2 where (16) with (18) has one, so (19) to (28) are the gradient of E/2; a weight's update is
-the sum over the steps.
+Equation (19) has no factor 2 where (16) with (18) has one, so (19) to (28) are the gradient of E/2; a weight's update
+is the sum over the steps.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A cell checks itself when built: each refusal names cell, line and symbol in one line; a new file is a working cell."""
+"""A cell checks itself when built: a refusal names cell, line and symbol in one line; a new file is a working cell."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 
-from flowcheck import Cell, EquationError, Net, Unit, catalogue, check_cell, compile_cell, state_flow
+from flowcheck import Cell, EquationError, Net, Unit, bounds, catalogue, check_cell, compile_cell, state_flow
 from flowcheck.equations import Edge
 from flowcheck.notation import sigma, symbols, tanh
 
@@ -279,6 +279,29 @@ def test_a_new_cell_file_gets_forward_flow_and_the_whole_ladder(tmp_path, rng):
     assert flow.gradient == "full" and np.isfinite(flow.log10_norm).all() and flow.above_floor == 20
     checks = check_cell(cell, lags=30)
     assert {c.verdict for c in checks} == {"pass"} and {c.rung for c in checks} >= {"flow", "claims", "gradient"}
+
+
+U = symbols("u")
+UNUSUAL = {
+    "no-bias": {"equations": [Net(net, x, y_prev, bias=None), Unit(y, tanh(net))]},
+    "two-inputs": {"equations": [Net(net, x, U, y_prev), Unit(y, tanh(net))], "inputs": (x, U)},
+    "linear": {"equations": [Net(net, x, y_prev), Unit(y, net / 2)]},
+    "diagonal-recurrence": {"equations": [Net(net, x), Net(net_d, y_prev, kind="diagonal"), Unit(y, tanh(net + net_d))]},
+}
+
+
+@pytest.mark.parametrize("shape", UNUSUAL)
+def test_an_accepted_cell_of_unusual_shape_climbs_the_whole_ladder(shape):
+    checks = check_cell(build(**UNUSUAL[shape]), lags=8)
+    assert [c.words for c in checks if c.verdict != "pass"] == []
+    assert {c.rung for c in checks} >= {"forward", "flow", "gradient"}
+
+
+def test_the_bound_of_section_3_1_needs_no_bias(rng):
+    kernel = compile_cell(build([Net(net, x, y_prev, bias=None), Unit(y, tanh(net))]))
+    trajectory = kernel.forward(kernel.random_params(5, 3, rng), rng.normal(size=(6, 1, 3)))
+    found = bounds(trajectory, 5)
+    np.testing.assert_allclose(found["with n"] - found["without n"], np.log10(5), rtol=1e-12)
 
 
 def test_a_new_cell_file_with_a_false_claim_falls_off_the_ladder(tmp_path):

@@ -215,8 +215,8 @@ def random_net(seed):
 def net_flow_by_complex_step(name, params, trajectory):
     """(matrices, exponents): d net(T)/d net(T-q) = matrix 2**exponent, q = 0 ... LAGS, [to, from].
 
-    Lanes of changed nets, linearised along the stored net inputs. A lane carries its imaginary part only, scaled to size
-    1 by an exact power of two; its real part is the stored one, since a second run of a chaotic net is another trajectory.
+    Lanes of changed nets, linearised along the stored net inputs. A lane carries its imaginary part only, scaled
+    exactly to size 1; its real part is the stored one, since a second run of a chaotic net is another trajectory.
     """
     nets, W, n = trajectory["net"][:, 0], params["W_y"], len(params["b"])
     lanes, exponents = np.zeros((0, n, n)), np.zeros(0, int)

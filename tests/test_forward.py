@@ -48,7 +48,7 @@ def carousel_by_hand(p, xs, s0):
 
 
 def lstm1997_by_hand(p, xs, s0):
-    """Equations (7) to (9) with section 5's timing; gates see inputs, cells and gates, and are shared by their block."""
+    """Equations (7) to (9) with section 5's timing; gates see inputs, cells and gates, one of each per block."""
     s, y, y_in, y_out = s0["s_prev"], s0["y_prev"], s0["y_in_prev"], s0["y_out_prev"]
     blocks, history = len(y_in), []
     size = len(s) // blocks

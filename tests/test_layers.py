@@ -189,8 +189,13 @@ def test_the_check_for_heavy_modules_sees_them():
 def test_the_command_line_answers_help_without_anything_heavy():
     if not (PACKAGE / "cli.py").exists():
         pytest.skip("flowcheck/cli.py is not there yet")
-    code = "from flowcheck.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as stop:\n    " \
-        "assert not stop.code"
+    code = """
+from flowcheck.cli import main
+try:
+    main(["--help"])
+except SystemExit as stop:
+    assert not stop.code
+"""
     assert loaded_by(code) == set()
 
 

@@ -1,4 +1,4 @@
-"""Rates with honest intervals: coverage on synthetic flows of known rate; verdict, half-life, horizon on exact curves."""
+"""Rates with honest intervals: coverage on flows of known rate; verdict, half-life, horizon on exact curves."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ..notation import Squashing, in_terms_of_value
+from ..notation import Squashing, g, h, in_terms_of_value, sigma, tanh
 from .rules import Slack, StrictSlack, fresh, rename_indices, walk
 
 __all__ = ["HYPOTHESIS", "Cases", "Chain", "Given", "Induction", "Link", "Proof", "ProofError", "Step", "below", "chain",
@@ -42,7 +42,7 @@ def _normal_sum(total):
 
 def _rank(limit, body):
     marked = body.xreplace({limit[0]: sympy.Symbol("_here")})
-    others = {s: sympy.Symbol("_") for s in marked.free_symbols if isinstance(s, sympy.Dummy) or s == limit[0]}
+    others = {s: sympy.Symbol("_") for s in marked.free_symbols if isinstance(s, (sympy.Dummy, _Index))}
     return str(limit[1:]), str(marked.xreplace(others))
 
 
@@ -62,7 +62,7 @@ def normal(expression):
             done = node.doit(deep=False)
             return None if done == node else normal(done)
         return None
-    expression = sympy.expand(walk(in_terms_of_value(expression), at))
+    expression = sympy.expand(walk(fresh(in_terms_of_value(expression)), at))
     return canonical(sympy.expand(in_terms_of_value(expression)))
 
 
@@ -90,9 +90,19 @@ def difference(lhs, rhs):
     if lhs == rhs:
         return sympy.Integer(0)
     rest = normal(normal(lhs) - normal(rhs))
-    if rest == 0 or not rest.has(Squashing, sympy.tanh, sympy.coth, sympy.exp) and not sympy.denom(sympy.together(rest)).free_symbols:
+    if rest == 0 or not rest.has(Squashing, *_IN_SIGMA):
         return rest
-    return sympy.simplify(sympy.together(rest.rewrite(sympy.exp)))
+    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(_in_sigma(rest)))) == 0 else rest
+
+
+_IN_SIGMA = {h: lambda z: 2 * sigma(z) - 1, g: lambda z: 4 * sigma(z) - 2, tanh: lambda z: 2 * sigma(2 * z) - 1,
+             sympy.tanh: lambda z: 2 * sigma(2 * z) - 1, sympy.coth: lambda z: 1 / (2 * sigma(2 * z) - 1),
+             sympy.exp: lambda z: sigma(z) / (1 - sigma(z))}
+
+
+def _in_sigma(expression):
+    """Every squashing function written in sigma, so that an identity between them is one of rational functions."""
+    return expression.replace(lambda node: type(node) in _IN_SIGMA, lambda node: _IN_SIGMA[type(node)](*node.args))
 
 
 def same(a, b):
@@ -139,7 +149,7 @@ class Fact:
         values = {s: found[w] for s, w in wilds.items() if w in found}
         if any(sympy.sympify(condition).subs(values, simultaneous=True) != True for condition in self.where):  # noqa: E712
             return None
-        return fresh(self.rhs).subs(values, simultaneous=True)
+        return fresh(fresh(self.rhs).subs(values, simultaneous=True))
 
     def rewrite(self, expression):
         slack = {"=": None, "<=": Slack, "<": StrictSlack}[self.relation]
@@ -395,14 +405,18 @@ class Proof:
 
     def __init__(self, *facts):
         object.__setattr__(self, "facts", facts)
+        object.__setattr__(self, "_holds", False)
 
     def verify(self):
-        """Check every fact and all that it uses. Raises ProofError; returns nothing."""
+        """Check every fact and all that it uses; once, as facts do not change. Raises ProofError; returns nothing."""
+        if self._holds:
+            return
         if not self.facts or isinstance(self.facts[-1], Given):
             raise ProofError("there is no proof")
         seen = {}
         for fact in self.facts:
             verify(fact, seen)
+        object.__setattr__(self, "_holds", True)
 
     @property
     def everything(self):

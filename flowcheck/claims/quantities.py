@@ -44,7 +44,7 @@ def quantity(name, template, commutative=True, **assumptions):
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
     known = {f"is_{a}": value for a, value in ({"real": True, **assumptions} if commutative else {"commutative": False}).items()}
-    return type(name, (sympy.Function,), {**known, "_diff_wrt": True, "_latex": _latex})
+    return type(name, (sympy.Function,), {**known, "is_number": False, "_diff_wrt": True, "_latex": _latex})
 
 
 class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
@@ -52,7 +52,7 @@ class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
 
     sign = r"\partial"
 
-    is_commutative, is_real = True, True
+    is_commutative, is_real, is_number = True, True, False
 
     def __new__(cls, x, y):
         return sympy.Expr.__new__(cls, sympy.sympify(x), sympy.sympify(y))
@@ -80,7 +80,7 @@ class PathSum(sympy.Expr):
     `factor` is a SymPy Lambda of (l_{m-1}, l_m, m).
     """
 
-    is_commutative, is_real = True, True
+    is_commutative, is_real, is_number = True, True, False
 
     def __new__(cls, factor, first, last, q, n):
         return sympy.Expr.__new__(cls, factor, *map(sympy.sympify, (first, last, q, n)))
@@ -99,7 +99,7 @@ class MatrixEntry(sympy.Expr):
     The factors are kept in order; a factor may be a `sympy.Product` of matrices, ordered from left to right.
     """
 
-    is_commutative, is_real = True, True
+    is_commutative, is_real, is_number = True, True, False
 
     def __new__(cls, factors, j=0):
         return sympy.Expr.__new__(cls, sympy.Tuple(*factors), sympy.sympify(j))

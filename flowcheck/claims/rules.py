@@ -45,7 +45,7 @@ class Slack(sympy.Function):
     """Slack(b, a) = b - a of an inequality a <= b that is known: nonnegative, and otherwise left closed."""
 
     nargs = 2
-    is_real, is_nonnegative = True, True
+    is_real, is_nonnegative, is_number = True, True, False
 
 
 class StrictSlack(Slack):

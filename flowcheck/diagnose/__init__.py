@@ -15,11 +15,16 @@ __all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "c
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A network, its layers' contexts (runs and flows), and the findings, most severe first."""
+    """A network, its layers' contexts (runs and measured flows), and the findings, most severe first."""
 
     network: object
     contexts: tuple
     findings: tuple
+
+    @property
+    def measured(self):
+        """The flows of all layers, as Measured."""
+        return [m for context in self.contexts for m in context.measured]
 
     def worst(self):
         """The highest severity found, or None."""
@@ -37,7 +42,7 @@ def diagnose(network, input_sets, *, lags=1000, progress=lambda words: None):
 
     Raises ValueError for a layer that no inputs reach.
     """
-    found, looked = [], contexts(network, input_sets, lags)
+    found, looked = [], contexts(network, input_sets, lags, progress)
     for context in looked:
         for rule, detect in detectors().items():
             progress(f"{context.layer.name}: {rule}")

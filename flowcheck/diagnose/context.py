@@ -4,18 +4,14 @@ Every run is in float64. Sequences keep their labels, so that findings can be re
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from .. import flow
 from ..kernels import compile_cell
+from ..measure import first_sequences, measure_layer
 from ..network import Layer
 
 __all__ = ["LayerContext", "Run", "contexts"]
-
-MOST_SEQUENCES = 8
-"""Sequences of one set that are looked at; flows and interventions cost time in proportion."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +29,12 @@ class Run:
 
 @dataclass(frozen=True)
 class LayerContext:
-    """A layer with its runs and the linear maps that read its output {name: (rows, units)}."""
+    """A layer with its runs, its measured flows, and the linear maps that read its output {name: (rows, units)}."""
 
     layer: Layer
     runs: tuple
+    measured: tuple
     readers: dict
-    lags: int
 
     @property
     def cell(self):
@@ -48,13 +44,10 @@ class LayerContext:
     def kernel(self):
         return compile_cell(self.cell)
 
-    @cached_property
+    @property
     def state_flow(self):
-        """Full state-to-state Flow, one row per sequence, over the lags that every sequence has."""
-        lags = flow.usable_lags(self.lags, [run.trajectory for run in self.runs])
-        return flow.Flow.stack([
-            flow.state_flow(run.trajectory, lags, b=b) for run in self.runs for _, b in run.sequences
-        ])
+        """The full state-to-state flow with its rate, as Measured."""
+        return next(m for m in self.measured if (m.flow.quantity, m.flow.gradient) == ("state-to-state", "full"))
 
     def held_at(self, run, units, values):
         """Outputs (time, batch, len(units), units) when one unit at a time is held at its value: lane k holds units[k]."""
@@ -78,13 +71,13 @@ class LayerContext:
         return None if kept is None else np.broadcast_to(kept, run.trajectory[state].shape)
 
 
-def contexts(network, input_sets, lags=1000):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None):
     """One LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
     Raises ValueError when a layer below has no inputs either.
     """
     sets = {}
     for s in input_sets:
-        sets.setdefault(s.layer, {})[s.label] = s.x[:, :MOST_SEQUENCES]
-    return [LayerContext(layer, tuple(Run(*item) for item in runs.items()), network.readers(layer), lags)
-            for layer, runs in network.run_layers(sets)]
+        sets.setdefault(s.layer, {})[s.label] = s.x
+    return [LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(measure_layer(layer, runs, lags, progress=progress)),
+                         network.readers(layer)) for layer, runs in network.run_layers(first_sequences(sets))]

@@ -1,6 +1,6 @@
 """Error flow that grows with lag: gradients oscillate or overflow as sequences get longer."""
 
-from ..rates import SUSTAINED_DECADES, rate
+from ..rates import SUSTAINED_DECADES
 from .finding import Finding, Threshold
 
 RULE = "exploding-flow"
@@ -10,8 +10,7 @@ LARGE = Threshold(1e3, "set here: a thousandfold error makes one step of any lea
 
 def detect(context):
     """Flow of the joint state, pooled over sequences: a rate whose interval is above 0. Warning; info while the growth stays below 1000."""
-    flow = context.state_flow
-    found = rate(flow)
+    flow, found = context.state_flow.flow, context.state_flow.rate
     if found.verdict != "exploding":
         return []
     growth = float(flow.pooled[-1] - flow.log10_norm0)

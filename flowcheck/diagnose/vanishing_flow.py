@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..rates import LOST_BESIDE_LAG_0, rate
+from ..rates import LOST_BESIDE_LAG_0
 from .finding import Finding, Threshold
 
 RULE = "vanishing-flow"
@@ -14,10 +14,9 @@ def detect(context):
 
     Evidence: rate per step (log10) with its interval, half-life and horizon in steps. The flow is full.
     """
-    found = rate(context.state_flow)
+    flow, found = context.state_flow.flow, context.state_flow.rate
     if found.verdict != "vanishing" or found.horizon is None:
         return []
-    flow = context.state_flow
     evidence = {
         "rate_per_step": found.per_step, "rate_interval": found.interval and list(found.interval), "half_life": found.half_life,
         "horizon": found.horizon, "lags_measured": int(flow.lags[-1]), "gradient": flow.gradient,

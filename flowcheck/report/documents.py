@@ -71,7 +71,7 @@ def measurement(network, measured, inputs, seed):
             "flows": [flow_entry(m) for m in measured]}
 
 
-def diagnosis(result, measured, inputs):
+def diagnosis(result, inputs):
     """flowcheck.diagnosis/1"""
     network = result.network
     return {
@@ -80,18 +80,18 @@ def diagnosis(result, measured, inputs):
             "name": layer.name, "cell": layer.cell.name, "units": layer.units, "inputs": layer.n_inputs, "gate_order": layer.gate_order,
         } for layer in network.layers]},
         "inputs": inputs,
-        "flows": [flow_entry(m) for m in measured],
+        "flows": [flow_entry(m) for m in result.measured],
         "findings": [f.as_json() for f in result.findings],
     }
 
 
-def report(command, curves, derived, diagnosis=None, measured=(), inputs=""):
+def report(command, curves, derived, diagnosis=None, inputs=""):
     """flowcheck.report/1: what the page shows."""
     return {
         "schema": "flowcheck.report/1", "command": command,
         "curves": [flow_entry(c) | {"label": c.label, "words": c.words} for c in curves],
         "derivations": derivations(derived),
-        "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, measured, inputs),
+        "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, inputs),
     }
 
 

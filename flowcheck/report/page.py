@@ -22,25 +22,17 @@ def write_page(path, *, title, command, curves=None, derivations=None, diagnosis
     command      the exact command that makes this page
     curves       [Curve] of the paper's cells
     derivations  [(Claim, error or "")]
-    diagnosis    a Diagnosis; `measured` [Measured] of its net; `inputs` says in words what it ran on
+    diagnosis    a Diagnosis; `inputs` says in words what it ran on
+    measured     [Measured], the diagnosis' own if there is one
     """
-    write_atomically(
-        path,
-        page(
-            title=title,
-            command=command,
-            curves=curves,
-            derivations=derivations,
-            diagnosis=diagnosis,
-            measured=measured,
-            inputs=inputs,
-        ),
-    )
+    parts = {"curves": curves, "derivations": derivations, "diagnosis": diagnosis, "measured": measured}
+    write_atomically(path, page(title=title, command=command, inputs=inputs, **parts))
 
 
 def page(*, title, command, curves=None, derivations=None, diagnosis=None, measured=None, inputs=""):
     """The page as text; see `write_page`. The same results give the same text."""
     network = diagnosis and diagnosis.network
+    measured = diagnosis.measured if diagnosis and measured is None else measured
     templates = files(__package__) / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),

@@ -7,7 +7,6 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from ..diagnose import SEVERITIES
-from ..rates import rate
 
 __all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
@@ -107,7 +106,7 @@ def layer_rows(diagnosis, measured):
     rows = []
     for context in diagnosis.contexts:
         layer = context.layer
-        full = flows.get((layer.name, "full")) or flow_row(context.state_flow, rate(context.state_flow))
+        full = flows.get((layer.name, "full")) or flow_row(context.state_flow.flow, context.state_flow.rate)
         rows.append(
             {
                 "name": layer.name,

@@ -133,7 +133,7 @@ def flows_table(measured):
     return table
 
 
-def diagnosis_text(result, measured, inputs):
+def diagnosis_text(result, inputs):
     """Layers, flows, findings with remedy."""
     network = result.network
     layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
@@ -145,7 +145,7 @@ def diagnosis_text(result, measured, inputs):
         table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
     remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
     parts = [_plain(f"{network.source} on {inputs}"), *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), "",
-             flows_table(measured), ""]
+             flows_table(result.measured), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
     return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
