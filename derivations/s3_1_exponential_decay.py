@@ -183,10 +183,12 @@ def flow_bound(words, rhs, total):
                  below("n >= 1", rhs), where=(q >= 1,))
 
 
-sharp = flow_bound("bound without n", (f_max * norm) ** q, spread_bound(largest_slope, row_sum, row_sum))
-weak = flow_bound("bound with n", n * (f_max * norm) ** q, spread_bound(largest_slope, row_sum, row_sum))
-by_tau = flow_bound("bound by tau", n * tau ** q, spread_bound(quarter, row_of_tau, row_of_tau))
-by_tau_sharp = flow_bound("bound by tau without n", tau ** q, spread_bound(quarter, row_of_tau, row_of_tau))
+by_norm = spread_bound(largest_slope, row_sum, row_sum)
+sharp = flow_bound("bound without n", (f_max * norm) ** q, by_norm)
+weak = flow_bound("bound with n", n * (f_max * norm) ** q, by_norm)
+by_w_max = spread_bound(quarter, row_of_tau, row_of_tau)
+by_tau_sharp = flow_bound("bound by tau without n", tau ** q, by_w_max)
+by_tau = flow_bound("bound by tau", n * tau ** q, by_w_max)
 
 by_rows = spread_bound(largest_slope, row_sum, row_of_n)
 refined = n * f_max ** q * norm_column * norm_row * norm ** (q - 2)

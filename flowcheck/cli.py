@@ -93,30 +93,6 @@ def _one_blas_thread():
         yield
 
 
-def _derivations(path=None):
-    if path:
-        return Path(path)
-    here = Path(__file__).parent
-    inside, beside = here / "derivations", here.parent / "derivations"
-    return inside if inside.is_dir() else beside
-
-
-def _proved(claims, progress):
-    """[(claim, "" or why its proof fails)]"""
-    from .verify.paper import prove
-    from .verify.result import Mismatch
-
-    results = []
-    for k, claim in enumerate(claims):
-        progress(f"proving {claim.id}", k, len(claims))
-        try:
-            prove(claim)
-            results.append((claim, ""))
-        except Mismatch as broken:
-            results.append((claim, broken.check.words))
-    return results
-
-
 @cli.command()
 @click.argument("name", required=False)
 @_out
@@ -142,13 +118,13 @@ def derive(target, path, form, out):
 
     if target and not path and Path(target).exists():
         target, path = None, target
-    claims = load(_derivations(path))
+    claims = load(derivations(path))
     if target:
         claims = [c for c in claims if target in (c.id, c.journal)]
         if not claims:
             raise click.UsageError(f"no equation {target!r}; flowcheck derive lists them")
     with _progress("proving") as progress:
-        results = _proved(claims, progress)
+        results = proved(claims, progress)
     if form == "json":
         _emit(documents.dumps(documents.derivations(results)), out)
     else:
@@ -171,7 +147,7 @@ def verify(targets, seed, form, out):
     names = [t.removeprefix("cell:") for t in targets if t.startswith("cell:")]
     paths = [t for t in targets if not t.startswith("cell:")]
     chosen = [get(n) for n in names] if targets else [*catalogue().values()]
-    claims = load(*paths) if paths else [] if targets else load(_derivations())
+    claims = load(*paths) if paths else [] if targets else load(derivations())
     checks, total = [], len(chosen) + len(claims)
     with _progress("verifying") as progress, _one_blas_thread():
         for k, cell in enumerate(chosen):
@@ -197,58 +173,6 @@ def _net_options(command):
     return command
 
 
-def _network(net, inputs, layer, units, block_size, seed):
-    """(Network, [InputSet]) of a file or of cell:NAME; gate orders are proved where the inputs bring states."""
-    from .cells import catalogue, get
-    from .formats import load, read_inputs
-    from .network import fresh
-
-    if net.startswith("cell:"):
-        width = int(inputs) if inputs and inputs.isdigit() else None
-        cell = get(net.removeprefix("cell:"))
-        if min(units, block_size, 1 if width is None else width) < 1 or units % block_size:
-            raise click.UsageError(f"units, inputs and block size are positive and blocks divide the units; got {units}, {width}, {block_size}")
-        if width is None and inputs:
-            import numpy as np
-
-            if not inputs.endswith(".npy"):
-                raise click.UsageError(f"cell:{cell.name} takes inputs from .npy (batch, time, features) or a number of inputs, got {inputs}")
-            width = np.load(inputs, allow_pickle=False, mmap_mode="r").shape[-1]
-            network = fresh(cell, units, width, seed, block_size)
-            return network, read_inputs(inputs, network)
-        return fresh(cell, units, 8 if width is None else width, seed, block_size), []
-    network = load(net, catalogue(), layer)
-    return (network, []) if inputs is None else _with_proof(network, read_inputs(inputs, network))
-
-
-def _with_proof(network, sets):
-    from dataclasses import replace
-
-    from .formats import prove_gate_order
-
-    layers = []
-    for layer in network.layers:
-        known = next((s for s in sets if s.layer == layer.name and s.h is not None), None)
-        layers.append(layer if known is None else prove_gate_order(layer, known.x, known.h))
-    return replace(network, layers=tuple(layers)), sets
-
-
-def _by_layer(sets):
-    chosen = {}
-    for s in sets:
-        chosen.setdefault(s.layer, {})[s.label] = s.x
-    return chosen
-
-
-def _described(sets, inputs):
-    from .measure import MOST_SEQUENCES
-
-    given = sum(s.x.shape[1] for s in sets)
-    used = sum(min(s.x.shape[1], MOST_SEQUENCES) for s in sets)
-    steps = " and ".join(map(str, sorted({s.x.shape[0] for s in sets})))
-    return f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {steps} steps"
-
-
 @cli.command()
 @_net_options
 @click.option("--lags", default=100, show_default=True, type=click.IntRange(1), help="Lags to measure.")
@@ -261,9 +185,9 @@ def measure(net, inputs_, layer, units, block_size, seed, lags, gradient, form, 
     from .measure import noise_inputs
     from .report import documents, text
 
-    network, sets = _network(net, inputs_, layer, units, block_size, seed)
+    network, sets = network_and_inputs(net, inputs_, layer, units, block_size, seed)
     if sets:
-        chosen, described, used_seed = _by_layer(sets), _described(sets, inputs_), seed if net.startswith("cell:") else None
+        chosen, described, used_seed = by_layer(sets), described(sets, inputs_), seed if net.startswith("cell:") else None
     else:
         chosen, described, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":
@@ -299,12 +223,12 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, 
 def _diagnosed(net, inputs, layer, units, block_size, seed, lags):
     from .diagnose import diagnose as diagnose_network
 
-    network, sets = _network(net, inputs, layer, units, block_size, seed)
+    network, sets = network_and_inputs(net, inputs, layer, units, block_size, seed)
     if not sets:
         raise click.UsageError("diagnosis needs real inputs: --inputs FILE.npz with LAYER.x (batch, time, features), or FILE.npy")
     with _progress("diagnosing") as progress, _one_blas_thread():
         result = diagnose_network(network, sets, lags=lags, progress=progress)
-    return result, _described(sets, inputs)
+    return result, described(sets, inputs)
 
 
 @cli.command()
@@ -331,7 +255,7 @@ def report(net, inputs_, layer, lags, seed, out):
         given = {"diagnosis": result, "inputs": described}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
-        results = _proved(load(_derivations()), progress)
+        results = proved(load(derivations()), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
              f"--seed {seed}" if seed else None, f"-o {out}"]
     command = " ".join(["flowcheck report", *filter(None, words)])

@@ -58,6 +58,17 @@ class Flow:
         return replace(flows[0], **rows, bounds=bounds)
 
 
+def _norm(matrices):
+    """Frobenius norm of matrices side by side; one BLAS dot each, no temporaries."""
+    flat = [m.ravel() for m in matrices]
+    return float(np.sqrt(sum(f @ f for f in flat)))
+
+
+def _largest(matrices):
+    """Largest |entry| of matrices."""
+    return max((max(m.max(initial=0.0), -m.min(initial=0.0)) for m in matrices), default=0.0)
+
+
 def _log10(value, exponent=0):
     with np.errstate(divide="ignore"):
         return np.log10(value) + exponent * np.log10(2.0)
@@ -76,23 +87,16 @@ class _Scaled:
         for name, matrix in rows.items():
             probes[name] = np.vstack([matrix, rng.normal(size=(1, matrix.shape[-1])) / scale])
         self.rows, self.exponent, self.floor = probes, 0, 0.0
-        self.probe_norm = self._norm(slice(-1, None))
-
-    def _norm(self, which):
-        return float(np.sqrt(sum(np.sum(m[which] ** 2) for m in self.rows.values())))
-
-    @property
-    def norm(self):
-        return self._norm(slice(None, -1))
+        self.probe_norm = _norm(m[-1:] for m in probes.values())
 
     def advance(self, rows, intermediate):
         """Take the rows one step further back; `intermediate` is the norm of what was added up on the way."""
         before = self.probe_norm
         self.rows = rows
-        self.probe_norm = self._norm(slice(-1, None))
+        self.probe_norm = _norm(m[-1:] for m in rows.values())
         growth = self.probe_norm / before if before > 0 else 0.0
         self.floor = self.floor * growth + _EPS * intermediate
-        largest = max((np.abs(m).max(initial=0.0) for m in rows.values()), default=0.0)
+        largest = _largest(rows.values())
         shift = int(np.frexp(largest)[1])
         if abs(shift) > 64 and largest > 0:
             self.rows = {k: np.ldexp(m, -shift) for k, m in rows.items()}
@@ -135,7 +139,7 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
             errors, into = scaled.rows[new], states[old]
             piece = block.rows_times(errors, sizes[into])
             rows[into] = rows[into] + piece if into in rows else piece
-            intermediate += np.linalg.norm(errors[:-1]) * block.norm_bound()
+            intermediate += _norm([errors]) * block.norm_bound()
         for new in sizes:
             rows.setdefault(new, np.zeros((n + 1, sizes[new])))
         scaled.advance(rows, intermediate)
@@ -250,8 +254,7 @@ def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
 
 
 def _norms(matrices, exponent, floor):
-    norm = np.sqrt(sum(np.sum(m**2) for m in matrices))
-    return _log10(norm, exponent), _log10(max(np.abs(m).max() for m in matrices), exponent), _log10(floor, exponent)
+    return _log10(_norm(matrices), exponent), _log10(_largest(matrices), exponent), _log10(floor, exponent)
 
 
 def _flow(quantity, cut, lags, norms, norm0):

@@ -219,7 +219,10 @@ class Block:
     def norm_bound(self):
         """An upper bound of the spectral norm: largest |diagonal entry| plus the Frobenius norm of the dense part."""
         diagonal = 0.0 if self.diagonal is None else np.abs(self.diagonal).max() * (1 if self.index is None else np.sqrt(len(self.diagonal)))
-        return diagonal + (0.0 if self.dense is None else np.linalg.norm(self.dense))
+        if self.dense is None:
+            return diagonal
+        dense = self.dense.ravel()
+        return diagonal + float(np.sqrt(dense @ dense))
 
     def rows_times(self, rows, columns):
         """rows @ this, where the result has `columns` columns."""

@@ -155,8 +155,8 @@ def test_a_right_backward_pass_raises_no_alarm(kind, gain, steps, dtype):
 def quiet_problem(gain, steps, seed):
     """An RNN with little input, so that large weights make it chaotic or saturate it."""
     rng = np.random.default_rng(seed)
-    params = {"Wx": 0.1 * rng.normal(size=(UNITS, INPUTS)), "Wh": gain * rng.normal(size=(UNITS, UNITS)) / np.sqrt(UNITS),
-              "b": 0.05 * rng.normal(size=UNITS)}
+    Wx, Wh, b = (rng.normal(size=shape) for shape in ((UNITS, INPUTS), (UNITS, UNITS), UNITS))
+    params = {"Wx": 0.1 * Wx, "Wh": gain * Wh / np.sqrt(UNITS), "b": 0.05 * b}
     return params, {"x": 0.1 * rng.normal(size=(steps, INPUTS))}, {"h0": 0.1 * rng.normal(size=UNITS)}
 
 
@@ -164,6 +164,17 @@ def quiet_problem(gain, steps, seed):
 def test_a_right_backward_pass_of_a_chaotic_net_raises_no_alarm(seed):
     verification = verify_rnn(quiet_problem(5.0, 60, seed))
     assert verification.verdict == "pass", str(verification)
+
+
+def test_a_right_backward_pass_of_a_flow_whose_square_underflows_raises_no_alarm():
+    verification = verify_rnn(rnn_problem(1e-3, 60, seed=3))  # down to 1e-191, far inside the range of float64
+    assert verification.verdict == "pass", str(verification)
+
+
+@pytest.mark.parametrize("gain", [1e-4, 1e-6])
+def test_a_right_backward_pass_of_a_flow_that_the_complex_step_cannot_hold_is_not_called_wrong(gain):
+    verification = verify_rnn(rnn_problem(gain, 60, seed=3))  # times the step of 5e-91 it is below float64
+    assert verification.verdict != "fail", str(verification)
 
 
 @pytest.mark.parametrize(("gain", "seed"), [(10.0, 10), (20.0, 3), (20.0, 7), (20.0, 8), (40.0, 0), (40.0, 1)])

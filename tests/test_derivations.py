@@ -75,13 +75,12 @@ def test_latex_becomes_mathml(claim):
 
 
 def inductions():
-    for claim in CLAIMS.values():
-        for fact in claim.proof.everything:
-            if isinstance(fact, Induction):
-                yield pytest.param(fact, id=f"{claim.id}, {fact.words}")
+    """Each induction of the folder once."""
+    found = {id(fact): (fact, claim) for claim in CLAIMS.values() for fact in claim.proof.everything if isinstance(fact, Induction)}
+    return [pytest.param(fact, id=f"{claim.id}, {fact.words}") for fact, claim in found.values()]
 
 
-@pytest.mark.parametrize("induction", list(inductions()))
+@pytest.mark.parametrize("induction", inductions())
 def test_induction_has_base_and_step(induction):
     Proof(induction).verify()
     for missing in ({"base": None}, {"step": None}, {"step": induction.base}, {"start": induction.start + 3}):
@@ -120,8 +119,7 @@ PLANTED = [  # file, as it stands, with a mistake, the claim that must fail
     (S31, "w_star, coth(z / 2) / y", "w_star, -coth(z / 2) / y", "3.1 largest factor"),
     (S31, "w(unit(m), unit(m + 1)), (m, 1, q - 1)", "w(unit(m), unit(m + 1)), (m, 1, q)", "3.1 regrouping"),
     (S31, "norm ** (q - 2)", "norm ** (q - 1)", "3.1 bound by row and column"),
-    (S31, "(f_max * norm) ** q, spread_bound(largest_slope, row_sum, row_sum))\nweak",
-     "(f_max * norm) ** (q + 1), spread_bound(largest_slope, row_sum, row_sum))\nweak", "3.1 bound without n"),
+    (S31, '"bound without n", (f_max * norm) ** q', '"bound without n", (f_max * norm) ** (q + 1)', "3.1 bound without n"),
     (S31, "n * (f_max * norm) ** q", "(f_max * norm) ** q / n", "3.1 bound"),
     (S31, "4 * tau, (in_matrix", "2 * tau, (in_matrix", "3.1 tau"),
     (S31, "Sum(Abs(w(i, j)), (j, 1, n)), norm", "Sum(Abs(w(i, j)), (i, 1, n)), norm", "3.1 bound"),

@@ -286,7 +286,9 @@ UNUSUAL = {
     "no-bias": {"equations": [Net(net, x, y_prev, bias=None), Unit(y, tanh(net))]},
     "two-inputs": {"equations": [Net(net, x, U, y_prev), Unit(y, tanh(net))], "inputs": (x, U)},
     "linear": {"equations": [Net(net, x, y_prev), Unit(y, net / 2)]},
-    "diagonal-recurrence": {"equations": [Net(net, x), Net(net_d, y_prev, kind="diagonal"), Unit(y, tanh(net + net_d))]},
+    "diagonal-recurrence": {
+        "equations": [Net(net, x), Net(net_d, y_prev, kind="diagonal"), Unit(y, tanh(net + net_d))],
+    },
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import sympy
 
 from .. import notation
-from .proof import Proof, ProofError, same
+from .algebra import same
+from .proof import Proof, ProofError
 
 __all__ = ["STATUSES", "Check", "Claim", "ClaimError", "Counterexample", "load"]
 
@@ -148,7 +149,7 @@ def load(*paths):
     for path in map(Path, paths):
         if not path.exists():
             raise ClaimError(f"{path}: no such file or folder")
-        files = [f for f in sorted(path.glob("*.py")) if not f.name.startswith("_")] if path.is_dir() else [path]
+        files = [f for f in sorted(path.glob("*.py"), key=_reading_order) if not f.name.startswith("_")] if path.is_dir() else [path]
         if not files:
             raise ClaimError(f"{path}: no derivation files in this folder")
         for file in files:
@@ -158,6 +159,11 @@ def load(*paths):
                 seen[claim.id] = file
                 claims.append(replace(claim, source=str(file)))
     return claims
+
+
+def _reading_order(file):
+    """Sections (s3_1 ...) before appendices (a1 ...), as in the paper; other files last."""
+    return {"s": 0, "a": 1}.get(file.name[0], 2), file.name
 
 
 def _claims_of(file):

@@ -9,126 +9,15 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from ..notation import Squashing, g, h, in_terms_of_value, sigma, tanh
-from .rules import Slack, StrictSlack, fresh, rename_indices, walk
+from .algebra import canonical, difference, has_sign, holds_index, same
+from .rules import Slack, StrictSlack, fresh, walk
 
 __all__ = ["HYPOTHESIS", "Cases", "Chain", "Given", "Induction", "Link", "Proof", "ProofError", "Step", "below", "chain",
-           "difference", "equal", "same", "strictly_below"]
+           "equal", "strictly_below"]
 
 
 class ProofError(AssertionError):
     """A proof does not hold: names the claim, the step, both sides, and what is left of their difference."""
-
-
-# Normal form: slopes f' in f, sums split and freed of constant factors, summation indices renamed.
-
-
-def _normal_sum(total):
-    function, limits = normal(total.function), list(total.limits)
-    terms = []
-    for term in sympy.Add.make_args(sympy.expand(function)):
-        inner, rest = [], [term]
-        for factor in sympy.Mul.make_args(term):
-            if isinstance(factor, sympy.Sum) and not inner:
-                inner, rest = list(factor.limits), [factor.function, *(a for a in sympy.Mul.make_args(term) if a != factor)]
-        outside, body = sympy.Mul(*rest).as_independent(*(l[0] for l in limits + inner), as_Add=False)
-        if body == 1:
-            terms.append(outside * sympy.Mul(*(high - low + 1 for _, low, high in limits + inner)))
-        else:
-            ordered = sorted(limits + inner, key=lambda l: _rank(l, body))
-            terms.append(outside * sympy.Sum(body, *ordered))
-    return sympy.Add(*terms)
-
-
-def _rank(limit, body):
-    marked = body.xreplace({limit[0]: sympy.Symbol("_here")})
-    others = {s: sympy.Symbol("_") for s in marked.free_symbols if isinstance(s, (sympy.Dummy, _Index))}
-    return str(limit[1:]), str(marked.xreplace(others))
-
-
-def _normal_abs(node):
-    inside = sympy.Mul.make_args(normal(node.args[0]))
-    return sympy.Mul(*(a if a.is_nonnegative else sympy.Abs(a) for a in inside))
-
-
-def normal(expression):
-    """A canonical form of an expression: equal forms are equal expressions (the converse is up to `difference`)."""
-    def at(node):
-        if isinstance(node, sympy.Sum):
-            return _normal_sum(node)
-        if isinstance(node, sympy.Abs):
-            return _normal_abs(node)
-        if isinstance(node, sympy.Derivative):
-            done = node.doit(deep=False)
-            return None if done == node else normal(done)
-        return None
-    expression = sympy.expand(walk(fresh(in_terms_of_value(expression)), at))
-    return canonical(sympy.expand(in_terms_of_value(expression)))
-
-
-class _Index(sympy.Symbol):
-    """An index of a sum or product, named by how deep it lies."""
-
-
-def _holds_index(value):
-    return any(isinstance(s, _Index) for s in value.free_symbols)
-
-
-def canonical(expression, depth=0):
-    """The same expression with the indices of its sums and products named by how deep they lie."""
-    def rename(node):
-        if not isinstance(node, (sympy.Sum, sympy.Product)):
-            return None
-        new = [_Index(f"_{depth}_{k}", integer=True, positive=True) for k in range(len(node.limits))]
-        return rename_indices(node.func(canonical(node.function, depth + 1), *node.limits), new)
-    return walk(expression, rename)
-
-
-def difference(lhs, rhs):
-    """lhs - rhs in its simplest form; 0 if SymPy confirms that they are equal."""
-    lhs, rhs = sympy.sympify(lhs), sympy.sympify(rhs)
-    if lhs == rhs:
-        return sympy.Integer(0)
-    rest = normal(normal(lhs) - normal(rhs))
-    if rest == 0 or not rest.has(Squashing, *_IN_SIGMA):
-        return rest
-    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(_in_sigma(rest)))) == 0 else rest
-
-
-_IN_SIGMA = {h: lambda z: 2 * sigma(z) - 1, g: lambda z: 4 * sigma(z) - 2, tanh: lambda z: 2 * sigma(2 * z) - 1,
-             sympy.tanh: lambda z: 2 * sigma(2 * z) - 1, sympy.coth: lambda z: 1 / (2 * sigma(2 * z) - 1),
-             sympy.exp: lambda z: sigma(z) / (1 - sigma(z))}
-
-
-def _in_sigma(expression):
-    """Every squashing function written in sigma, so that an identity between them is one of rational functions."""
-    return expression.replace(lambda node: type(node) in _IN_SIGMA, lambda node: _IN_SIGMA[type(node)](*node.args))
-
-
-def same(a, b):
-    """Whether two expressions are equal up to harmless rewriting; Piecewise are compared branch by branch."""
-    a, b = sympy.sympify(a), sympy.sympify(b)
-    if isinstance(a, sympy.Piecewise) and isinstance(b, sympy.Piecewise):
-        return len(a.args) == len(b.args) and all(
-            x.cond == y.cond and same(x.expr, y.expr) for x, y in zip(a.args, b.args))
-    if isinstance(a, sympy.Piecewise) or isinstance(b, sympy.Piecewise):
-        return False
-    return difference(a, b) == 0
-
-
-def _has_sign(expression, strictly):
-    """Whether an expression is manifestly >= 0 (> 0): a sum or product of terms of known sign, factored if need be."""
-    known = {}
-
-    def close(node):
-        if isinstance(node, Squashing):
-            return known.setdefault(node, sympy.Dummy(real=True))
-        if isinstance(node, sympy.Sum) and _has_sign(node.function, False):
-            return known.setdefault(node, sympy.Dummy(nonnegative=True))
-        return None
-
-    closed = walk(normal(expression), close)
-    return any((form.is_positive if strictly else form.is_nonnegative) for form in (closed, sympy.factor(closed)))
 
 
 class Fact:
@@ -144,7 +33,7 @@ class Fact:
         node, pattern = canonical(node), canonical(pattern)
         wilds = {s: sympy.Wild(f"{s.name}_") for s in self.forall}
         found = node.match(pattern.xreplace(wilds)) if wilds else ({} if node == pattern else None)
-        if found is None or any(map(_holds_index, found.values())):
+        if found is None or any(map(holds_index, found.values())):
             return None
         values = {s: found[w] for s, w in wilds.items() if w in found}
         if any(sympy.sympify(condition).subs(values, simultaneous=True) != True for condition in self.where):  # noqa: E712
@@ -224,7 +113,7 @@ class Step(Fact):
         for used in self.right:
             rhs = used.rewrite(rhs)
         rest = difference(rhs, lhs)
-        if self.relation == "=" and rest != 0 or self.relation != "=" and not _has_sign(rest, self.relation == "<"):
+        if self.relation == "=" and rest != 0 or self.relation != "=" and not has_sign(rest, self.relation == "<"):
             raise ProofError(f"{self.words}: {self.lhs} {self.relation} {self.rhs} does not hold; "
                              f"right minus left leaves {rest}")
 
@@ -435,5 +324,5 @@ class Proof:
     @property
     def assumptions(self):
         """Words of what the proof rests on: definitions, forward equations, assumptions, and lemmas that it cites."""
-        return tuple(f"lemma: {f.words}" if f.lemma else f.words for f in self.everything
-                     if isinstance(f, Given) or f.lemma)
+        return tuple(dict.fromkeys(f"lemma: {f.words}" if f.lemma else f.words for f in self.everything
+                                   if isinstance(f, Given) or f.lemma))

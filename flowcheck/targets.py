@@ -1,0 +1,86 @@
+"""What the words of the command line stand for: nets, their inputs, derivations.
+
+Turns a target into a Network and its InputSets, and a path into claims with their proofs. Bad targets raise ValueError, one line each.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+__all__ = ["by_layer", "described", "derivations", "network_and_inputs", "proved"]
+
+
+def network_and_inputs(net, inputs, layer, units, block_size, seed):
+    """(Network, [InputSet]) of a file or of cell:NAME; gate orders are proved where the inputs bring states."""
+    from .cells import catalogue, get
+    from .formats import load, read_inputs
+    from .network import fresh
+
+    if net.startswith("cell:"):
+        width = int(inputs) if inputs and inputs.isdigit() else None
+        cell = get(net.removeprefix("cell:"))
+        if min(units, block_size, 1 if width is None else width) < 1 or units % block_size:
+            raise ValueError(f"units, inputs and block size are positive and blocks divide the units; got {units}, {width}, {block_size}")
+        if width is None and inputs:
+            import numpy as np
+
+            if not inputs.endswith(".npy"):
+                raise ValueError(f"cell:{cell.name} takes inputs from .npy (batch, time, features) or a number of inputs, got {inputs}")
+            width = np.load(inputs, allow_pickle=False, mmap_mode="r").shape[-1]
+            network = fresh(cell, units, width, seed, block_size)
+            return network, read_inputs(inputs, network)
+        return fresh(cell, units, 8 if width is None else width, seed, block_size), []
+    network = load(net, catalogue(), layer)
+    return (network, []) if inputs is None else _gates_proved(network, read_inputs(inputs, network))
+
+
+def _gates_proved(network, sets):
+    from .formats import prove_gate_order
+
+    layers = []
+    for layer in network.layers:
+        known = next((s for s in sets if s.layer == layer.name and s.h is not None), None)
+        layers.append(layer if known is None else prove_gate_order(layer, known.x, known.h))
+    return replace(network, layers=tuple(layers)), sets
+
+
+def by_layer(sets):
+    """{layer name: {label: x}} of InputSets."""
+    chosen = {}
+    for s in sets:
+        chosen.setdefault(s.layer, {})[s.label] = s.x
+    return chosen
+
+
+def described(sets, inputs):
+    """In words, what was run: the file, how many sequences, how long."""
+    from .measure import MOST_SEQUENCES
+
+    given = sum(s.x.shape[1] for s in sets)
+    used = sum(min(s.x.shape[1], MOST_SEQUENCES) for s in sets)
+    steps = " and ".join(map(str, sorted({s.x.shape[0] for s in sets})))
+    return f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {steps} steps"
+
+
+def derivations(path=None):
+    """The folder of derivations: the path given, or the paper's, from an install as from a checkout."""
+    if path:
+        return Path(path)
+    here = Path(__file__).parent
+    inside, beside = here / "derivations", here.parent / "derivations"
+    return inside if inside.is_dir() else beside
+
+
+def proved(claims, progress):
+    """[(claim, "" or why its proof fails)]"""
+    from .verify.paper import prove
+    from .verify.result import Mismatch
+
+    results = []
+    for k, claim in enumerate(claims):
+        progress(f"proving {claim.id}", k, len(claims))
+        try:
+            prove(claim)
+            results.append((claim, ""))
+        except Mismatch as broken:
+            results.append((claim, broken.check.words))
+    return results
