@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from .targets import by_layer, derivations, described, network_and_inputs, proved
+
 __all__ = ["main"]
 
 FORMATS = click.Choice(["text", "json"])
@@ -187,17 +189,17 @@ def measure(net, inputs_, layer, units, block_size, seed, lags, gradient, form, 
 
     network, sets = network_and_inputs(net, inputs_, layer, units, block_size, seed)
     if sets:
-        chosen, described, used_seed = by_layer(sets), described(sets, inputs_), seed if net.startswith("cell:") else None
+        chosen, inputs, used_seed = by_layer(sets), described(sets, inputs_), seed if net.startswith("cell:") else None
     else:
-        chosen, described, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
+        chosen, inputs, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":
             click.echo("no inputs given: measuring on unit-variance noise", err=True)
     with _progress("measuring") as progress, _one_blas_thread():
         measured = measure_network(network, chosen, lags, gradient=gradient, progress=progress)
     if form == "json":
-        _emit(documents.dumps(documents.measurement(network, measured, described, used_seed)), out)
+        _emit(documents.dumps(documents.measurement(network, measured, inputs, used_seed)), out)
     else:
-        _emit(text.measurement_text(measured, described), out)
+        _emit(text.measurement_text(measured, inputs), out)
 
 
 @cli.command()
@@ -211,11 +213,11 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, 
     from .diagnose import SEVERITIES
     from .report import documents, text
 
-    result, described = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
+    result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
     if form == "json":
-        _emit(documents.dumps(documents.diagnosis(result, described)), out)
+        _emit(documents.dumps(documents.diagnosis(result, inputs)), out)
     else:
-        _emit(text.diagnosis_text(result, described), out)
+        _emit(text.diagnosis_text(result, inputs), out)
     worst = result.worst()
     return int(worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on))
 
@@ -251,8 +253,8 @@ def report(net, inputs_, layer, lags, seed, out):
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     given = {}
     if net:
-        result, described = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
-        given = {"diagnosis": result, "inputs": described}
+        result, inputs = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
+        given = {"diagnosis": result, "inputs": inputs}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
         results = proved(load(derivations()), progress)

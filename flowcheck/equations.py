@@ -143,6 +143,7 @@ class Cell:
         self._check_order()
         self._check_use()
         object.__setattr__(self, "sizes", MappingProxyType(self._sizes()))
+        _ = self.parameters  # refuses weights of one name
 
     def __hash__(self):
         return hash((self.name, self.equations, tuple(self.state.items())))
@@ -180,6 +181,8 @@ class Cell:
                 name = "_".join(filter(None, (letter, role, source.name.removesuffix("_prev"))))
                 if name in names:
                     name = "_".join(filter(None, (letter, role, source.name)))
+                if name in names:
+                    self._refuse(net.line, net.out, f"would name its weights {name}, as {names[name]} does; rename one of the vectors")
                 names[name] = Edge(net.out.name, source.name)
             if net.bias is not None:
                 names["_".join(filter(None, ("b", role)))] = Edge(net.out.name, "1")
@@ -215,6 +218,8 @@ class Cell:
 
     def _check_order(self):
         lines, known = {}, [*self.inputs, *self.state]
+        for claim in self.claims:
+            self._check_claim(claim)
         for symbol in known:
             if known.count(symbol) > 1:
                 self._refuse(None, symbol, "is declared twice, as input or state")
@@ -231,11 +236,28 @@ class Cell:
                     self._refuse(e.line, e.out, f"reads {symbol}, {reason} (known here: {names})")
             if isinstance(e, Unit):
                 self._check_functions(e)
-            elif e.kind not in ("dense", "diagonal", "shared") or not e.sources:
-                self._refuse(e.line, e.out, f"is a net of kind {e.kind!r} with {len(e.sources)} sources; "
-                             "kinds are dense, diagonal, shared, with at least one source")
+            else:
+                self._check_net(e)
             lines[e.out] = e.line
             known.append(e.out)
+
+    def _check_net(self, net):
+        if net.kind not in ("dense", "diagonal", "shared") or not net.sources:
+            self._refuse(net.line, net.out, f"is a net of kind {net.kind!r} with {len(net.sources)} sources; "
+                         "kinds are dense, diagonal, shared, with at least one source")
+        if net.size not in ("units", "blocks"):
+            self._refuse(net.line, net.out, f"has size {net.size!r}; sizes are 'units' and 'blocks'")
+        twice = [s for s in net.sources if net.sources.count(s) > 1]
+        if twice:
+            self._refuse(net.line, net.out, f"reads {twice[0]} twice; add the two weights")
+
+    def _check_claim(self, claim):
+        kind, _, gate = claim.kind.partition(":")
+        states, computed = {s.name for s in self.state.values()}, {e.out.name for e in self.equations}
+        if claim.state not in states:
+            self._refuse(None, claim.state, f"is claimed to be a {claim.kind}, but is no state; states are {', '.join(sorted(states))}")
+        if not (claim.kind == "carousel" or (kind == "product" and gate in computed)):
+            self._refuse(None, claim.state, f"is claimed to be {claim.kind!r}; claims are 'carousel' and 'product:GATE' with GATE a vector")
 
     def _check_functions(self, unit):
         for node in sympy.preorder_traversal(sympy.sympify(unit.formula)):

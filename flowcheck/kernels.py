@@ -92,45 +92,66 @@ class Kernel:
         self.lengths(params)
         return params
 
-    def forward(self, params, x, state0=None, *, cut=frozenset(), frozen=None, hold=None):
+    def forward(self, params, x, state0=None, *, cut=frozenset(), frozen=None, hold=None, add=None):
         """Run the cell over x, shape (time, batch, inputs), from state0 {previous state: (batch, units)}, zero by default.
 
         With `cut` edges and a `frozen` Trajectory over the same x, the cut connections read the frozen values
         instead of the running ones: a derivative of this run is the truncated derivative.
-        `hold` {vector: (mask, value)}, both (batch, units), intervenes: masked entries are held at the value at every step.
-        Complex input works (complex step). Returns a Trajectory.
+        Two ways to intervene: `hold` {vector: (mask, value)}, both (batch, units), keeps masked entries at the value at every step;
+        `add` {vector: array (time, batch, units)} adds to a vector where it is computed. Complex numbers work (complex step).
+        Returns a Trajectory; raises ShapeError for arrays that do not fit, ValueError for a cut without what it reads.
         """
         if cut and frozen is None:
             raise ValueError(f"{self.cell.name}: a forward run with cut connections needs the frozen trajectory that they read")
         lengths, sizes = self.lengths(params), self.cell.sizes
-        inputs = x if isinstance(x, dict) else {self.cell.inputs[0].name: x}
-        x = np.asarray(next(iter(inputs.values())))
-        if x.ndim != 3 or x.shape[-1] != lengths["inputs"]:
-            raise ShapeError(f"{self.cell.name}: x has shape {x.shape}, expected (time, batch, {lengths['inputs']})")
-        steps, batch = x.shape[:2]
-        dtype = np.result_type(x, *(np.asarray(p) for p in params.values()), *(np.asarray(v) for v in (state0 or {}).values()))
-        state = {}
-        for old in self.states:
-            shape = (batch, lengths[sizes[old]])
-            given = (state0 or {}).get(old)
-            state[old] = np.broadcast_to(np.zeros(shape, dtype) if given is None else np.asarray(given, dtype), shape)
+        inputs, state0, add = self._inputs(x, lengths), state0 or {}, add or {}
+        steps, batch = next(iter(inputs.values())).shape[:2]
+        given = (inputs, params, state0, add)
+        dtype = np.result_type(*(np.asarray(array) for arrays in given for array in arrays.values()))
+        state = self._start(state0, batch, lengths, dtype)
         values = {e.out.name: np.empty((steps, batch, lengths[sizes[e.out.name]]), dtype) for e in self.cell.equations}
         start = dict(state)
-        run = _Forward(self, params, inputs, cut, frozen, hold or {}, lengths)
+        run = _Forward(self, params, inputs, cut, frozen, hold or {}, add, lengths)
         for t in range(steps):
             now = dict(state)
             run.step(t, now)
             for name, array in values.items():
                 array[t] = now[name]
             state = {old: values[new][t] for old, new in self.states.items()}
-        return Trajectory(self, params, dict(inputs), values, start)
+        return Trajectory(self, params, inputs, values, start)
+
+    def _inputs(self, x, lengths):
+        """{input: array (time, batch, inputs)}, checked."""
+        names = [s.name for s in self.cell.inputs]
+        inputs = {k: np.asarray(v) for k, v in (x if isinstance(x, dict) else {names[0]: x}).items()}
+        if sorted(inputs) != sorted(names):
+            raise ShapeError(f"{self.cell.name}: inputs are {', '.join(inputs)}, expected {', '.join(names)}; give a dict of arrays")
+        first = inputs[names[0]]
+        for name, array in inputs.items():
+            if array.ndim != 3 or array.shape[-1] != lengths["inputs"] or array.shape != first.shape:
+                raise ShapeError(f"{self.cell.name}: {name} has shape {array.shape}, expected (time, batch, {lengths['inputs']})")
+        return inputs
+
+    def _start(self, state0, batch, lengths, dtype):
+        """{previous state: (batch, units)} at the start, zero where nothing is given."""
+        unknown = [name for name in state0 if name not in self.states]
+        if unknown:
+            raise ShapeError(f"{self.cell.name}: state0 has no {unknown[0]!r}; previous states are {', '.join(self.states)}")
+        state = {}
+        for old in self.states:
+            shape = (batch, lengths[self.cell.sizes[old]])
+            given = np.asarray(state0.get(old, 0.0), dtype)
+            if given.shape not in ((), shape, (1, shape[1]), shape[1:]):
+                raise ShapeError(f"{self.cell.name}: state0[{old!r}] has shape {given.shape}, expected {shape}")
+            state[old] = np.broadcast_to(given, shape)
+        return state
 
 
 class _Forward:
     """Nets grouped by source, so that one product serves every net that reads the same previous state."""
 
-    def __init__(self, kernel, params, inputs, cut, frozen, hold, lengths):
-        self.kernel, self.params, self.cut, self.frozen, self.hold = kernel, params, cut, frozen, hold
+    def __init__(self, kernel, params, inputs, cut, frozen, hold, add, lengths):
+        self.kernel, self.params, self.cut, self.frozen, self.hold, self.add = kernel, params, cut, frozen, hold, add
         cell, self.block_size = kernel.cell, lengths["units"] // lengths["blocks"]
         self.fed = {}
         for net in cell.nets:  # inputs and biases of all steps at once
@@ -169,6 +190,8 @@ class _Forward:
                     elif s.name in now:
                         total = total + self._edge(equation, s.name, t, now)
                 now[name] = total
+            if name in self.add:
+                now[name] = now[name] + self.add[name][t]
             if name in self.hold:
                 mask, value = self.hold[name]
                 now[name] = np.where(mask, value, now[name])

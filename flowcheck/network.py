@@ -89,6 +89,11 @@ class Network:
         depth = max(layer.level for layer in self.layers)
         return [[layer for layer in self.layers if layer.level == k] for k in range(depth + 1)]
 
+    def run(self, x):
+        """{layer name: Trajectory} of the whole stack over x, shape (time, batch, inputs), in float64."""
+        layers = self.run_layers({layer.name: {"x": x} for layer in self.levels[0]})
+        return {layer.name: runs["x"] for layer, runs in layers}
+
     def run_layers(self, sets):
         """[(layer in float64, {label: Trajectory})] over sets of inputs {layer name: {label: x}}, x (time, batch, inputs).
 

@@ -32,13 +32,14 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "measure": {"notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "kernels", "step", "gradients", "flow", "equations", "notation", "claims"},
-    "diagnose": {"flow", "rates", "gradients", "kernels", "step", "network", "notation", "equations"},
+    "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells"},
+    "targets": ALL_BUT_CELLS_AND_CLI | {"cells"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells"},
 }
-MAY_IMPORT_CELLS = {"cells", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_CELLS = {"cells", "targets", "cli", "__init__", "pytest_plugin"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath"}
 

@@ -12,13 +12,13 @@ __all__ = ["reference_forward"]
 
 
 def reference_forward(cell, params, x, state0, block_size=1, dps=50):
-    """{vector: [[mpf of unit i] of step t]} for one sequence; x is a list of input vectors, state0 {previous state: vector}."""
+    """{vector: [[mpf of unit i] of step t]} for one sequence; x is {input: [vector of step t]}, state0 {previous state: vector}."""
     with mpmath.workdps(dps):
         state = {old.name: [mpmath.mpf(v) for v in state0[old.name]] for old in cell.state}
         formulas = {u.out.name: sympy.lambdify(u.reads, sympy.sympify(u.formula).rewrite(sympy.exp), "mpmath") for u in cell.units}
         history = {e.out.name: [] for e in cell.equations}
-        for x_t in x:
-            now = {cell.inputs[0].name: [mpmath.mpf(v) for v in x_t], **state}
+        for t in range(len(next(iter(x.values())))):
+            now = {name: [mpmath.mpf(v) for v in rows[t]] for name, rows in x.items()} | state
             for equation in cell.equations:
                 name = equation.out.name
                 if isinstance(equation, Net):

@@ -55,6 +55,9 @@ def compare(check, got, reference, tolerance, *, size=None, term=""):
     size = np.abs(reference).max(initial=0.0) if size is None else size
     difference = np.abs(got - reference)
     worst = np.unravel_index(np.argmax(np.where(np.isfinite(difference), difference, np.inf)), got.shape) if got.size else ()
+    if not (np.all(np.isfinite(reference)) and np.isfinite(size)):
+        raise Mismatch(replace(check, verdict="fail", term=term, tolerance=tolerance,
+                               words=f"{check.id}: {term or 'result'}: the reference is not finite, so nothing can be compared with it"))
     error = float(difference[worst] / size) if size > 0 else float(difference[worst] > 0 and np.inf) if got.size else 0.0
     if not error <= tolerance:
         place = f" at {list(map(int, worst))}" if worst else ""
