@@ -97,14 +97,15 @@ class Network:
     def run_layers(self, sets):
         """[(layer in float64, {label: Trajectory})] over sets of inputs {layer name: {label: x}}, x (time, batch, inputs).
 
-        A layer without sets of its own gets what the level below gives for theirs. Raises ValueError when there is none either.
+        A layer without sets of its own gets those of the other direction, else what the level below gives. Raises ValueError when there
+        is none.
         """
         found, below = [], {}
         for level in self.levels:
             outputs = {}
             for layer in level:
                 layer = layer.astype(np.float64)
-                ours = sets.get(layer.name) or below
+                ours = sets.get(layer.name) or next((sets[other.name] for other in level if other.name in sets), below)
                 if not ours:
                     raise ValueError(f"layer {layer.name} has no inputs: give {layer.name}.x, or inputs for the first layer")
                 runs = {label: layer.run(x) for label, x in ours.items()}

@@ -167,6 +167,13 @@ def test_layers_above_get_what_the_stack_gives(noise):
     assert top.readers == {} and next(c for c in result.contexts if c.layer.name == "lstm").readers["top"].shape == (20, 8)
 
 
+def test_both_directions_of_a_level_get_the_inputs_of_one(noise):
+    forwards, backwards = lstm(), lstm(seed=1)
+    backwards = Layer("lstm.reverse", backwards.cell, backwards.params, reverse=True)
+    result = diagnose(Network("", (forwards, backwards)), [InputSet("noise", "lstm", noise)], lags=20)
+    np.testing.assert_array_equal(result.contexts[1].runs[0].trajectory["x"], noise[::-1])
+
+
 def test_a_layer_that_no_inputs_reach_is_named(noise):
     with pytest.raises(ValueError, match="layer lstm has no inputs"):
         diagnose(Network("", (lstm(),)), [InputSet("noise", "other", noise)])

@@ -65,7 +65,7 @@ def _stack_tensors(names, tensors, where, notes):
         stack.setdefault(place, {})[parts.role] = number(tensors[name], name, where)
         if tensors[name].dtype.itemsize == 2:
             halves.add(str(tensors[name].dtype.newbyteorder("=")))
-    notes.extend(f"{shown(parts.prefix)}: {half} converted to float32" for half in sorted(halves))
+    notes.extend(f"{shown(parts.prefix) or 'weights'}: {half} converted to float32" for half in sorted(halves))
     return stack
 
 

@@ -115,26 +115,28 @@ def verification_text(checks):
 
 def measurement_text(measured, inputs):
     """Flows with rate, interval, half-life, horizon and verdict."""
-    return _render(f"error flow on {inputs}; rates in log10 per step", "", flows_table(measured))
+    return _render(f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured))
 
 
-def flows_table(measured):
-    """One row per flow; the rate with half the width of its 95 % interval. The layer is named where there are several."""
-    several = len({m.flow.layer for m in measured}) > 1
+def flow_tables(measured):
+    """One row per flow, the rate with half the width of its 95 % interval; one table per layer, headed where there are several."""
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
-    table = _table(*(["layer"] if several else []), ("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right),
-                   ("half-life", right), ("horizon", right), ("verdict", whole))
-    for m in measured:
-        r, last = m.rate, int(m.flow.lags[-1])
-        rate = "zero" if r.per_step is None else f"{r.per_step:.4g}"
-        half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
-        table.add_row(*([_plain(m.flow.layer)] if several else []), m.flow.quantity, m.flow.gradient, rate, half,
-                      "" if r.half_life is None else f"{r.half_life:.3g}", f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-    return table
+    layers, parts = list(dict.fromkeys(m.flow.layer for m in measured)), []
+    for layer in layers:
+        table = _table(("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right), ("half-life", right), ("horizon", right),
+                       ("verdict", whole))
+        for m in (m for m in measured if m.flow.layer == layer):
+            r, last = m.rate, int(m.flow.lags[-1])
+            rate = "zero" if r.per_step is None else f"{r.per_step:.4g}"
+            half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
+            table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
+                          f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
+        parts += [_plain(layer), table, ""] if len(layers) > 1 else [table]
+    return parts
 
 
 def diagnosis_text(result, inputs):
-    """Layers, flows, findings with remedy."""
+    """Layers, their main flows (single paths are in the JSON and on the page), findings with remedy."""
     network = result.network
     layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
     several = len(network.layers) > 1
@@ -144,11 +146,16 @@ def diagnosis_text(result, inputs):
         unit = "" if f.unit is None else str(f.unit)
         table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
     remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
+    main = [m for m in result.measured if not m.flow.quantity.startswith(f"{_output(result, m)} to ")]
     parts = [_plain(f"{network.source} on {inputs}"), *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), "",
-             flows_table(result.measured), ""]
+             *flow_tables(main), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
     return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
+
+
+def _output(result, measured):
+    return next(c.cell.output.name for c in result.contexts if c.layer.name == measured.flow.layer)
 
 
 def _sci(value):
