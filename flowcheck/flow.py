@@ -127,6 +127,7 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
         d state(t)/d state(t-q) = J(t) J(t-1) ... J(t-q+1),   index [to, from]
 
     The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
+    The matrices are overwritten by the next but one lag: copy what you keep.
     """
     end, lags = _end(trajectory, end, lags)
     step, states = Step(trajectory, cut), trajectory.kernel.states
@@ -135,16 +136,20 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
     n = sum(sizes.values())
     identity = np.eye(n)
     scaled = _Scaled({new: identity[:, starts[new]:starts[new] + sizes[new]] for new in sizes}, np.random.default_rng(0))
+    spare, work = ({new: np.empty_like(rows) for new, rows in scaled.rows.items()} for _ in range(2))
     for q in range(1, lags + 1):
-        rows, intermediate = {}, 0.0
-        for (new, old), block in step.blocks(step.partials_at(end - q + 1, b)).items():
-            errors, into = scaled.rows[new], states[old]
-            piece = block.rows_times(errors, sizes[into])
-            rows[into] = rows[into] + piece if into in rows else piece
-            intermediate += _norm([errors]) * block.norm_bound()
-        for new in sizes:
-            rows.setdefault(new, np.zeros((n + 1, sizes[new])))
-        scaled.advance(rows, intermediate)
+        written, intermediate = set(), 0.0
+        norms = {new: _norm([rows]) for new, rows in scaled.rows.items()}
+        for (new, old), block in step.blocks(step.partials_at(end - q + 1, b), reuse=True).items():
+            into = states[old]
+            block.rows_times(scaled.rows[new], spare[into], work[into], add=into in written)
+            written.add(into)
+            intermediate += norms[new] * block.norm_bound()
+        for new in sizes.keys() - written:
+            spare[new][...] = 0.0
+        before = scaled.rows
+        scaled.advance(spare, intermediate)
+        spare = before
         yield q, {(a, c): scaled.rows[c][starts[a]:starts[a] + sizes[a]] for a in sizes for c in sizes}, scaled.exponent, scaled.floor
 
 

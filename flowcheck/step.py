@@ -33,6 +33,7 @@ class Step:
                 for s in net.sources if (net.out.name, s.name) not in cut_pairs
             }
         self._stack_previous_states()
+        self._buffers = {}
 
     def _stack_previous_states(self):
         """One product per previous state instead of one per net."""
@@ -109,10 +110,11 @@ class Step:
             return np.repeat(change, self.block_size, axis=-1)
         return change * w if net.kind == "diagonal" else change @ w.T
 
-    def blocks(self, slopes):
+    def blocks(self, slopes, *, reuse=False):
         """The step Jacobian by blocks: {(new, previous): Block}, for one sequence's slopes. Zero blocks are left out.
 
-        Scaled weights stay unformed until a state needs them, so an LSTM costs five scaled n x n sums a step.
+        Scaled weights stay unformed until a state needs them, so an LSTM costs five scaled n x n sums a step. With `reuse` the dense
+        parts are written where those of the last such call stood: no allocation in a loop over steps.
         """
         new_states, found = set(self.kernel.states.values()), {}
         for old in self.kernel.states:
@@ -127,7 +129,7 @@ class Step:
                 if pieces:
                     known[name] = Block.sum(pieces)
                     if name in new_states:
-                        known[name] = known[name].formed()
+                        known[name] = known[name].formed(self._buffers.setdefault((name, old), {}) if reuse else None)
             found |= {(new, old): known[new] for new in self.kernel.states.values() if new in known}
         return found
 
@@ -186,14 +188,18 @@ class Block:
             raise AssertionError("a state reaches a vector both within and across blocks by pointwise paths")
         return Block(sum(b.diagonal for b in diagonals[1:]) + first.diagonal, terms, first.index)
 
-    def formed(self):
-        """The same with its dense part as one matrix."""
-        if not self.terms:
+    def formed(self, buffers=None):
+        """The same with its dense part as one matrix, written into `buffers` where given."""
+        if not self.terms or (len(self.terms) == 1 and self.terms[0][0] is None):
             return self
-        total = None
-        for scale, m in self.terms:
-            piece = m if scale is None else np.reshape(scale, (-1, 1)) * m
-            total = piece if total is None else total + piece
+        if buffers is None:
+            buffers = {}
+        shape = self.terms[0][1].shape
+        total, term = buffers.get("formed") or buffers.setdefault("formed", (np.empty(shape), np.empty(shape)))
+        for k, (scale, m) in enumerate(self.terms):
+            np.multiply(1.0 if scale is None else np.reshape(scale, (-1, 1)), m, out=term if k else total)
+            if k:
+                total += term
         return Block(self.diagonal, [(None, total)], self.index)
 
     @property
@@ -224,14 +230,18 @@ class Block:
         dense = self.dense.ravel()
         return diagonal + float(np.sqrt(dense @ dense))
 
-    def rows_times(self, rows, columns):
-        """rows @ this, where the result has `columns` columns."""
-        total = 0.0
-        if self.diagonal is not None:
-            scaled = rows * self.diagonal
-            if self.index is None:
-                total = scaled
-            else:
-                total = np.zeros((*rows.shape[:-1], columns))
-                np.add.at(total, (..., self.index), scaled)
-        return total if self.dense is None else total + rows @ self.dense
+    def rows_times(self, rows, out, work, *, add):
+        """Write rows @ this into `out`, or add it; `work` has the shape of `out` and is overwritten."""
+        if self.dense is not None:
+            np.matmul(rows, self.dense, out=work if add else out)
+            if add:
+                out += work
+            add = True
+        if self.diagonal is not None and self.index is None:
+            np.multiply(rows, self.diagonal, out=work if add else out)
+            if add:
+                out += work
+        elif self.diagonal is not None:
+            if not add:
+                out[...] = 0.0
+            np.add.at(out, (..., self.index), rows * self.diagonal)
