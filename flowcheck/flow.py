@@ -5,10 +5,12 @@ carried as (matrix, exponent of two), renormalised exactly, so that lag 10,000 n
 Every number is full or truncated and says so; how fast it decays is for `rates`.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .jacobian import StepJacobian
 from .step import Step
 
 __all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices", "usable_lags"]
@@ -60,20 +62,19 @@ class Flow:
         return replace(flows[0], **rows, bounds=bounds)
 
 
-def _norm(matrices):
-    """Frobenius norm of matrices side by side; one BLAS dot each, no temporaries."""
-    flat = [m.ravel() for m in matrices]
-    return float(np.sqrt(sum(f @ f for f in flat)))
+def _norm(matrix):
+    """Frobenius norm: one BLAS dot, no temporary."""
+    flat = matrix.ravel()
+    return math.sqrt(flat @ flat)
 
 
-def _largest(matrices):
-    """Largest |entry| of matrices."""
-    return max((max(m.max(initial=0.0), -m.min(initial=0.0)) for m in matrices), default=0.0)
+def _joint_norm(norms):
+    return math.sqrt(sum(v * v for v in norms))
 
 
-def _log10(value, exponent=0):
-    with np.errstate(divide="ignore"):
-        return np.log10(value) + exponent * np.log10(2.0)
+def _largest(matrix):
+    """Largest |entry|."""
+    return max(matrix.max(initial=0.0), -matrix.min(initial=0.0))
 
 
 class _Scaled:
@@ -84,26 +85,32 @@ class _Scaled:
     """
 
     def __init__(self, rows, rng):
-        probes = {}
-        scale = np.sqrt(sum(r.shape[-1] for r in rows.values()))
-        for name, matrix in rows.items():
-            probes[name] = np.vstack([matrix, rng.normal(size=(1, matrix.shape[-1])) / scale])
-        self.rows, self.exponent, self.floor = probes, 0, 0.0
-        self.probe_norm = _norm(m[-1:] for m in probes.values())
+        scale = math.sqrt(sum(r.shape[-1] for r in rows.values()))
+        probed = {name: np.vstack([m, rng.normal(size=(1, m.shape[-1])) / scale]) for name, m in rows.items()}
+        self.exponent, self.floor = 0, 0.0
+        self._take(probed)
+
+    def _take(self, rows):
+        self.rows = rows
+        self.norms = {name: _norm(m[:-1]) for name, m in rows.items()}
+        self.probe_norm = _joint_norm(_norm(m[-1]) for m in rows.values())
+        self.largest = max((_largest(m[:-1]) for m in rows.values()), default=0.0)
 
     def advance(self, rows, intermediate):
         """Take the rows one step further back; `intermediate` is the norm of what was added up on the way."""
         before = self.probe_norm
-        self.rows = rows
-        self.probe_norm = _norm(m[-1:] for m in rows.values())
-        growth = self.probe_norm / before if before > 0 else 0.0
-        self.floor = self.floor * growth + _ROUNDING * intermediate
-        largest = _largest(rows.values())
-        shift = int(np.frexp(largest)[1])
-        if abs(shift) > 64 and largest > 0:
-            self.rows = {k: np.ldexp(m, -shift) for k, m in rows.items()}
-            self.probe_norm, self.floor = np.ldexp(self.probe_norm, -shift), np.ldexp(self.floor, -shift)
-            self.exponent += shift
+        self._take(rows)
+        self.floor = self.floor * (self.probe_norm / before if before > 0 else 0.0) + _ROUNDING * intermediate
+        shift = math.frexp(self.largest)[1]
+        if abs(shift) > 64 and self.largest > 0:
+            floor = math.ldexp(self.floor, -shift)
+            self._take({k: np.ldexp(m, -shift) for k, m in rows.items()})
+            self.floor, self.exponent = floor, self.exponent + shift
+
+    @property
+    def measured(self):
+        """(norm, largest entry, floor, exponent) of all rows together."""
+        return _joint_norm(self.norms.values()), self.largest, self.floor, self.exponent
 
 
 def _end(trajectory, end, lags):
@@ -129,28 +136,42 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
     The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
     The matrices are overwritten by the next but one lag: copy what you keep.
     """
+    rows_of = _state_rows(trajectory)
+    for q, scaled in _states_back(trajectory, lags, b, end, cut):
+        yield q, {(to, source): m[rows] for source, m in scaled.rows.items() for to, rows in rows_of.items()}, scaled.exponent, scaled.floor
+
+
+def _state_rows(trajectory):
+    """{state: slice} of its entries in the joint state."""
+    sizes = [trajectory[new].shape[-1] for new in trajectory.kernel.states.values()]
+    ends = np.cumsum(sizes).tolist()
+    return {new: slice(e - n, e) for new, n, e in zip(trajectory.kernel.states.values(), sizes, ends, strict=True)}
+
+
+def _identity(rows_of):
+    n = max(rows.stop for rows in rows_of.values())
+    return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
+
+
+def _states_back(trajectory, lags, b, end, cut):
+    """Yield (q, _Scaled) with the rows of d state(t)/d state(t-q), q = 1 ... lags. Nothing is allocated per lag."""
     end, lags = _end(trajectory, end, lags)
-    step, states = Step(trajectory, cut), trajectory.kernel.states
-    sizes = {new: step.length(new) for new in states.values()}
-    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
-    n = sum(sizes.values())
-    identity = np.eye(n)
-    scaled = _Scaled({new: identity[:, starts[new]:starts[new] + sizes[new]] for new in sizes}, np.random.default_rng(0))
+    states, jacobian = trajectory.kernel.states, StepJacobian(Step(trajectory, cut), b)
+    scaled = _Scaled(_identity(_state_rows(trajectory)), np.random.default_rng(0))
     spare, work = ({new: np.empty_like(rows) for new, rows in scaled.rows.items()} for _ in range(2))
     for q in range(1, lags + 1):
         written, intermediate = set(), 0.0
-        norms = {new: _norm([rows]) for new, rows in scaled.rows.items()}
-        for (new, old), block in step.blocks(step.partials_at(end - q + 1, b), reuse=True).items():
+        for (new, old), block in jacobian.at(end - q + 1).items():
             into = states[old]
             block.rows_times(scaled.rows[new], spare[into], work[into], add=into in written)
             written.add(into)
-            intermediate += norms[new] * block.norm_bound()
-        for new in sizes.keys() - written:
+            intermediate += scaled.norms[new] * block.norm_bound()
+        for new in spare.keys() - written:
             spare[new][...] = 0.0
         before = scaled.rows
         scaled.advance(spare, intermediate)
         spare = before
-        yield q, {(a, c): scaled.rows[c][starts[a]:starts[a] + sizes[a]] for a in sizes for c in sizes}, scaled.exponent, scaled.floor
+        yield q, scaled
 
 
 def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
@@ -158,15 +179,12 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
 
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
     """
-    cell = trajectory.kernel.cell
-    norms = []
-    for _, matrices, exponent, floor in state_matrices(trajectory, lags, b=b, end=end, cut=cut):
-        chosen = list(matrices.values()) if state is None else [matrices[state, state]]
-        norms.append(_norms(chosen, exponent, floor))
-    names = list(trajectory.kernel.states.values()) if state is None else [state]
-    n = sum(trajectory[name].shape[-1] for name in names)
+    rows_of, measured = _state_rows(trajectory), []
+    for _, scaled in _states_back(trajectory, lags, b, end, cut):
+        measured.append(scaled.measured if state is None else _measured(scaled.rows[state][rows_of[state]], scaled.floor, scaled.exponent))
+    n = sum(trajectory[name].shape[-1] for name in (rows_of if state is None else [state]))
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
-    return _flow(quantity, cell.cut(cut), range(1, lags + 1), norms, np.log10(n) / 2)
+    return _flow(quantity, trajectory.kernel.cell.cut(cut), measured, math.sqrt(n))
 
 
 def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
@@ -179,17 +197,14 @@ def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
     if lags < 1 or start < 0 or start + lags >= trajectory.steps:
         raise ValueError(f"{lags} lags forward from step {start} need {start + lags + 1} steps; the sequence has {trajectory.steps}")
     step, states = Step(trajectory, cut), trajectory.kernel.states
-    sizes = {new: step.length(new) for new in states.values()}
-    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
-    n = sum(sizes.values())
-    identity, norms = np.eye(n), []
-    scaled = _Scaled({new: identity[:, starts[new]:starts[new] + sizes[new]] for new in sizes}, np.random.default_rng(0))
+    rows_of, measured = _state_rows(trajectory), []
+    scaled = _Scaled(_identity(rows_of), np.random.default_rng(0))
     for t in range(start + 1, start + lags + 1):
         tangent = step.pushforward(step.partials_at(t, b), {old: scaled.rows[new] for old, new in states.items()})
-        intermediate = sum(np.linalg.norm(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
-        scaled.advance({new: tangent.get(new, np.zeros((n + 1, sizes[new]))) for new in sizes}, intermediate)
-        norms.append(_norms([m[:-1] for m in scaled.rows.values()], scaled.exponent, scaled.floor))
-    return _flow("state-to-state", trajectory.kernel.cell.cut(cut), range(1, lags + 1), norms, np.log10(n) / 2)
+        intermediate = sum(_norm(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
+        scaled.advance({new: tangent.get(new, np.zeros_like(scaled.rows[new])) for new in rows_of}, intermediate)
+        measured.append(scaled.measured)
+    return _flow("state-to-state", trajectory.kernel.cell.cut(cut), measured, math.sqrt(max(r.stop for r in rows_of.values())))
 
 
 def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
@@ -205,13 +220,13 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
     seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
     scaled = _Scaled({sender: seed}, np.random.default_rng(0))
     nets = {n.out.name: n for n in trajectory.kernel.cell.nets if n.kind != "shared"}
-    weight_norms = {name: {s: np.linalg.norm(w) for s, w in step.live[name].items()} for name in nets}
+    weight_norms = {name: {s: _norm(w) for s, w in step.live[name].items()} for name in nets}
     for q in range(end + 1):
         adjoint = step.pullback(step.partials_at(end - q, b), dict(scaled.rows))
         yield q, {k: v[:-1] for k, v in adjoint.items()}, scaled.exponent, scaled.floor
-        intermediate = sum(np.linalg.norm(adjoint[name][:-1]) * w for name, sources in weight_norms.items() if name in adjoint
+        intermediate = sum(_norm(adjoint[name][:-1]) * w for name, sources in weight_norms.items() if name in adjoint
                            for source, w in sources.items() if source in states)
-        intermediate += sum(np.linalg.norm(adjoint[old][:-1]) for old in states if old in adjoint)
+        intermediate += sum(_norm(adjoint[old][:-1]) for old in states if old in adjoint)
         scaled.advance({new: adjoint[old] for old, new in states.items() if old in adjoint}, intermediate)
         if not scaled.rows:
             break
@@ -247,12 +262,12 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
     Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
     """
     end, _ = _end(trajectory, end, 1)
-    norms = {r: [] for r in receivers}
+    measured = {r: [] for r in receivers}
     for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, min(int(lags), end), b=b, end=end, cut=cut):
         for r, matrix in matrices.items():
-            norms[r].append(_norms([matrix], exponent, floor))
+            measured[r].append(_measured(matrix, floor, exponent))
     cut = trajectory.kernel.cell.cut(cut)
-    return {r: _flow(f"{sender} to {r}", cut, range(1, len(rows)), rows[1:], rows[0][0]) for r, rows in norms.items() if len(rows) > 1}
+    return {r: _flow(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], rows[0][3])) for r, rows in measured.items() if len(rows) > 1}
 
 
 def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
@@ -260,13 +275,16 @@ def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
     return error_flows(trajectory, sender, [receiver], lags, b=b, end=end, cut=cut)[receiver]
 
 
-def _norms(matrices, exponent, floor):
-    return _log10(_norm(matrices), exponent), _log10(_largest(matrices), exponent), _log10(floor, exponent)
+def _measured(matrix, floor, exponent):
+    return _norm(matrix), _largest(matrix), floor, exponent
 
 
-def _flow(quantity, cut, lags, norms, norm0):
-    norm, entry, floor = (np.array([column], float) for column in zip(*norms, strict=True))
-    return Flow(quantity, "truncated" if cut else "full", np.array(lags), norm, entry, floor, float(norm0))
+def _flow(quantity, cut, measured, norm0):
+    """A Flow of one sequence from (norm, largest entry, floor, exponent) of lags 1, 2, ..."""
+    norm, entry, floor, exponent = np.array(measured, float).T
+    with np.errstate(divide="ignore"):
+        logs = [(np.log10(v) + exponent * np.log10(2.0))[None] for v in (norm, entry, floor)]
+        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(norm0)))
 
 
 def bounds(trajectory, lags, *, b=0, end=None):
@@ -292,5 +310,5 @@ def bounds(trajectory, lags, *, b=0, end=None):
     largest = np.abs(slope).max(axis=1)[::-1][trajectory.steps - end:][:lags]  # f' at t-1, t-2, ...
     f_max = np.maximum.accumulate(largest)
     q = np.arange(1, len(f_max) + 1)
-    without = q * _log10(f_max * norm_w)
+    without = q * np.log10(f_max * norm_w)
     return {"with n": np.log10(trajectory[net].shape[-1]) + without, "without n": without}

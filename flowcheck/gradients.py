@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .jacobian import StepJacobian
 from .kernels import ShapeError
 from .step import Step
 
@@ -133,10 +134,11 @@ def _rtrl_sequence(trajectory, errors, cut, b, kernel):
     shapes = {name: np.shape(p) for name, p in trajectory.params.items()}
     sensitivity = {name: np.zeros((n, int(np.prod(shape)))) for name, shape in shapes.items()}
     gradient = {name: np.zeros(int(np.prod(shape))) for name, shape in shapes.items()}
+    blocks = StepJacobian(step, b)
     for t in range(trajectory.steps):
         slopes = step.partials_at(t, b)
         jacobian = np.zeros((n, n))
-        for (new, old), block in step.blocks(slopes).items():
+        for (new, old), block in blocks.at(t).items():
             into = kernel.states[old]
             jacobian[rows[new], rows[into]] = block.matrix((sizes[new], sizes[into]))
         seeds = {new: np.zeros((n, sizes[new])) for new in sizes}

@@ -7,7 +7,7 @@ import numpy as np
 
 from .equations import Net
 
-__all__ = ["Block", "Step"]
+__all__ = ["Step"]
 
 
 class Step:
@@ -15,8 +15,8 @@ class Step:
 
         J(t) = d state(t) / d state(t-1),   state = all states of the cell
 
-    `pullback` sends errors back through one step (reverse order of the equations); `blocks` forms J(t) itself,
-    block by block, each a diagonal plus a dense part.
+    `pullback` sends errors back through one step (reverse order of the equations), `pushforward` carries changes forward.
+    `jacobian.StepJacobian` forms J(t) itself, block by block.
     """
 
     def __init__(self, trajectory, cut=()):
@@ -33,7 +33,6 @@ class Step:
                 for s in net.sources if (net.out.name, s.name) not in cut_pairs
             }
         self._stack_previous_states()
-        self._buffers = {}
 
     def _stack_previous_states(self):
         """One product per previous state instead of one per net."""
@@ -109,139 +108,3 @@ class Step:
         if net.kind == "shared":
             return np.repeat(change, self.block_size, axis=-1)
         return change * w if net.kind == "diagonal" else change @ w.T
-
-    def blocks(self, slopes, *, reuse=False):
-        """The step Jacobian by blocks: {(new, previous): Block}, for one sequence's slopes. Zero blocks are left out.
-
-        Scaled weights stay unformed until a state needs them, so an LSTM costs five scaled n x n sums a step. With `reuse` the dense
-        parts are written where those of the last such call stood: no allocation in a loop over steps.
-        """
-        new_states, found = set(self.kernel.states.values()), {}
-        for old in self.kernel.states:
-            known = {old: Block(np.ones(self.length(old)))}
-            for equation in self.kernel.cell.equations:
-                name = equation.out.name
-                if isinstance(equation, Net):
-                    pieces = [self._net_block(equation, w, known[s]) for s, w in self.live[name].items() if s in known]
-                else:
-                    pieces = [known[a].scaled(slopes[name, a]) for a in self.kernel.units[name].args
-                              if a in known and (name, a) in slopes]
-                if pieces:
-                    known[name] = Block.sum(pieces)
-                    if name in new_states:
-                        known[name] = known[name].formed(self._buffers.setdefault((name, old), {}) if reuse else None)
-            found |= {(new, old): known[new] for new in self.kernel.states.values() if new in known}
-        return found
-
-    def _net_block(self, net, w, block):
-        if net.kind == "shared":
-            return block.gathered(np.arange(self.length(net.out.name)) // self.block_size)
-        if net.kind == "diagonal":
-            return block.scaled(w)
-        return block.multiplied(w)
-
-
-class Block:
-    """A matrix as diagonal + sum of row-scaled matrices; the diagonal may gather: row i has its entry in column index[i]."""
-
-    def __init__(self, diagonal=None, terms=(), index=None):
-        self.diagonal, self.terms, self.index = diagonal, list(terms), index
-
-    def scaled(self, scale):
-        """diag(scale) times this."""
-        if isinstance(scale, float) and scale == 1.0:
-            return self
-        diagonal = None if self.diagonal is None else self.diagonal * scale
-        return Block(diagonal, [(scale if s is None else s * scale, m) for s, m in self.terms], self.index)
-
-    def multiplied(self, w):
-        """W times this."""
-        terms = []
-        if self.diagonal is not None:
-            identity = self.index is None and np.all(self.diagonal == 1.0)
-            if self.index is None:
-                terms.append((None, w if identity else w * self.diagonal))
-            else:
-                terms.append((None, w @ self._diagonal_matrix()))
-        dense = self.formed().dense if self.terms else None
-        if dense is not None:
-            terms.append((None, w @ dense))
-        return Block(None, terms)
-
-    def gathered(self, index):
-        """Row i of the result is row index[i] of this."""
-        diagonal = None if self.diagonal is None else self.diagonal[index]
-        columns = None if diagonal is None else (index if self.index is None else self.index[index])
-        if columns is not None and np.array_equal(columns, np.arange(len(columns))):
-            columns = None
-        return Block(diagonal, [(None if s is None else np.broadcast_to(s, m.shape[0])[index], m[index]) for s, m in self.terms],
-                     columns)
-
-    @staticmethod
-    def sum(blocks):
-        diagonals = [b for b in blocks if b.diagonal is not None]
-        terms = [term for b in blocks for term in b.terms]
-        if not diagonals:
-            return Block(None, terms)
-        first = diagonals[0]
-        if any((b.index is None) != (first.index is None) for b in diagonals):
-            raise AssertionError("a state reaches a vector both within and across blocks by pointwise paths")
-        return Block(sum(b.diagonal for b in diagonals[1:]) + first.diagonal, terms, first.index)
-
-    def formed(self, buffers=None):
-        """The same with its dense part as one matrix, written into `buffers` where given."""
-        if not self.terms or (len(self.terms) == 1 and self.terms[0][0] is None):
-            return self
-        if buffers is None:
-            buffers = {}
-        shape = self.terms[0][1].shape
-        total, term = buffers.get("formed") or buffers.setdefault("formed", (np.empty(shape), np.empty(shape)))
-        for k, (scale, m) in enumerate(self.terms):
-            np.multiply(1.0 if scale is None else np.reshape(scale, (-1, 1)), m, out=term if k else total)
-            if k:
-                total += term
-        return Block(self.diagonal, [(None, total)], self.index)
-
-    @property
-    def dense(self):
-        """The dense part, formed, or None."""
-        return self.terms[0][1] if self.terms else None
-
-    def _diagonal_matrix(self):
-        rows = np.arange(len(self.diagonal))
-        columns = rows if self.index is None else self.index
-        matrix = np.zeros((len(rows), columns.max() + 1))
-        matrix[rows, columns] = self.diagonal
-        return matrix
-
-    def matrix(self, shape):
-        """As one dense matrix."""
-        total = np.zeros(shape)
-        if self.diagonal is not None:
-            rows = np.arange(len(self.diagonal))
-            total[rows, rows if self.index is None else self.index] += self.diagonal
-        return total if self.dense is None else total + self.dense
-
-    def norm_bound(self):
-        """An upper bound of the spectral norm: largest |diagonal entry| plus the Frobenius norm of the dense part."""
-        diagonal = 0.0 if self.diagonal is None else np.abs(self.diagonal).max() * (1 if self.index is None else np.sqrt(len(self.diagonal)))
-        if self.dense is None:
-            return diagonal
-        dense = self.dense.ravel()
-        return diagonal + float(np.sqrt(dense @ dense))
-
-    def rows_times(self, rows, out, work, *, add):
-        """Write rows @ this into `out`, or add it; `work` has the shape of `out` and is overwritten."""
-        if self.dense is not None:
-            np.matmul(rows, self.dense, out=work if add else out)
-            if add:
-                out += work
-            add = True
-        if self.diagonal is not None and self.index is None:
-            np.multiply(rows, self.diagonal, out=work if add else out)
-            if add:
-                out += work
-        elif self.diagonal is not None:
-            if not add:
-                out[...] = 0.0
-            np.add.at(out, (..., self.index), rows * self.diagonal)

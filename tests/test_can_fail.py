@@ -7,6 +7,7 @@ import pytest
 
 from flowcheck import CellClaim, Implementation, Mismatch, Unit, catalogue, check_cell, compile_cell, notation
 from flowcheck.flow import state_matrices
+from flowcheck.jacobian import StepJacobian
 from flowcheck.gradients import bptt, rtrl
 from flowcheck.kernels import Trajectory
 from flowcheck.notation import sigma, symbols, tanh
@@ -59,7 +60,7 @@ def jacobian_with_gates_swapped(p, t):
     step = Step(other)
     return {
         key: b.matrix((step.length(key[0]), step.length(key[1])))
-        for key, b in step.blocks(step.partials_at(t, 0)).items()
+        for key, b in StepJacobian(step).at(t).items()
     }
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "gradients", "flow", "rates", "network"}
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "rates", "network"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -23,15 +23,16 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "symbolic": {"notation", "equations"},
     "kernels": {"notation", "equations", "symbolic"},
     "step": {"notation", "equations", "symbolic", "kernels"},
-    "gradients": {"notation", "equations", "symbolic", "kernels", "step"},
-    "flow": {"notation", "equations", "symbolic", "kernels", "step"},
+    "jacobian": {"equations"},
+    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
+    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),
     "claims": {"notation"},
     "measure": {"notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
-    "verify": {"oracles", "kernels", "step", "gradients", "flow", "equations", "notation", "claims"},
+    "verify": {"oracles", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells"},

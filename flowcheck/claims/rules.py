@@ -10,8 +10,8 @@ import sympy
 
 from .quantities import MatrixEntry, PathSum, partial
 
-__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor", "last_index", "pick",
-           "rename_indices", "triangle", "walk"]
+__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor", "last_index",
+           "last_term", "one_unit", "pick", "pick_terms", "rename_indices", "triangle", "walk"]
 
 
 def walk(expression, rewrite):
@@ -96,6 +96,20 @@ def _last_factor(node):
 last_factor = Rule("the last factor of a product apart (definition of products)", _last_factor)
 
 
+def _last_term(node):
+    if not isinstance(node, sympy.Sum) or len(node.limits) != 1:
+        return None
+    (m, low, high), = node.limits
+    if high - low == -1:
+        return sympy.Integer(0)
+    if (high >= low) != True:  # noqa: E712
+        return None
+    return sympy.Sum(node.function, (m, low, high - 1)) + node.function.subs(m, high)
+
+
+last_term = Rule("the last term of a sum apart (definition of sums)", _last_term)
+
+
 def _pick(node):
     if not isinstance(node, sympy.Sum) or len(node.limits) != 1:
         return None
@@ -109,6 +123,56 @@ def _pick(node):
 
 
 pick = Rule("a Kronecker delta picks its term of a sum over all units", _pick)
+
+
+def _pick_terms(node):
+    if not isinstance(node, sympy.Sum):
+        return None
+    terms = [_pick_term(term, node.limits) for term in sympy.Add.make_args(sympy.expand(node.function))]
+    return None if None in terms else sympy.Add(*terms)
+
+
+def _pick_term(term, limits):
+    """One product summed over `limits`: inner sums joined to it, each delta that fixes an index removed; None if none does."""
+    limits, picked = list(limits), term == 0
+    for factor in sympy.Mul.make_args(term):
+        if isinstance(factor, sympy.Sum):
+            term, limits = term / factor * factor.function, [*factor.limits, *limits]
+    for delta in sorted(term.atoms(sympy.KroneckerDelta), key=sympy.default_sort_key):
+        for i, other in (delta.args, delta.args[::-1]):
+            found = [limit for limit in limits if limit[0] == i and limit[1] == 1 and not other.has(i)]
+            rest = term.coeff(delta)
+            if found and term == delta * rest and all(l[1:] == found[0][1:] for l in limits if l[0] == other):
+                term, picked = rest.xreplace({i: other}), True
+                limits = [sympy.Tuple(l[0], *(a.xreplace({i: other}) for a in l[1:])) for l in limits if l[0] != i]
+                break
+    if not picked:
+        return None
+    return sympy.Sum(term, *limits) if limits and term != 0 else term
+
+
+pick_terms = Rule("Kronecker deltas pick their terms of a sum of products over all units", _pick_terms)
+
+
+def _one_unit(node):
+    if not isinstance(node, sympy.Mul) or len(node.atoms(sympy.KroneckerDelta)) < 2:
+        return None
+    new = sympy.Add(*map(_join_deltas, sympy.Add.make_args(sympy.expand(node))))
+    return None if new == node else new
+
+
+def _join_deltas(term):
+    deltas = [a for a in sympy.Mul.make_args(term) if isinstance(a, sympy.KroneckerDelta)]
+    for a in deltas:
+        for b in deltas:
+            shared = set(a.args) & set(b.args)
+            if a != b and shared:
+                (x,), (y,) = set(a.args) - shared, set(b.args) - shared
+                return term / b * sympy.KroneckerDelta(x, y)
+    return term
+
+
+one_unit = Rule("one unit is not two: delta_ac delta_bc = delta_ac delta_ab", _one_unit)
 
 
 def _triangle(node):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import flow, gradients
+from ..jacobian import StepJacobian
 from ..kernels import compile_cell
 from ..oracles import STEP, high_precision
 from ..step import Step
@@ -36,7 +37,7 @@ class Implementation:
 
 def _package_jacobian(p, t):
     step = Step(p.trajectory)
-    blocks = step.blocks(step.partials_at(t, 0))
+    blocks = StepJacobian(step).at(t)
     return {(new, old): block.matrix((step.length(new), step.length(old))) for (new, old), block in blocks.items()}
 
 
