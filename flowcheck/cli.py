@@ -59,7 +59,8 @@ def cli():
 
 def _out(command):
     command = click.option("--format", "form", type=FORMATS, default="text", show_default=True)(command)
-    return click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout.")(command)
+    file = click.Path(dir_okay=False, path_type=Path)
+    return click.option("-o", "--out", type=file, help="Write to this file instead of stdout.")(command)
 
 
 def _emit(text, out):
@@ -168,7 +169,8 @@ def _net_options(command):
         click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
         click.option("--units", default=32, show_default=True, help="Units, for cell:NAME."),
         click.option("--layer", help="Prefix of the layers to take, where a file has several stacks."),
-        click.option("--inputs", "inputs_", metavar="FILE|N", help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
+        click.option("--inputs", "inputs_", metavar="FILE|N",
+                     help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
         click.argument("net"),
     ):
         command = option(command)

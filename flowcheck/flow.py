@@ -13,7 +13,10 @@ import numpy as np
 from .jacobian import StepJacobian
 from .step import Step
 
-__all__ = ["Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices", "usable_lags"]
+__all__ = [
+    "Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
+    "usable_lags",
+]
 
 _ROUNDING = 1000 * np.finfo(float).eps
 """What one step may leave of its largest intermediate. One random row estimates how errors travel to within a factor of some hundreds
@@ -267,7 +270,8 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
         for r, matrix in matrices.items():
             measured[r].append(_measured(matrix, floor, exponent))
     cut = trajectory.kernel.cell.cut(cut)
-    return {r: _flow(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], rows[0][3])) for r, rows in measured.items() if len(rows) > 1}
+    return {r: _flow(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], rows[0][3]))
+            for r, rows in measured.items() if len(rows) > 1}
 
 
 def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):

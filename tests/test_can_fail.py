@@ -7,8 +7,8 @@ import pytest
 
 from flowcheck import CellClaim, Implementation, Mismatch, Unit, catalogue, check_cell, compile_cell, notation
 from flowcheck.flow import state_matrices
-from flowcheck.jacobian import StepJacobian
 from flowcheck.gradients import bptt, rtrl
+from flowcheck.jacobian import StepJacobian
 from flowcheck.kernels import Trajectory
 from flowcheck.notation import sigma, symbols, tanh
 from flowcheck.step import Step

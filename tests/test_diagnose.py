@@ -61,7 +61,7 @@ def test_a_cell_that_delivers_a_constant_others_need_is_a_bias_cell(noise):
 
 
 def test_a_constant_cell_that_nothing_reads_is_no_bias_cell(noise):
-    unread = {f"W_{gate}_y": (lambda a, g=gate: (entry(2, 0.0) if g == "c" else lambda b: b)(column(2, 0.0)(a))) for gate in ("in", "f", "c", "out")}
+    unread = {f"W_{gate}_y": column(2, 0.0) for gate in ("in", "f", "out")} | {"W_c_y": lambda a: entry(2, 0.0)(column(2, 0.0)(a))}
     readout = Readout("head", np.where(np.arange(8) == 2, 0.0, 1.0)[None], np.zeros(1))
     assert found(Network("", (lstm(**CONSTANT_UNIT_2 | unread),), readout=readout), noise, "bias-cell") == []
 
@@ -77,8 +77,9 @@ def test_a_rare_switch_is_no_bias_cell(rng):
     """Unit 0 holds a value that switches once in 600 steps: steady for long, but it carries a bit."""
     x = rng.normal(size=(600, 2, 3)) * 0.1
     x[450:, :, 0] = 3.0
-    layer = lstm(W_in_x=entry(0, 0.0), b_in=entry(0, 20.0), b_f=entry(0, -20.0), W_f_x=entry(0, 0.0), b_out=entry(0, 20.0), W_out_x=entry(0, 0.0),
-                 W_c_x=entry(0, [4.0, 0.0, 0.0]), b_c=entry(0, -4.0), W_c_y=lambda a: entry(0, 0.0)(column(0, 2.0)(a)))
+    layer = lstm(W_in_x=entry(0, 0.0), b_in=entry(0, 20.0), b_f=entry(0, -20.0), W_f_x=entry(0, 0.0), b_out=entry(0, 20.0),
+                 W_out_x=entry(0, 0.0), W_c_x=entry(0, [4.0, 0.0, 0.0]), b_c=entry(0, -4.0),
+                 W_c_y=lambda a: entry(0, 0.0)(column(0, 2.0)(a)))
     assert found(Network("", (layer,)), x, "bias-cell") == []
 
 

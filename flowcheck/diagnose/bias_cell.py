@@ -8,10 +8,11 @@ import numpy as np
 from .finding import Finding, Threshold
 
 RULE = "bias-cell"
-HOLD = Threshold(0.01, "set here: 1 % of the natural variation of what reads the cell; no cell of untrained LSTMs of 126 and 128 units crosses both")
+HOLD = Threshold(0.01, "set here: 1 % of the natural variation of what reads the cell; no cell of untrained LSTMs of 126 and 128 units "
+                       "crosses both")
 ZERO = Threshold(0.1, "set here: 10 % of the natural variation of what reads the cell, ten times the other threshold")
 STEADY = 3.0
-"""|mean| over standard deviation below which a cell is not tried: to first order the two effects differ by sqrt(1 + ratio^2), and ten is asked."""
+"""|mean| over standard deviation below which a cell is not tried: to first order the effects differ by sqrt(1 + ratio^2); ten is asked."""
 LANES = 32
 
 

@@ -4,7 +4,7 @@ from ..rates import SUSTAINED_DECADES
 from .finding import Finding, Threshold
 
 RULE = "exploding-flow"
-GROWTH = Threshold(10**SUSTAINED_DECADES, "set here: the flow grows more than tenfold over the lags fitted, and the interval of its rate is above 0")
+GROWTH = Threshold(10**SUSTAINED_DECADES, "set here: the flow grows more than tenfold over the lags fitted, its rate's interval above 0")
 LARGE = Threshold(1e3, "set here: a thousandfold error makes one step of any learning rate that suits lag 0 overshoot")
 
 

@@ -14,8 +14,8 @@ RULE = "state-drift"
 SHORTEST = 40
 """Steps below which a trend cannot be told from chance: ten batches of three steps after the first quarter."""
 BATCHES = 10
-TREND = Threshold(0.05, "false-alarm rate over all units and sequences of the layer: Student's t of ten batch means, divided by their number")
-SLOPE = Threshold(0.05, "Kaldi nnet3 repairs a unit whose mean slope is below 0.05 (sigmoid) or 0.2 (tanh); here relative to the largest slope")
+TREND = Threshold(0.05, "false-alarm rate over all units and sequences of the layer: Student's t of ten batch means, Bonferroni")
+SLOPE = Threshold(0.05, "Kaldi nnet3 repairs units of mean slope below 0.05 (sigmoid) or 0.2 (tanh); here relative to the largest slope")
 
 
 def detect(context):
@@ -84,10 +84,10 @@ def _finding(context, state, unit, rows, sequences, critical):
     severity = "error" if 2 * len(rows) >= sequences else "warning"
     evidence = {"state": state, "sequences_drifting": len(rows), "sequences": sequences, "critical_t": critical,
                 "slope_threshold": SLOPE.value, "slope_threshold_source": SLOPE.source, **worst, "per_sequence": rows}
-    remedy = ("start training with a negative input-gate bias (section 4), or give the forget gate room below 1; at run time reset the state "
-              "or feed windows no longer than those trained on")
+    remedy = ("start training with a negative input-gate bias (section 4), or give the forget gate room below 1; at run time reset "
+              "the state or feed windows no longer than those trained on")
     slope = worst["relative_slope_last_quarter"]
     left = f"down to 10^{np.log10(slope):.0f}" if slope > 1e-300 else "below 10^-300"
-    words = (f"|{state}| grows by {worst['rate_per_step']:.2g} a step to {worst['final_abs_state']:.3g} in {len(rows)} of {sequences} sequences; "
-             f"its output slope is {left}")
+    words = (f"|{state}| grows by {worst['rate_per_step']:.2g} a step to {worst['final_abs_state']:.3g} in {len(rows)} of "
+             f"{sequences} sequences; its output slope is {left}")
     return Finding(RULE, context.layer.name, unit, severity, evidence, TREND.value, TREND.source, remedy, words)

@@ -59,7 +59,8 @@ def flow_entry(measured):
         "log10_norm_at_lag_0": _number(flow.log10_norm0),
         "log10_largest_entry": _numbers(flow.log10_entry.max(axis=0)), "log10_rounding_floor": _numbers(flow.log10_floor.max(axis=0)),
         "log10_bounds": {name: _numbers(values) for name, values in flow.bounds.items()},
-        "rate_per_step": rate.per_step, "rate_interval": None if rate.interval is None else list(rate.interval), "rate_unit": "log10 per step",
+        "rate_per_step": rate.per_step, "rate_interval": None if rate.interval is None else list(rate.interval),
+        "rate_unit": "log10 per step",
         "rate_lags": None if rate.fitted is None else list(rate.fitted),
         "half_life": rate.half_life, "horizon": rate.horizon, "verdict": rate.verdict,
     }

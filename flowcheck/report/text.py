@@ -105,7 +105,8 @@ def verification_text(checks):
         exact = [c for c in members if c.tolerance is not None and c.tolerance < 0.5]
         error = max((c.error for c in exact if c.error is not None), default=None)
         limit = max((c.detectable for c in exact if c.detectable is not None), default=None)
-        table.add_row(_plain(what), rung, str(count["pass"]), str(count["fail"] or ""), str(count["inconclusive"] or ""), _sci(error), _sci(limit))
+        counts = str(count["pass"]), str(count["fail"] or ""), str(count["inconclusive"] or "")
+        table.add_row(_plain(what), rung, *counts, _sci(error), _sci(limit))
     bad = [c for c in checks if c.verdict != "pass"]
     details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
     passed = len(checks) - len(bad)

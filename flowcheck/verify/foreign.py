@@ -47,7 +47,8 @@ class Verification:
         for check in self.findings[:2]:
             lines += textwrap.wrap(check.words, 100, initial_indent="  ", subsequent_indent="    ")
         if len(self.findings) > 2:
-            lines += textwrap.wrap("also: " + "; ".join(c.id for c in self.findings[2:]), 100, initial_indent="  ", subsequent_indent="    ")
+            others = "also: " + "; ".join(c.id for c in self.findings[2:])
+            lines += textwrap.wrap(others, 100, initial_indent="  ", subsequent_indent="    ")
         for name, by_lag in [item for item in self.detectable.items() if item[1] and self.verdict != "fail"][:5]:
             worst = max(by_lag, key=by_lag.get)
             seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
@@ -241,9 +242,9 @@ class _Session:
             worst = max(worst, error)
         limit = max(caught.values(), default=None)
         if below:
-            self.notes.append(f"dE/d{name}{_lags(below)}: the flow is zero or below {tiny:.0e}, too small for {info.dtype}; so is the gradient")
+            self.notes.append(f"dE/d{name}{_lags(below)}: the flow is zero or below {tiny:.0e}, too small to compare; so is the gradient")
         if doubtful:
-            why = "outputs are saturated, and 1 - y^2 of a rounded y may be that far off" if self.gap < SATURATED else "it is ill-conditioned"
+            why = "outputs are saturated, so 1 - y^2 of a rounded y may be that far off" if loss else "it is ill-conditioned"
             words = f"dE/d{name}{_lags(doubtful)}: rounding alone can explain a relative error of {worst:.0e} ({why}); no verdict"
             return replace(check, verdict="inconclusive", error=worst, tolerance=limit, detectable=limit, words=words), caught
         return replace(check, error=worst, tolerance=limit, detectable=limit, term=""), caught

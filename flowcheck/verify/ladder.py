@@ -223,7 +223,7 @@ def _high_precision(check, implementation, p):
 
 
 def _net_errors(check, implementation, p):
-    """dE/dnet(t), step by step, against the complex step: an error added to one net at one step. Tolerance 1e-10 of the net's errors at that step.
+    """dE/dnet(t), step by step, against the complex step of one net moved at one step. Tolerance 1e-10 of the errors there.
 
     This is the weight gradient per time step: dE/dw_ij is the sum over t of dE/dnet_i(t) source_j(t).
     """

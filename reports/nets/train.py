@@ -54,8 +54,8 @@ def train(forget_bias, seed):
         x, sign = sequences(rng, steps, 256)
         answer = kernel.forward(params, x)["y"][-1] @ weights["read-out"].T + weights["offset"]
         right[steps] = float(np.mean(np.sign(answer[:, 0]) == sign))
-    network = Network("", (Layer("lstm", cell, params, gate_order="gates by name"),), readout=Readout("head", weights["read-out"], weights["offset"]))
-    return network, right
+    readout = Readout("head", weights["read-out"], weights["offset"])
+    return Network("", (Layer("lstm", cell, params, gate_order="gates by name"),), readout=readout), right
 
 
 def main():
@@ -64,7 +64,8 @@ def main():
         write_npz(network, HERE / f"{name}.npz")
         x, _ = sequences(np.random.default_rng(1), LONG, 4)
         states = network.layers[0].run(x.astype(np.float32))["y"]
-        np.savez_compressed(HERE / f"{name}.io.npz", **{"lstm.x": x.transpose(1, 0, 2).astype(np.float32), "lstm.h": states.transpose(1, 0, 2)})
+        arrays = {"lstm.x": x.transpose(1, 0, 2).astype(np.float32), "lstm.h": states.transpose(1, 0, 2)}
+        np.savez_compressed(HERE / f"{name}.io.npz", **arrays)
         print(f"{name}: right after {STEPS} steps {right[STEPS]:.3f}, after {LONG} steps {right[LONG]:.3f}")
 
 
