@@ -11,17 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .jacobian import StepJacobian
+from .scaled import Scaled, frobenius, largest_entry
 from .step import Step
 
 __all__ = [
     "Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
     "usable_lags",
 ]
-
-_ROUNDING = 1000 * np.finfo(float).eps
-"""What one step may leave of its largest intermediate. One random row estimates how errors travel to within a factor of some hundreds
-(measured on nilpotent nets against 50 digits), which the 1000 covers; a flow that it hides has three digits left at most."""
-
 
 @dataclass(frozen=True)
 class Flow:
@@ -65,57 +61,6 @@ class Flow:
         return replace(flows[0], **rows, bounds=bounds)
 
 
-def _norm(matrix):
-    """Frobenius norm: one BLAS dot, no temporary."""
-    flat = matrix.ravel()
-    return math.sqrt(flat @ flat)
-
-
-def _joint_norm(norms):
-    return math.sqrt(sum(v * v for v in norms))
-
-
-def _largest(matrix):
-    """Largest |entry|."""
-    return max(matrix.max(initial=0.0), -matrix.min(initial=0.0))
-
-
-class _Scaled:
-    """Rows of errors at the states, as matrices times 2**exponent, with one random row that shows how rounding errors travel.
-
-    floor is in the same units as the matrices: an upper estimate of what rounding has left in them. It grows or decays as
-    a generic error does (the random row) and gains 1000 eps times the largest intermediate of each step.
-    """
-
-    def __init__(self, rows, rng):
-        scale = math.sqrt(sum(r.shape[-1] for r in rows.values()))
-        probed = {name: np.vstack([m, rng.normal(size=(1, m.shape[-1])) / scale]) for name, m in rows.items()}
-        self.exponent, self.floor = 0, 0.0
-        self._take(probed)
-
-    def _take(self, rows):
-        self.rows = rows
-        self.norms = {name: _norm(m[:-1]) for name, m in rows.items()}
-        self.probe_norm = _joint_norm(_norm(m[-1]) for m in rows.values())
-        self.largest = max((_largest(m[:-1]) for m in rows.values()), default=0.0)
-
-    def advance(self, rows, intermediate):
-        """Take the rows one step further back; `intermediate` is the norm of what was added up on the way."""
-        before = self.probe_norm
-        self._take(rows)
-        self.floor = self.floor * (self.probe_norm / before if before > 0 else 0.0) + _ROUNDING * intermediate
-        shift = math.frexp(self.largest)[1]
-        if abs(shift) > 64 and self.largest > 0:
-            floor = math.ldexp(self.floor, -shift)
-            self._take({k: np.ldexp(m, -shift) for k, m in rows.items()})
-            self.floor, self.exponent = floor, self.exponent + shift
-
-    @property
-    def measured(self):
-        """(norm, largest entry, floor, exponent) of all rows together."""
-        return _joint_norm(self.norms.values()), self.largest, self.floor, self.exponent
-
-
 def _end(trajectory, end, lags):
     end = trajectory.steps - 1 if end is None else end
     if not 0 <= end < trajectory.steps:
@@ -157,10 +102,10 @@ def _identity(rows_of):
 
 
 def _states_back(trajectory, lags, b, end, cut):
-    """Yield (q, _Scaled) with the rows of d state(t)/d state(t-q), q = 1 ... lags. Nothing is allocated per lag."""
+    """Yield (q, Scaled) with the rows of d state(t)/d state(t-q), q = 1 ... lags. Nothing is allocated per lag."""
     end, lags = _end(trajectory, end, lags)
     states, jacobian = trajectory.kernel.states, StepJacobian(Step(trajectory, cut), b)
-    scaled = _Scaled(_identity(_state_rows(trajectory)), np.random.default_rng(0))
+    scaled = Scaled(_identity(_state_rows(trajectory)), np.random.default_rng(0))
     spare, work = ({new: np.empty_like(rows) for new, rows in scaled.rows.items()} for _ in range(2))
     for q in range(1, lags + 1):
         written, intermediate = set(), 0.0
@@ -201,10 +146,10 @@ def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
         raise ValueError(f"{lags} lags forward from step {start} need {start + lags + 1} steps; the sequence has {trajectory.steps}")
     step, states = Step(trajectory, cut), trajectory.kernel.states
     rows_of, measured = _state_rows(trajectory), []
-    scaled = _Scaled(_identity(rows_of), np.random.default_rng(0))
+    scaled = Scaled(_identity(rows_of), np.random.default_rng(0))
     for t in range(start + 1, start + lags + 1):
         tangent = step.pushforward(step.partials_at(t, b), {old: scaled.rows[new] for old, new in states.items()})
-        intermediate = sum(_norm(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
+        intermediate = sum(frobenius(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
         scaled.advance({new: tangent.get(new, np.zeros_like(scaled.rows[new])) for new in rows_of}, intermediate)
         measured.append(scaled.measured)
     return _flow("state-to-state", trajectory.kernel.cell.cut(cut), measured, math.sqrt(max(r.stop for r in rows_of.values())))
@@ -221,15 +166,15 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
     end, _ = _end(trajectory, end, 1)
     step, states = Step(trajectory, cut), trajectory.kernel.states
     seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
-    scaled = _Scaled({sender: seed}, np.random.default_rng(0))
+    scaled = Scaled({sender: seed}, np.random.default_rng(0))
     nets = {n.out.name: n for n in trajectory.kernel.cell.nets if n.kind != "shared"}
-    weight_norms = {name: {s: _norm(w) for s, w in step.live[name].items()} for name in nets}
+    weight_norms = {name: {s: frobenius(w) for s, w in step.live[name].items()} for name in nets}
     for q in range(end + 1):
         adjoint = step.pullback(step.partials_at(end - q, b), dict(scaled.rows))
         yield q, {k: v[:-1] for k, v in adjoint.items()}, scaled.exponent, scaled.floor
-        intermediate = sum(_norm(adjoint[name][:-1]) * w for name, sources in weight_norms.items() if name in adjoint
+        intermediate = sum(frobenius(adjoint[name][:-1]) * w for name, sources in weight_norms.items() if name in adjoint
                            for source, w in sources.items() if source in states)
-        intermediate += sum(_norm(adjoint[old][:-1]) for old in states if old in adjoint)
+        intermediate += sum(frobenius(adjoint[old][:-1]) for old in states if old in adjoint)
         scaled.advance({new: adjoint[old] for old, new in states.items() if old in adjoint}, intermediate)
         if not scaled.rows:
             break
@@ -280,7 +225,7 @@ def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
 
 
 def _measured(matrix, floor, exponent):
-    return _norm(matrix), _largest(matrix), floor, exponent
+    return frobenius(matrix), largest_entry(matrix), floor, exponent
 
 
 def _flow(quantity, cut, measured, norm0):

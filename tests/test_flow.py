@@ -6,6 +6,7 @@ import pytest
 
 from flowcheck import bounds, catalogue, compile_cell, error_flow, rate, state_flow
 from flowcheck.flow import flow_matrices, state_matrices
+from flowcheck.scaled import frobenius
 
 STEP = 2.0**-300
 UNITS, INPUTS = 6, 3
@@ -489,3 +490,10 @@ def test_rank_one_steps_that_cancel_in_a_running_net_are_below_the_floor(rng):
 def test_a_generic_net_stays_above_the_floor_however_far_it_decays(random_flows):
     below = [seed for seed in range(0, 40) if error_flow(random_net(seed)[2], "net", "net", LAGS).above_floor < LAGS]
     assert below == []
+
+
+@pytest.mark.parametrize("size", [1e-250, 1e-160, 1.0, 1e160, 1e250])
+def test_norms_keep_their_digits_at_both_ends_of_the_range(size, rng):
+    matrix = rng.normal(size=(5, 3))
+    assert frobenius(size * matrix) / size == pytest.approx(np.linalg.norm(matrix), rel=1e-14)
+    assert frobenius(np.zeros((2, 3))) == 0.0

@@ -13,7 +13,7 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "rates", "network"}
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "scaled", "gradients", "flow", "rates", "network"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -24,8 +24,9 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "kernels": {"notation", "equations", "symbolic"},
     "step": {"notation", "equations", "symbolic", "kernels"},
     "jacobian": {"equations"},
+    "scaled": set(),
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
-    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
+    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "scaled"},
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),
