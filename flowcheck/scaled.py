@@ -17,7 +17,8 @@ _ROUNDING = 1000 * np.finfo(float).eps
 def frobenius(matrix):
     """Frobenius norm: one BLAS dot, no temporary; scaled first where squares would leave the range of float64."""
     flat = matrix.ravel()
-    square = flat @ flat
+    with np.errstate(over="ignore"):
+        square = flat @ flat
     if 1e-280 < square < 1e280:
         return math.sqrt(square)
     scale = largest_entry(flat)
