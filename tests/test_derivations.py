@@ -11,8 +11,24 @@ from latex2mathml.converter import convert
 from sympy import Abs, Eq, Integer, Lambda, Product, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, ClaimError, Given, Induction, PathSum, Proof, ProofError, Step, indices, lag, last_factor, last_index, load,
-    partial, pick, quantity, same, triangle,
+    HYPOTHESIS,
+    ClaimError,
+    Given,
+    Induction,
+    PathSum,
+    Proof,
+    ProofError,
+    Step,
+    indices,
+    lag,
+    last_factor,
+    last_index,
+    load,
+    partial,
+    pick,
+    quantity,
+    same,
+    triangle,
 )
 from flowcheck.notation import g, h, sigma, tanh
 

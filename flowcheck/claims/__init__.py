@@ -8,16 +8,36 @@ together. Imports notation, SymPy and NumPy only.
 from .algebra import difference, same
 from .claim import STATUSES, Check, Claim, ClaimError, Counterexample, load
 from .proof import (
-    HYPOTHESIS, Cases, Chain, Given, Induction, Proof, ProofError, Step, below, chain, equal, strictly_below,
+    HYPOTHESIS,
+    Cases,
+    Chain,
+    Given,
+    Induction,
+    Proof,
+    ProofError,
+    Step,
+    below,
+    chain,
+    equal,
+    strictly_below,
 )
 from .quantities import MatrixEntry, PathSum, indices, lag, partial, quantity, total
 from .rules import (
-    Differentiate, LocalDerivative, MatrixRows, last_factor, last_index, last_term, one_unit, pick, pick_terms, triangle,
+    Differentiate,
+    LocalDerivative,
+    MatrixRows,
+    last_factor,
+    last_index,
+    last_term,
+    one_unit,
+    pick,
+    pick_terms,
+    triangle,
 )
 
 __all__ = [
     "HYPOTHESIS", "STATUSES", "Cases", "Chain", "Check", "Claim", "ClaimError", "Counterexample", "Differentiate", "Given",
     "Induction", "LocalDerivative", "MatrixEntry", "MatrixRows", "PathSum", "Proof", "ProofError", "Step", "below", "chain",
-    "difference", "equal", "indices", "lag", "last_factor", "last_index", "last_term", "load", "one_unit", "partial", "pick",
-    "pick_terms", "quantity", "same", "strictly_below", "total", "triangle",
+    "difference", "equal", "indices", "lag", "last_factor", "last_index", "last_term", "load", "one_unit", "partial",
+    "pick", "pick_terms", "quantity", "same", "strictly_below", "total", "triangle",
 ]

@@ -10,8 +10,8 @@ import sympy
 
 from .quantities import MatrixEntry, PathSum, partial
 
-__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor", "last_index",
-           "last_term", "one_unit", "pick", "pick_terms", "rename_indices", "triangle", "walk"]
+__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor",
+           "last_index", "last_term", "one_unit", "pick", "pick_terms", "rename_indices", "triangle", "walk"]
 
 
 def walk(expression, rewrite):
@@ -128,12 +128,15 @@ pick = Rule("a Kronecker delta picks its term of a sum over all units", _pick)
 def _pick_terms(node):
     if not isinstance(node, sympy.Sum):
         return None
-    terms = [_pick_term(term, node.limits) for term in sympy.Add.make_args(sympy.expand(node.function))]
-    return None if None in terms else sympy.Add(*terms)
+    terms = sympy.Add.make_args(sympy.expand(node.function))
+    picked = [_pick_term(term, node.limits) for term in terms]
+    if all(new is None for new in picked):
+        return None
+    return sympy.Add(*(sympy.Sum(term, *node.limits) if new is None else new for term, new in zip(terms, picked)))
 
 
 def _pick_term(term, limits):
-    """One product summed over `limits`: inner sums joined to it, each delta that fixes an index removed; None if none does."""
+    """A product summed over `limits`, inner sums joined to it, without the deltas that fix an index; None if none."""
     limits, picked = list(limits), term == 0
     for factor in sympy.Mul.make_args(term):
         if isinstance(factor, sympy.Sum):
@@ -142,9 +145,9 @@ def _pick_term(term, limits):
         for i, other in (delta.args, delta.args[::-1]):
             found = [limit for limit in limits if limit[0] == i and limit[1] == 1 and not other.has(i)]
             rest = term.coeff(delta)
-            if found and term == delta * rest and all(l[1:] == found[0][1:] for l in limits if l[0] == other):
+            if found and term == delta * rest and all(a[1:] == found[0][1:] for a in limits if a[0] == other):
                 term, picked = rest.xreplace({i: other}), True
-                limits = [sympy.Tuple(l[0], *(a.xreplace({i: other}) for a in l[1:])) for l in limits if l[0] != i]
+                limits = [sympy.Tuple(a[0], *(b.xreplace({i: other}) for b in a[1:])) for a in limits if a[0] != i]
                 break
     if not picked:
         return None
