@@ -68,7 +68,7 @@ def flow_row(flow, found):
             "factor": factor,
             "interval": f"{_fixed(low, places)} to {_fixed(high, places)}",
         }
-        if found.verdict == "sustained" or found.half_life is None:
+        if found.half_life is None:
             row["half_life"] = f"none within {last} lags"
         else:
             row["half_life"] = f"{number(found.half_life)} steps"
