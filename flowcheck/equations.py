@@ -86,9 +86,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class CellClaim:
-    """What a cell promises of itself and the suite measures, e.g. kind "carousel" for state "s".
+    """What a cell promises of one state and the suite measures at every lag, with the recurrent connections cut.
 
-    kind "carousel": with every weighted connection from state cut, d state(t) / d state(t-q) is the identity at every lag.
+        carousel        d state(t)/d state(t-q) = identity
+        product:GATE    d state(t)/d state(t-q) = diag(GATE(t) GATE(t-1) ... GATE(t-q+1))
     """
 
     kind: str
