@@ -233,6 +233,11 @@ class Trajectory:
         state0 = {old: self.at(old, start) for old in self.kernel.states}
         return Trajectory(self.kernel, self.params, cut(self.inputs), cut(self.values), state0)
 
+    def sequence(self, b):
+        """The trajectory of one sequence of the batch."""
+        pick = lambda arrays, axis: {k: np.take(v, [b], axis=axis) for k, v in arrays.items()}  # noqa: E731
+        return Trajectory(self.kernel, self.params, pick(self.inputs, 1), pick(self.values, 1), pick(self.state0, 0))
+
     @cached_property
     def partials(self):
         """{(out, argument): d out_i / d argument_i}, arrays (time, batch, units), constants as floats."""
