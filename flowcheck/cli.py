@@ -163,7 +163,11 @@ def verify(targets, seed, form, out):
     return int(any(c.verdict == "fail" for c in checks))
 
 
-def _net_options(command):
+def _net_options(*argument, **options):
+    return lambda command: _with_net_options(command, click.argument(*argument, **options))
+
+
+def _with_net_options(command, argument):
     for option in (
         click.option("--seed", default=0, show_default=True, help="Seed of fresh weights and noise inputs."),
         click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
@@ -171,20 +175,46 @@ def _net_options(command):
         click.option("--layer", help="Prefix of the layers to take, where a file has several stacks."),
         click.option("--inputs", "inputs_", metavar="FILE|N",
                      help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
-        click.argument("net"),
+        argument,
     ):
         command = option(command)
     return command
 
 
 @cli.command()
-@_net_options
+@_net_options("nets", nargs=-1, required=True, metavar="NET...")
 @click.option("--lags", default=100, show_default=True, type=click.IntRange(1), help="Lags to measure.")
 @click.option("--gradient", type=click.Choice(["full", "truncated", "both"]), default="both", show_default=True,
               help="Full, or with the recurrent connections cut (1997); both leaves out truncated flows that are zero.")
+@click.option("--store", type=click.Path(dir_okay=False, path_type=Path),
+              help="Several NETs: the SQLite file of their rows; nets that it holds are not measured again.  [default: flowcheck.sqlite]")
+@click.option("--scheduler", metavar="local|ADDRESS", help="Several NETs: processes of this machine, or a Dask cluster.")
+@click.option("--workers", type=click.IntRange(1), help="Several NETs: local processes.  [default: one per core]")
 @_out
-def measure(net, inputs_, layer, units, block_size, seed, lags, gradient, form, out):
-    """Measure how error flow scales over lag in NET: a checkpoint file, or cell:NAME for a fresh one."""
+def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, store, scheduler, workers, form, out):
+    """Measure how error flow scales over lag in NET: a checkpoint file, or cell:NAME for a fresh one.
+
+    Several NETs are measured in parallel, and diagnosed where --inputs are given, into one SQLite file.
+    """
+    if len(nets) > 1 or store or scheduler or workers:
+        if gradient != "both":
+            raise click.UsageError("--gradient is for one NET; the rows of several hold both")
+        return _measure_many(nets, (inputs_, layer, units, block_size, seed, lags), store, scheduler, workers, form, out)
+    return _measure_one(nets[0], inputs_, layer, units, block_size, seed, lags, gradient, form, out)
+
+
+def _measure_many(nets, settings, store, scheduler, workers, form, out):
+    from .report import documents, text
+    from .runs import Settings, Store, measure_many
+
+    kept = Store(store or Path("flowcheck.sqlite"))
+    with _progress(f"measuring {len(nets)} nets") as progress:
+        rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
+    _emit(documents.dumps(documents.runs(rows, kept.path)) if form == "json" else text.runs_text(rows, kept.path), out)
+    return 2 if any(error for _, error, _ in rows) else 0
+
+
+def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, form, out):
     from .measure import measure as measure_network
     from .measure import noise_inputs
     from .report import documents, text
@@ -205,7 +235,7 @@ def measure(net, inputs_, layer, units, block_size, seed, lags, gradient, form, 
 
 
 @cli.command()
-@_net_options
+@_net_options("net")
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(1), help="Lags to measure, as far as the inputs reach.")
 @click.option("--fail-on", type=click.Choice(["info", "warning", "error"]), default="warning", show_default=True,
               help="Exit 1 from this severity on.")

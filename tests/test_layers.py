@@ -37,7 +37,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets"},
+    "runs": {"targets", "measure", "diagnose", "report", "__init__"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells"},
 }

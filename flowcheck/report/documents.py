@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import symbolic
 
-__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "schema", "verification"]
+__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification"]
 
 
 def schema(name):
@@ -84,6 +84,12 @@ def diagnosis(result, inputs):
         "flows": [flow_entry(m) for m in result.measured],
         "findings": [f.as_json() for f in result.findings],
     }
+
+
+def runs(rows, store):
+    """flowcheck.runs/1, from (net, error, document) of every net measured."""
+    return {"schema": "flowcheck.runs/1", "store": str(store), "nets": [
+        {"net": net, "error": error, "document": document} for net, error, document in rows]}
 
 
 def report(command, curves, derived, diagnosis=None, inputs=""):

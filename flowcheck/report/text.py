@@ -2,7 +2,8 @@
 
 import math
 
-__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "measurement_text", "verification_text"]
+__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "measurement_text", "runs_text",
+           "verification_text"]
 
 _COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red", "warning": "yellow", "info": "cyan",
             "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
@@ -134,6 +135,37 @@ def flow_tables(measured):
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
         parts += [_plain(layer), table, ""] if len(layers) > 1 else [table]
     return parts
+
+
+def runs_text(rows, store):
+    """One row per net and layer: its state-to-state flow, and how many findings of each severity."""
+    whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
+    good = [(net, document) for net, error, document in rows if not error]
+    several = len({f["layer"] for _, document in good for f in document["flows"]}) > 1
+    diagnosed = any("findings" in document for _, document in good)
+    table = _table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
+                   ("verdict", whole), *(["findings"] if diagnosed else []))
+    for net, document in good:
+        for f in document["flows"]:
+            if (f["quantity"], f["gradient"]) != ("state-to-state", "full"):
+                continue
+            found = [x["severity"] for x in document.get("findings", []) if x["layer"] == f["layer"]]
+            counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
+            table.add_row(_plain(_tail(net)), *([_plain(f["layer"])] if several else []), _four(f["rate_per_step"], "zero"),
+                          _four(f["half_life"]), _four(f["horizon"], f"> {f['lags'][-1]}"), _plain(f["verdict"]),
+                          *([counts] if diagnosed else []))
+    refused = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error, _ in rows if error]
+    done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
+    return _render("full state-to-state flow; rates in log10 per step", "", table, "", *refused, _plain(done))
+
+
+def _tail(net, longest=24):
+    name = net.rsplit("/", 1)[-1]
+    return name if len(name) <= longest else f"...{name[3 - longest:]}"
+
+
+def _four(value, none=""):
+    return none if value is None else f"{value:.4g}"
 
 
 def diagnosis_text(result, inputs):

@@ -1,0 +1,185 @@
+"""Many nets into one SQLite file: the same rows however they are computed, and none lost."""
+
+import json
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import flowcheck
+from flowcheck import runs
+from flowcheck.cli import main
+from flowcheck.formats import write_npz
+from flowcheck.network import fresh
+from flowcheck.report import documents
+from flowcheck.runs import Settings, Store, measure_many
+
+SETTINGS = Settings(lags=12)
+
+
+@pytest.fixture
+def nets(tmp_path):
+    """Six small LSTMs and GRUs in files."""
+    cells, paths = flowcheck.catalogue(), []
+    for seed in range(6):
+        network = fresh(cells["lstm" if seed % 2 else "gru"], 3 + seed, 2, seed)
+        paths.append(str(tmp_path / f"step{seed}.npz"))
+        write_npz(network, paths[-1])
+    return paths
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Calls run in this process: what a test says of rows does not depend on where they are computed."""
+    monkeypatch.setattr(runs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+
+
+def rows_of(path):
+    return sqlite3.connect(path).execute("SELECT * FROM nets ORDER BY key").fetchall()
+
+
+def dies_on_the_fourth(net, settings):
+    """A measurement whose worker is killed, once, at one of the nets."""
+    mark = Path(net).with_suffix(".killed")
+    if "step3" in net and not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return {"schema": "flowcheck.flow/1", "flows": [], "net": Path(net).name}
+
+
+def always_dies_on_the_fourth(net, settings):
+    if "step3" in net:
+        os._exit(9)
+    return {"schema": "flowcheck.flow/1", "flows": [], "net": Path(net).name}
+
+
+def test_one_and_two_workers_give_the_same_rows(nets, tmp_path):
+    one, two = (tmp_path / f"{n}.sqlite" for n in (1, 2))
+    measure_many(nets, SETTINGS, Store(one), workers=1)
+    measure_many(reversed(nets), SETTINGS, Store(two), workers=2)
+    assert rows_of(one) == rows_of(two)
+    assert len(rows_of(one)) == len(nets)
+    documents_ = [json.loads(row[4]) for row in rows_of(one)]
+    assert len({tuple(f["log10_norm"]) for d in documents_ for f in d["flows"]}) > len(nets)
+
+
+def test_a_row_is_what_measuring_the_net_alone_gives(nets, tmp_path, in_process):
+    store = Store(tmp_path / "s.sqlite")
+    (net, error, document), = measure_many(nets[:1], SETTINGS, store, workers=1)
+    assert (net, error) == (nets[0], "")
+    assert document == runs.measured(nets[0], SETTINGS)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(nets, tmp_path, in_process, monkeypatch):
+    path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
+    measure_many(nets, SETTINGS, Store(whole), workers=1)
+
+    def interrupt(words, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_many(nets, SETTINGS, Store(path), workers=1, progress=interrupt)
+    before = rows_of(path)
+    assert len(before) == 3
+    again = []
+    measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: again.append(words))
+    assert len(again) == 3
+    assert rows_of(path) == rows_of(whole)
+    monkeypatch.setattr(runs, "_round", None)  # nothing is left to run
+    measure_many(nets, SETTINGS, Store(path))
+
+
+@pytest.mark.parametrize("change", [{"lags": 13}, {"seed": 1}], ids=["lags", "seed"])
+def test_other_settings_and_changed_files_are_measured_again(nets, tmp_path, in_process, change):
+    path = tmp_path / "s.sqlite"
+    measure_many(nets[:2], SETTINGS, Store(path), workers=1)
+    measure_many(nets[:2], Settings(**({"lags": 12} | change)), Store(path), workers=1)
+    assert len(rows_of(path)) == 4
+    write_npz(fresh(flowcheck.catalogue()["gru"], 3, 2, 99), nets[0])
+    measure_many(nets[:2], SETTINGS, Store(path), workers=1)
+    assert len(rows_of(path)) == 5
+
+
+def test_a_killed_workers_nets_are_run_again(nets, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "measured", dies_on_the_fourth)
+    rows = measure_many(nets, SETTINGS, Store(tmp_path / "s.sqlite"), workers=2)
+    assert [(error, document["net"]) for _, error, document in rows] == [("", Path(n).name) for n in nets]
+
+
+def test_a_net_that_always_kills_its_worker_costs_only_itself(nets, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "measured", always_dies_on_the_fourth)
+    rows = measure_many(nets, SETTINGS, Store(tmp_path / "s.sqlite"), workers=2)
+    assert ["died twice" in error for _, error, _ in rows] == ["step3" in n for n in nets]
+
+
+def test_a_dask_cluster_gives_the_same_rows(nets, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
+    local, cluster = tmp_path / "local.sqlite", tmp_path / "cluster.sqlite"
+    measure_many(nets, SETTINGS, Store(local), workers=1)
+    options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1")
+    with distributed.LocalCluster(**options) as scheduler:
+        measure_many(nets, SETTINGS, Store(cluster), scheduler=scheduler.scheduler_address)
+    assert rows_of(local) == rows_of(cluster)
+
+
+def test_the_command_writes_store_table_and_json(nets, tmp_path, in_process, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(Path(nets[0]).read_bytes()[:100])
+    with pytest.raises(SystemExit) as stop:
+        main(["measure", *nets, str(bad), "--lags", "12", "--workers", "1"])
+    printed = capsys.readouterr().out
+    assert stop.value.code == 2
+    assert printed.count("bad.npz: ") == 1
+    assert "6 of 7 nets measured" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    with pytest.raises(SystemExit) as stop:
+        main(["measure", *nets, "--lags", "12", "--format", "json"])
+    assert stop.value.code == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, documents.schema("flowcheck.runs/1"))
+    database = sqlite3.connect("flowcheck.sqlite")
+    rates = dict(database.execute("SELECT net, rate_per_step FROM flows WHERE quantity = 'state-to-state' AND gradient = 'full'"))
+    assert rates == {n["net"]: n["document"]["flows"][0]["rate_per_step"] for n in document["nets"]}
+
+
+def test_with_inputs_the_nets_are_diagnosed_too(tmp_path, in_process):
+    net, inputs = tmp_path / "drifts.npz", tmp_path / "x.npz"
+    network = fresh(flowcheck.catalogue()["lstm"], 4, 2, 0)
+    write_npz(network, net)
+    np.savez(inputs, **{f"{network.layers[0].name}.x": np.random.default_rng(0).normal(size=(2, 40, 2))})
+    store = Store(tmp_path / "s.sqlite")
+    (_, error, document), = measure_many([str(net)], Settings(inputs=str(inputs), lags=30), store, workers=1)
+    assert not error
+    assert document["schema"] == "flowcheck.diagnosis/1"
+    in_view = store.database.execute("SELECT rule, severity FROM findings").fetchall()
+    assert in_view == [(f["rule"], f["severity"]) for f in document["findings"]]
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"plain words, no database", "not a file of measured nets"),
+    (None, "another program's"),
+])
+def test_a_file_of_another_program_is_left_as_it_is(content, words, tmp_path):
+    path = tmp_path / "other.sqlite"
+    if content is None:
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE notes (text)")
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=words):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_no_scheduler_is_one_line(nets, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_PATIENCE", "1s")
+    pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
+    with pytest.raises(ValueError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        measure_many(nets[:1], SETTINGS, Store(tmp_path / "s.sqlite"), scheduler="tcp://127.0.0.1:9")
