@@ -12,8 +12,9 @@ _PUBLIC = {
     "bptt": "gradients", "rtrl": "gradients", "truncated_1997": "gradients", "truncated_bptt": "gradients",
     "bounds": "flow", "error_flow": "flow", "state_flow": "flow", "rate": "rates",
     "complex_step": "oracles", "high_precision": "oracles",
-    "Implementation": "verify", "Mismatch": "verify", "Verification": "verify", "check_cell": "verify", "check_gradient": "verify",
-    "verify_gradient": "verify",
+    "Finding": "verify", "Implementation": "verify", "Mismatch": "verify", "Verification": "verify", "check_cell": "verify",
+    "check_gradient": "gradcheck", "verify_gradient": "gradcheck",
+    "clipped": "verify", "direction": "verify", "stochastic": "verify", "truncated": "verify", "up_to_scale": "verify",
     "load": "formats",
 }
 

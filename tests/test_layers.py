@@ -36,13 +36,14 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "verify": {"oracles", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
+    "gradcheck": {"verify", "cells"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells"},
     "runs": {"targets", "measure", "diagnose", "report", "__init__"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs"},
-    "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells"},
-    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "gradcheck"},
+    "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
+    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
 }
-MAY_IMPORT_CELLS = {"cells", "targets", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "targets", "cli", "__init__", "pytest_plugin"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath"}
 

@@ -3,8 +3,12 @@
 A check raises Mismatch with its evidence, or returns it; three verdicts: pass, fail, inconclusive.
 """
 
-from .foreign import Verification, check_gradient, verify_gradient
+from .intent import Intent, clipped, direction, stochastic, truncated, up_to_scale
 from .ladder import Implementation, check_cell
 from .result import Check, Mismatch
+from .verification import Finding, Verification
 
-__all__ = ["Check", "Implementation", "Mismatch", "Verification", "check_cell", "check_gradient", "verify_gradient"]
+__all__ = [
+    "Check", "Finding", "Implementation", "Intent", "Mismatch", "Verification", "check_cell", "clipped", "direction", "stochastic",
+    "truncated", "up_to_scale",
+]

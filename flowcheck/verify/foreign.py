@@ -4,15 +4,16 @@ An error is sent from the last output step only, so that the gradient at input s
 compared relative to its own size, so that decay cannot hide a mistake. Knows nothing of the cell behind the functions.
 """
 
-import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..oracles import complex_step, is_complex_safe
+from .intent import read_intent
 from .result import Check, Mismatch
+from .verification import Finding, Verification
 
-__all__ = ["Verification", "check_gradient", "verify_gradient"]
+__all__ = ["demand", "verify_gradient"]
 
 
 SMALLEST = 1e-200
@@ -22,53 +23,17 @@ SATURATED, MOST_LOSS = 1e-6, 0.5
 this can explain is no failure but inconclusive, up to a half; a larger one is a failure all the same."""
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Outcome of a gradient check. verdict "pass", "fail" or "inconclusive"; findings are the Checks that are not passes.
-
-    checks       one Check per entry and seed
-    detectable   {entry: {lag: smallest relative mistake that would have been caught}}; lag None where an entry has no time axis
-    notes        what could not be seen
-    """
-
-    verdict: str
-    checks: tuple
-    detectable: dict
-    notes: tuple = ()
-
-    @property
-    def findings(self):
-        return tuple(c for c in self.checks if c.verdict != "pass")
-
-    def __str__(self):
-        """At most 25 lines of at most 100 characters."""
-        passed = sum(c.verdict == "pass" for c in self.checks)
-        lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} comparisons pass)"]
-        for check in self.findings[:2]:
-            lines += textwrap.wrap(check.words, 100, initial_indent="  ", subsequent_indent="    ")
-        if len(self.findings) > 2:
-            others = "also: " + "; ".join(c.id for c in self.findings[2:])
-            lines += textwrap.wrap(others, 100, initial_indent="  ", subsequent_indent="    ")
-        for name, by_lag in [item for item in self.detectable.items() if item[1] and self.verdict != "fail"][:5]:
-            worst = max(by_lag, key=by_lag.get)
-            seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
-            lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught")
-        for note in self.notes[:4]:
-            lines += textwrap.wrap(f"note: {note}", 100, initial_indent="  ", subsequent_indent="    ")
-        return "\n".join(lines[:25])
+def demand(verification):
+    """The Verification if its verdict is "pass"; raises Mismatch with its text and `.verification` otherwise."""
+    if verification.verdict == "pass":
+        return verification
+    failed = [c for c in verification.checks if c.verdict != "pass"]
+    error = Mismatch(failed[0])
+    error.args, error.verification = (str(verification),), verification
+    raise error
 
 
-def check_gradient(forward, backward, params, inputs, state0, *, time_axis=0, seed=7):
-    """As `verify_gradient`, but raises Mismatch (an AssertionError with `.verification`) unless the verdict is "pass"."""
-    verification = verify_gradient(forward, backward, params, inputs, state0, time_axis=time_axis, seed=seed)
-    if verification.verdict != "pass":
-        error = Mismatch(verification.findings[0])
-        error.args, error.verification = (str(verification),), verification
-        raise error
-    return verification
-
-
-def verify_gradient(forward, backward, params, inputs, state0, *, time_axis=0, seed=7):
+def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="full", time_axis=0, cells=(), seed=7):
     """Compare a backward pass with the complex step of its forward pass, entry by entry and, for inputs, lag by lag.
 
         forward(params, inputs, state0) -> outputs                        dicts of arrays; integer entries are not differentiated
@@ -84,7 +49,8 @@ def verify_gradient(forward, backward, params, inputs, state0, *, time_axis=0, s
     below the dtype's range, the gradient must be, too.
     Raises ValueError where the functions do not keep to the form above.
     """
-    return _Session(forward, backward, params, inputs, state0, time_axis, seed).run()
+    read_intent(intent)
+    return _Session(forward, backward, params, inputs, state0 or {}, time_axis, seed).run()
 
 
 class _Session:
@@ -153,10 +119,13 @@ class _Session:
         verdicts = {c.verdict for c in checks}
         verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
         order = sorted(checks, key=lambda c: (c.verdict != "fail", c.first_bad_lag is None))
-        return Verification(verdict, tuple(order), detectable, tuple(self.notes))
+        findings = tuple(Finding(c.term.removeprefix("dE/d"), c.first_bad_lag, c.term, c.error, c.tolerance, c.words, c.verdict)
+                         for c in order if c.verdict != "pass")
+        return Verification(verdict, tuple(order), detectable, tuple(self.notes), findings)
 
     def _stop(self, rung, verdict, words):
-        return Verification(verdict, (Check(rung, rung, verdict, words=words),), {})
+        return Verification(verdict, (Check(rung, rung, verdict, words=words),), {},
+                            findings=(Finding("", None, rung, None, None, words, verdict),))
 
     def _not_mutated(self, before, which):
         for group, arrays in self.groups.items():
