@@ -56,6 +56,14 @@ class Layer:
         """The same layer with weights of another dtype."""
         return replace(self, params={k: np.asarray(v, dtype) for k, v in self.params.items()})
 
+    def untrained(self, seed):
+        """A layer of the same cell and shape with fresh weights, in float64."""
+        kernel = compile_cell(self.cell)
+        lengths = kernel.lengths(self.params)
+        block_size = lengths["units"] // lengths["blocks"]
+        params = kernel.random_params(self.units, self.n_inputs, np.random.default_rng(seed), block_size)
+        return replace(self, params=params)
+
     def run(self, x, state0=None):
         """Trajectory over x, shape (time, batch, inputs), in the time order of the layer's own direction."""
         return compile_cell(self.cell).forward(self.params, x[::-1] if self.reverse else x, state0)

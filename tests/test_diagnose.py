@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flowcheck import Layer, Network, catalogue, compile_cell
-from flowcheck.diagnose import Finding, detectors, diagnose
+from flowcheck.diagnose import Finding, diagnose
 from flowcheck.formats import InputSet
 from flowcheck.network import Readout, fresh
 
@@ -46,10 +46,6 @@ CONSTANT_UNIT_2 = {
 @pytest.fixture
 def noise(rng):
     return rng.normal(size=(200, 2, 3))
-
-
-def test_the_folder_is_the_list_of_detectors():
-    assert set(detectors()) == {"bias-cell", "exploding-flow", "state-drift", "vanishing-flow"}
 
 
 def test_a_cell_that_delivers_a_constant_others_need_is_a_bias_cell(noise):

@@ -5,6 +5,7 @@ A bias cell can be held at its mean without effect, while setting it to zero has
 
 import numpy as np
 
+from .effects import effects_of_holding, read_by
 from .finding import Finding, Threshold
 
 RULE = "bias-cell"
@@ -13,53 +14,23 @@ HOLD = Threshold(0.01, "set here: 1 % of the natural variation of what reads the
 ZERO = Threshold(0.1, "set here: 10 % of the natural variation of what reads the cell, ten times the other threshold")
 STEADY = 3.0
 """|mean| over standard deviation below which a cell is not tried: to first order the effects differ by sqrt(1 + ratio^2); ten is asked."""
-LANES = 32
 
 
 def detect(context):
-    """Hold each steady unit at its mean, then at zero, in all sequences of the first set, and compare what reads it.
-
-    effect = root mean square change / standard deviation over time, the larger of: the other units of the layer (through the
-    recurrence), and each linear map that reads the layer (next layer, read-out). Without a known reader the outputs themselves.
-    """
+    """Hold each steady unit at its mean, then at zero, in all sequences of the first set, and compare what reads it (see `effects`)."""
     run = context.runs[0]
     y = run.trajectory[context.cell.output.name]
     mean, deviation = y.mean(axis=(0, 1)), y.std(axis=(0, 1))
     steady = np.flatnonzero(np.abs(mean) > STEADY * deviation)
-    findings = []
-    for start in range(0, len(steady), LANES):
-        units = steady[start:start + LANES]
-        held = _effects(context, run, y, units, mean[units])
-        zeroed = _effects(context, run, y, units, np.zeros(len(units)))
-        for unit, hold, zero in zip(units, held, zeroed, strict=True):
-            if hold < HOLD.value and zero > ZERO.value:
-                findings.append(_finding(context, run, int(unit), float(mean[unit]), float(deviation[unit]), hold, zero))
-    return findings
-
-
-def _effects(context, run, y, units, values):
-    """Effect of holding each of `units` at its value, one at a time."""
-    changed = context.held_at(run, units, values)
-    spread = y.std(axis=(0, 1))
-    readers = context.readers or {"output": np.eye(y.shape[-1])}
-    found = []
-    for k, unit in enumerate(units):
-        change = changed[:, :, k] - y
-        others = np.arange(y.shape[-1]) != unit
-        effects = [_relative(change[..., others], spread[others])]
-        effects += [_relative(change @ w.T, (y @ w.T).std(axis=(0, 1))) for w in readers.values()]
-        found.append(float(max(effects)))
-    return found
-
-
-def _relative(change, spread):
-    size = np.sqrt(np.mean(spread**2))
-    return np.sqrt(np.mean(change**2)) / size if size > 0 else 0.0
+    held = effects_of_holding(context, run, steady, mean[steady])
+    zeroed = effects_of_holding(context, run, steady, np.zeros(len(steady)))
+    return [_finding(context, run, int(unit), float(mean[unit]), float(deviation[unit]), hold, zero)
+            for unit, hold, zero in zip(steady, held, zeroed, strict=True) if hold < HOLD.value and zero > ZERO.value]
 
 
 def _finding(context, run, unit, mean, deviation, hold, zero):
     evidence = {"effect_held_at_mean": hold, "effect_set_to_zero": zero, "mean": mean, "deviation": deviation,
-                "read_by": [*(context.readers or ["unknown: the outputs themselves"])], "sequences": run.trajectory.batch,
+                "read_by": read_by(context), "sequences": run.trajectory.batch,
                 "zero_threshold": ZERO.value, "zero_threshold_source": ZERO.source}
     remedy = ("replace it by a bias: add weight times mean to the biases of its readers and remove the cell; in training, start with a "
               "negative output-gate bias, more negative for cells that are to be used later (section 4)")

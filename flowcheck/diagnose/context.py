@@ -61,6 +61,13 @@ class LayerContext:
         held = self.kernel.forward(self.layer.params, x, hold={name: (mask, value)})
         return held[name].reshape(run.trajectory.steps, batch, lanes, -1)
 
+    def recurrent_weights(self):
+        """{name: W} of the dense connections that read the layer's output one step later, W [to, from]."""
+        previous = {old for old, new in self.kernel.states.items() if new == self.cell.output.name}
+        dense = {n.out.name for n in self.cell.nets if n.kind == "dense"}
+        return {name: self.layer.params[name] for name, edge in self.cell.parameters.items()
+                if edge.source in previous and edge.net in dense}
+
     def retention(self, run, state):
         """(time, batch, units) factor by which each entry of a state is kept from step to step, recurrent connections cut.
 

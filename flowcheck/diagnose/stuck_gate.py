@@ -1,0 +1,103 @@
+"""Stuck gates: a gate that stands at 0 or 1 all the time, and so closes a path for good.
+
+What a gate closes is read off the cell's formulas; whether that matters depends on the path. A cell that is never written or never read is
+lost; a memory that is always kept, or never needed, is not.
+"""
+
+import numpy as np
+import sympy
+
+from .finding import Finding, Threshold
+
+RULE = "stuck-gate"
+REACH = Threshold(0.02, "set here: over all steps and sequences the gate moves by less than 2 % of its range, and stays within 2 % of an "
+                        "end of it")
+
+
+def detect(context):
+    """Per gate and unit: the range of its values over all runs, and what the formulas lose where it is replaced by the end at which it
+    stands."""
+    findings = []
+    for gate, (low, high) in gates(context.cell).items():
+        width = high - low
+        smallest = np.min([run.trajectory[gate].min(axis=(0, 1)) for run in context.runs], axis=0)
+        largest = np.max([run.trajectory[gate].max(axis=(0, 1)) for run in context.runs], axis=0)
+        for end, stands in ((low, largest < low + REACH.value * width), (high, smallest > high - REACH.value * width)):
+            closed = what_it_closes(context.cell, gate, end)
+            cells = context.layer.units // len(stands)  # of a block, which share the gate
+            for k in np.flatnonzero(stands & (largest - smallest < REACH.value * width)).tolist():
+                evidence = {"gate": gate, "smallest": float(smallest[k]), "largest": float(largest[k]), "closes": closed,
+                            "units": [*range(k * cells, (k + 1) * cells)], "sequences": sum(run.trajectory.batch for run in context.runs)}
+                findings.append(_finding(context, gate, k * cells, end, closed, evidence))
+    return findings
+
+
+def gates(cell):
+    """{name: (lowest, highest value)} of the vectors that are a squashing function of a net, never negative, and multiply something."""
+    handed_on = {n.sources[0]: n.out for n in cell.nets if n.kind == "shared"}  # one gate for the units of its block
+    found = {}
+    for unit in cell.units:
+        low, high = getattr(unit.formula, "bounds", (None, None))
+        if low == 0 and high is not None and any(_multiplies({unit.out, handed_on.get(unit.out)}, u.formula) for u in cell.units):
+            found[unit.out.name] = (float(low), float(high))
+    return found
+
+
+def _multiplies(symbols, formula):
+    return any(s is not None and sympy.diff(formula, s).free_symbols - symbols for s in symbols)
+
+
+def what_it_closes(cell, gate, end):
+    """What a gate standing at this end does to the cell.
+
+        "write"    without its previous value the state would be 0: nothing is added to it
+        "memory"   the state does not depend on its previous value by a pointwise path
+        "read"     the output depends on nothing
+        "past"     a recurrent connection is without effect
+        ""         none of these: the gate keeps a path open
+    """
+    before, after = _of_nets(cell), _of_nets(cell, {gate: sympy.Rational(end)})
+    for old, new in cell.state.items():
+        if old in after[new].free_symbols and after[new].subs(old, 0) == 0:
+            return "write"
+        if old in before[new].free_symbols - after[new].free_symbols:
+            return "memory"
+    if not after[cell.output].free_symbols:
+        return "read"
+    states = set(cell.state)
+    of_state = {n.out for n in cell.nets if states.intersection(n.sources) and n.out.name != _net_of(cell, gate)}
+    used = [set().union(*(f[new].free_symbols for new in cell.state.values())) for f in (before, after)]
+    silenced = [v for v in before if before[v].free_symbols & states and not after[v].free_symbols and v.name != gate]
+    return "past" if silenced or of_state & (used[0] - used[1]) else ""
+
+
+def _of_nets(cell, values=None):
+    """{vector: its formula in nets and previous states}, one step, pointwise; some vectors replaced by values."""
+    known = {}
+    for e in cell.equations:
+        if e in cell.nets:
+            known[e.out] = known.get(e.sources[0], e.sources[0]) if e.kind == "shared" else e.out
+        else:
+            known[e.out] = sympy.sympify(e.formula).subs(known, simultaneous=True)
+        known[e.out] = (values or {}).get(e.out.name, known[e.out])
+    return known
+
+
+def _net_of(cell, gate):
+    return next(str(u.formula.args[0]) for u in cell.units if u.out.name == gate)
+
+
+def _finding(context, gate, unit, end, closed, evidence):
+    where = f"{gate} stays {'below' if end < 0.5 else 'above'} {evidence['largest' if end < 0.5 else 'smallest']:.3g}"
+    severity, words, remedy = {
+        "write": ("warning", "nothing new is ever stored",
+                  f"move the bias of {gate} towards the middle, or scale down what feeds it, and train on"),
+        "read": ("warning", "what the cell stores is never read",
+                 f"move the bias of {gate} towards the middle and train on; a cell that stays unread can be removed"),
+        "memory": ("info", "the cell keeps nothing from one step to the next: it serves as a feed-forward unit",
+                   f"if memory is needed: raise the bias of {gate} so that its values start near 1"),
+        "past": ("info", "a recurrent connection of the cell is without effect",
+                 f"if the past matters there: raise the bias of {gate}"),
+        "": ("info", "the path it gates is always open, which is memory or a plain connection, not a fault", "none needed"),
+    }[closed]
+    return Finding(RULE, context.layer.name, unit, severity, evidence, REACH.value, REACH.source, remedy, f"{where}: {words}")

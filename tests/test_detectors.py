@@ -1,0 +1,202 @@
+"""Detectors of cells on nets with one planted fault, on the same nets without it, and on what looks like the fault and is none."""
+
+import numpy as np
+import pytest
+
+from flowcheck import Layer, Network, catalogue
+from flowcheck.cells import get
+from flowcheck.diagnose import detectors, diagnose
+from flowcheck.diagnose.stuck_gate import gates, what_it_closes
+from flowcheck.formats import InputSet
+from flowcheck.network import Readout, fresh
+
+UNITS = 8
+
+
+@pytest.fixture
+def noise(rng):
+    return rng.normal(size=(240, 2, 3))
+
+
+def changed(cell, seed=0, units=UNITS, **rows):
+    """A fresh layer with rows of its weights set: {parameter: {unit: value}}."""
+    layer = fresh(catalogue()[cell], units, 3, seed).layers[0]
+    params = {k: v.copy() for k, v in layer.params.items()}
+    for name, values in rows.items():
+        for unit, value in values.items():
+            params[name][unit] = value
+    return Layer("cells", layer.cell, params)
+
+
+def found(layer, x, rule, readout=None):
+    network = Network("", (layer,), readout=readout)
+    return [f for f in diagnose(network, [InputSet("noise", "cells", x)], lags=30).findings if f.rule == rule]
+
+
+def test_the_folder_is_the_list_of_detectors():
+    assert set(detectors()) == {
+        "bias-cell", "dead-cell", "exploding-flow", "length-dependent", "redundant-cell", "saturated", "state-drift", "stuck-gate",
+        "unused-recurrence", "vanishing-flow"}
+
+
+def test_a_silent_cell_is_dead(noise):
+    (finding,) = found(changed("lstm", b_out={3: -60.0}), noise, "dead-cell")
+    assert (finding.unit, finding.evidence["cause"]) == (3, "silent")
+
+
+def test_a_cell_that_nobody_reads_is_dead(noise):
+    layer = changed("lstm")
+    for gate in ("in", "f", "c", "out"):
+        layer.params[f"W_{gate}_y"][:, 5] = 0.0
+    readout = Readout("head", np.where(np.arange(UNITS) == 5, 0.0, 1.0)[None], np.zeros(1))
+    (finding,) = found(layer, noise, "dead-cell", readout)
+    assert (finding.unit, finding.evidence["cause"]) == (5, "unread")
+    assert finding.evidence["effect_set_to_zero"] == 0.0
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["read by a read-out", "read by unknown"])
+def test_a_cell_outside_the_recurrence_that_is_read_is_not_dead(noise, head):
+    layer = changed("lstm")
+    for gate in ("in", "f", "c", "out"):
+        layer.params[f"W_{gate}_y"][:, 5] = 0.0
+    assert found(layer, noise, "dead-cell", Readout("head", np.ones((1, UNITS)), np.zeros(1)) if head else None) == []
+
+
+def twins(cell, first=2, second=6):
+    """A layer whose second unit has the first one's incoming weights: they store the same thing."""
+    layer = changed(cell)
+    for array in layer.params.values():
+        array[second] = array[first]
+    return layer
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_one_of_two_equal_cells_is_redundant(noise, cell):
+    (finding,) = found(twins(cell), noise, "redundant-cell")
+    assert finding.unit in (2, 6)
+    (double,) = [r for r in finding.evidence["readout"] if abs(r["weight"]) > 0.5]
+    assert double["unit"] == 8 - finding.unit and abs(double["weight"] - 1) < 1e-6
+    assert finding.evidence["effect_replaced"] < 1e-6
+
+
+def test_a_cell_that_is_the_sum_of_two_others_is_redundant(noise):
+    """Units 0 and 1 are driven so little that tanh is linear; unit 2 gets the sum of what drives them."""
+    layer = changed("tanh", b={0: 0.0, 1: 0.0})
+    for name in ("W_x", "W_y"):
+        layer.params[name][:2] *= 1e-3
+        layer.params[name][2] = layer.params[name][0] + layer.params[name][1]
+    layer.params["b"][2] = 0.0
+    (finding,) = found(layer, noise, "redundant-cell")
+    assert {finding.unit, *(r["unit"] for r in finding.evidence["readout"] if abs(r["weight"]) > 0.5)} == {0, 1, 2}
+
+
+def test_cells_that_only_look_alike_for_a_while_are_not_redundant(rng):
+    """Units 2 and 6 differ in the answer to input 2, which comes in the second half of the sequence."""
+    x = rng.normal(size=(240, 2, 3))
+    x[:120, :, 2] = 0.0
+    layer = twins("tanh")
+    layer.params["W_x"][6, 2] = -layer.params["W_x"][2, 2]
+    assert found(layer, x, "redundant-cell") == []
+
+
+def test_where_untrained_nets_are_as_collinear_nothing_is_said(noise):
+    """Eight carousels fed three inputs through a linear map: their states have three dimensions in any net of this shape."""
+    assert found(changed("carousel"), noise, "redundant-cell") == []
+
+
+@pytest.mark.parametrize("cell, rows, unit, closed, severity", [
+    ("lstm", {"b_in": {1: -60.0}}, 1, "write", "warning"),
+    ("lstm", {"b_out": {2: -60.0}}, 2, "read", "warning"),
+    ("lstm", {"b_f": {3: -60.0}}, 3, "memory", "info"),
+    ("lstm", {"b_f": {3: 60.0}}, 3, "", "info"),
+    ("gru", {"b_z": {4: 60.0}}, 4, "write", "warning"),
+    ("gru", {"b_z": {4: -60.0}}, 4, "memory", "info"),
+    ("gru", {"b_r": {4: -60.0}}, 4, "past", "info"),
+    ("lstm1997", {"b_in": {5: -60.0}}, 5, "write", "warning"),
+])
+def test_a_stuck_gate_is_named_with_what_it_closes(noise, cell, rows, unit, closed, severity):
+    (finding,) = found(changed(cell, **rows), noise, "stuck-gate")
+    assert (finding.unit, finding.evidence["closes"], finding.severity) == (unit, closed, severity)
+
+
+def test_a_gate_that_opens_once_is_not_stuck(rng):
+    x = rng.normal(size=(240, 2, 3))
+    x[200, 1, 0] = 100.0
+    layer = changed("lstm", b_in={1: -60.0}, W_in_x={1: [1.2, 0.0, 0.0]})
+    assert found(layer, x, "stuck-gate") == []
+
+
+@pytest.mark.parametrize("cell", ["lstm", "lstm1997", "gru", "gru_reset_before"])
+def test_every_gate_closes_something_at_one_of_its_ends(cell):
+    cell = get(cell)
+    assert gates(cell)
+    for gate, ends in gates(cell).items():
+        assert any(what_it_closes(cell, gate, end) for end in ends), gate
+
+
+def test_a_block_of_cells_shares_its_stuck_gate(noise):
+    layer = fresh(catalogue()["lstm1997"], UNITS, 3, 0, block_size=2).layers[0]
+    layer.params["b_in"][1] = -60.0
+    (finding,) = found(Layer("cells", layer.cell, layer.params), noise, "stuck-gate")
+    assert finding.evidence["units"] == [2, 3]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_memory_that_carries_nothing_is_unused(noise, cell):
+    layer = changed(cell)
+    for name in [n for n, edge in layer.cell.parameters.items() if edge in layer.cell.recurrent_edges]:
+        layer.params[name] *= 1e-4
+    if cell != "tanh":
+        layer.params["b_f" if cell == "lstm" else "b_z"][:] = -20.0
+    assert len(found(layer, noise, "unused-recurrence")) == 1
+    assert found(changed(cell), noise, "unused-recurrence") == []
+
+
+def test_a_drifting_state_depends_on_length(noise):
+    layer = changed("lstm1997", b_c={1: 1.0}, b_in={1: 2.0})
+    finding = next(f for f in found(layer, noise, "length-dependent") if f.unit == 1)
+    assert finding.severity == "warning"
+    assert finding.evidence["deviations_apart_at_end"] > 3
+
+
+def test_a_counter_is_told_as_one(rng):
+    """A carousel that is fed one sign counts: its state must grow, and its output is linear in it."""
+    x = np.abs(rng.normal(size=(240, 2, 3)))
+    layer = changed("carousel")
+    layer.params["W_x"][:] = np.abs(layer.params["W_x"])
+    findings = found(layer, x, "length-dependent")
+    assert len(findings) == UNITS and {f.severity for f in findings} == {"info"}
+    assert found(layer, x, "state-drift") == []
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_fading_memory_does_not_depend_on_length(noise, cell):
+    assert found(changed(cell), noise, "length-dependent") == []
+
+
+def test_units_thrown_from_end_to_end_are_saturated(noise):
+    layer = changed("tanh")
+    layer.params["W_x"][2] *= 200.0
+    (finding,) = found(layer, noise, "saturated")
+    assert (finding.unit, finding.severity) == (2, "warning")
+    assert finding.evidence["mean_relative_slope"] < 0.05 and finding.evidence["sign_changes_per_step"] > 0.3
+
+
+def test_a_latch_is_no_fault(rng):
+    """Unit 0 keeps the sign of the last pulse of input 0, which comes every 80 steps."""
+    x = 0.1 * rng.normal(size=(240, 2, 3))
+    x[::80, :, 0] = 10.0 * np.array([1, -1, 1])[:, None]
+    layer = changed("tanh", W_x={0: [3.0, 0.0, 0.0]}, W_y={0: np.where(np.arange(UNITS) == 0, 5.0, 0.0)}, b={0: 0.0})
+    findings = found(layer, x, "saturated")
+    assert [(f.unit, f.severity) for f in findings] == [(0, "info")]
+    assert found(layer, x, "bias-cell") == []
+
+
+def test_saturated_candidates_count_by_the_layer(noise):
+    layer = changed("lstm")
+    layer.params["W_c_x"][:] *= 200.0
+    (finding,) = found(layer, noise, "saturated")
+    assert finding.unit is None and len(finding.evidence["units"]) == UNITS
+    layer = changed("lstm")
+    layer.params["W_c_x"][:2] *= 200.0
+    assert found(layer, noise, "saturated") == []
