@@ -6,8 +6,8 @@ from .effects import effects_of_holding, read_by
 from .finding import Finding, Threshold
 
 RULE = "dead-cell"
-EFFECT = Threshold(0.001, "set here: 0.1 % of the natural variation of what reads the cell; the least seen for any unit of 54 untrained tanh, "
-                          "LSTM and GRU nets of 16 to 128 units is 1.5 %")
+EFFECT = Threshold(0.001, "set here: 0.1 % of the natural variation of what reads the cell; the least seen for any unit of 54 untrained "
+                          "tanh, LSTM and GRU nets of 16 to 128 units is 1.5 %")
 
 
 def detect(context):

@@ -5,7 +5,8 @@ from .effects import effect, read_by
 from .finding import Finding, Threshold
 
 RULE = "unused-recurrence"
-EFFECT = Threshold(0.01, "set here: 1 % of the natural variation of what reads the layer; 54 untrained tanh, LSTM and GRU nets lie above 50 %")
+EFFECT = Threshold(0.01, "set here: 1 % of the natural variation of what reads the layer; 54 untrained tanh, LSTM and GRU nets lie "
+                         "above 50 %")
 
 
 def detect(context):
