@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from . import symbolic
 from .jacobian import StepJacobian
 from .scaled import Scaled, frobenius, largest_entry
 from .step import Step
 
 __all__ = [
-    "Flow", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
+    "Flow", "bounded", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
     "usable_lags",
 ]
 
@@ -167,7 +168,7 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
     step, states = Step(trajectory, cut), trajectory.kernel.states
     seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
     scaled = Scaled({sender: seed}, np.random.default_rng(0))
-    nets = {n.out.name: n for n in trajectory.kernel.cell.nets if n.kind != "shared"}
+    nets = {n.out.name: n for n in trajectory.kernel.cell.nets if not n.fixed}
     weight_norms = {name: {s: frobenius(w) for s, w in step.live[name].items()} for name in nets}
     for q in range(end + 1):
         adjoint = step.pullback(step.partials_at(end - q, b), dict(scaled.rows))
@@ -236,20 +237,29 @@ def _flow(quantity, cut, measured, norm0):
         return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(norm0)))
 
 
+def bounded(cell):
+    """Whether the bound of section 3.1 is for this cell: y = f(net), net a dense map of y(t-1), and no other way from y(t-1) to y."""
+    dense = [net.out.name for net in cell.nets if net.kind == "dense"]
+    if len(cell.nets) != 1 or not dense or len(cell.state) != 1:
+        return False
+    (old, new), = ((old.name, new.name) for old, new in cell.state.items())
+    return symbolic.one_step_paths(cell) == {(new, old): [(old, dense[0], new)]}
+
+
 def bounds(trajectory, lags, *, b=0, end=None):
     """log10 of the two bounds on every |entry| of the net-to-net flow of a fully recurrent cell, q = 1 ... lags.
 
         with n:     n (f'_max ||W||)^q       (section 3.1)
         without n:    (f'_max ||W||)^q       (holds as well: the factor n is superfluous)
 
-    ||W|| is the largest row sum, f'_max the largest slope that occurs on the way. Raises ValueError for a cell with more than
-    one net or state, for which the paper states no such bound.
+    ||W|| is the largest row sum, f'_max the largest slope that occurs on the way. Raises ValueError for a cell that is
+    not `bounded`, for which the paper states no such bound.
     """
     kernel = trajectory.kernel
     cell = kernel.cell
-    if len(cell.nets) != 1 or len(cell.state) != 1 or not cell.recurrent_edges:
-        raise ValueError(f"{cell.name}: the bound of section 3.1 is for one fully recurrent net, this cell has {len(cell.nets)} "
-                         f"net(s), {len(cell.state)} state(s) and {len(cell.recurrent_edges)} recurrent connection(s)")
+    if not bounded(cell):
+        raise ValueError(f"{cell.name}: the bound of section 3.1 is for one fully recurrent net whose output is its only state, this cell "
+                         f"has {len(cell.nets)} net(s), {len(cell.state)} state(s) and {len(cell.recurrent_edges)} recurrent connection(s)")
     end, lags = _end(trajectory, end, lags)
     net, out = cell.nets[0].out.name, cell.output.name
     old = next(iter(kernel.states))

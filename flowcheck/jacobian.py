@@ -32,14 +32,15 @@ class StepJacobian:
                 else:
                     pieces = [known[a].scaled(slopes[name, a]) for a in kernel.units[name].args if a in known and (name, a) in slopes]
                 if pieces:
-                    known[name] = _summed(pieces)
+                    known[name] = _summed(pieces, step.length(old))
                     if name in new_states and known[name].terms:
                         known[name] = _Entry(known[name].diagonal, [(None, _Formed(known[name].terms))], known[name].index)
             self.entries |= {(new, old): known[new] for new in kernel.states.values() if new in known}
 
     def _through_net(self, net, w, entry, old):
-        if net.kind == "shared":
-            return entry.gathered(np.arange(self.step.length(net.out.name)) // self.step.block_size)
+        if net.fixed:
+            fixed = self.step.maps[net.out.name]
+            return entry.gathered(fixed.index) if net.kind == "shared" else entry.pooled(fixed, self.step.length(old))
         return entry.scaled(w) if net.kind == "diagonal" else entry.multiplied(w, self.step.length(old))
 
     def at(self, t):
@@ -97,15 +98,31 @@ class _Entry:
         terms = [(s[..., index] if np.ndim(s) else s, _Gathered(node, index)) for s, node in self.terms]
         return _Entry(diagonal, terms, columns)
 
+    def pooled(self, fixed, columns):
+        """Row i of the result is the sum of the rows k with index[k] = i of this."""
+        return _Entry(None, [(None, _Pooled(_Formed([*self.terms, *self.spread(columns)]), fixed))])
 
-def _summed(entries):
-    with_diagonal = [e for e in entries if e.diagonal is not None]
-    terms = [term for e in entries for term in e.terms]
-    if not with_diagonal:
-        return _Entry(None, terms)
-    if len({e.index is None for e in with_diagonal}) > 1:
-        raise ValueError("a state reaches a vector by pointwise paths both within its unit and across its block")
-    return _Entry(sum(e.diagonal for e in with_diagonal[1:]) + with_diagonal[0].diagonal, terms, with_diagonal[0].index)
+    def spread(self, columns):
+        """The diagonal part as a term."""
+        if self.diagonal is None:
+            return []
+        index = np.arange(columns) if self.index is None else self.index
+        return [(None, _Spread(self.diagonal, index, columns))]
+
+
+def _summed(entries, columns):
+    """Sum of entries; a diagonal part whose index is not that of the first becomes a term."""
+    terms, diagonal, index = [term for e in entries for term in e.terms], None, None
+    for e in entries:
+        if e.diagonal is None:
+            continue
+        if diagonal is None:
+            diagonal, index = e.diagonal, e.index
+        elif e.index is index or (e.index is not None and index is not None and np.array_equal(e.index, index)):
+            diagonal = diagonal + e.diagonal
+        else:
+            terms += e.spread(columns)
+    return _Entry(diagonal, terms, index)
 
 
 # Matrices that are evaluated step by step. One that is asked for twice in a step is evaluated once.
@@ -177,6 +194,17 @@ class _Gathered(_Node):
 
     def evaluate(self, t):
         return self.node.at(t)[self.index]
+
+
+class _Pooled(_Node):
+    """Sums of the rows of a matrix."""
+
+    def __init__(self, node, fixed):
+        super().__init__()
+        self.node, self.fixed = node, fixed
+
+    def evaluate(self, t):
+        return self.fixed.total(self.node.at(t).T).T
 
 
 class _Spread(_Node):

@@ -11,9 +11,17 @@ import numpy as np
 import sympy
 
 from . import notation, symbolic
-from .equations import Net
+from .equations import Net, axes_of
+from .maps import FixedMap
+from .notation import column, draw, row
+from .notation import units as units_symbol
 
 __all__ = ["Kernel", "ShapeError", "Trajectory", "compile_cell"]
+
+
+FIXED = {"shared": "repeat", "pooled": "total"}
+"""What a fixed net does forward; its transpose is the other of the two."""
+TRANSPOSED = {"shared": "total", "pooled": "repeat"}
 
 
 class ShapeError(ValueError):
@@ -54,41 +62,78 @@ class Kernel:
         self.weights = {}  # net -> {source: name of its weights, "1": name of its bias}
         for name, edge in self.parameters.items():
             self.weights.setdefault(edge.net, {})[edge.source] = name
+        nets, sizes = {n.out.name: n for n in cell.nets}, cell.sizes
+        vectors = {name for name, e in self.parameters.items() if e.source == "1" or nets[e.net].kind == "diagonal"}
+        self.axes = {name: [sizes[e.net]] if name in vectors else [sizes[e.net], sizes[e.source]] for name, e in self.parameters.items()}
 
     def lengths(self, params):
-        """{"inputs": m, "units": n, "blocks": n/S} read from the weights' shapes. Raises ShapeError where they disagree."""
+        """{"inputs": m, "units": n, ...} of every length, read from the weights' shapes. Raises ShapeError where they disagree."""
         missing = self.parameters.keys() - params.keys()
         if missing or params.keys() - self.parameters.keys():
             extra = ", ".join(sorted(params.keys() - self.parameters.keys())) or "none"
             raise ShapeError(f"{self.cell.name}: weights missing: {', '.join(sorted(missing)) or 'none'}; unknown: {extra}; "
                              f"expected {', '.join(self.parameters)}")
-        found, sizes = {}, self.cell.sizes
-        for name, edge in self.parameters.items():
-            shape, net = np.shape(params[name]), next(n for n in self.cell.nets if n.out.name == edge.net)
-            axes = [sizes[edge.net]] if edge.source == "1" or net.kind == "diagonal" else [sizes[edge.net], sizes[edge.source]]
+        found = {}
+        for name, axes in self.axes.items():
+            shape = np.shape(params[name])
             if len(shape) != len(axes):
                 raise ShapeError(f"{self.cell.name}: {name} has shape {shape}, expected {len(axes)} axes ({', '.join(axes)})")
             for axis, length in zip(axes, shape, strict=True):
                 if found.setdefault(axis, (length, name))[0] != length:
                     raise ShapeError(f"{self.cell.name}: {name} has shape {shape}, but {axis} is "
                                      f"{found[axis][0]} in {found[axis][1]}")
-        lengths = {axis: length for axis, (length, _) in found.items()}
+        return self._all_lengths({axis: length for axis, (length, _) in found.items()})
+
+    def _all_lengths(self, lengths):
+        """`lengths` with those that follow: blocks, products, and an axis that only a product tells."""
+        for size, length in list(lengths.items()):
+            unknown = [axis for axis in axes_of(size) if axis not in lengths]
+            rest = int(np.prod([lengths[axis] for axis in axes_of(size) if axis in lengths]))
+            if len(unknown) == 1 and rest and length % rest == 0:
+                lengths[unknown[0]] = length // rest
         lengths.setdefault("blocks", lengths["units"])
         if lengths["units"] % lengths["blocks"]:
             raise ShapeError(f"{self.cell.name}: {lengths['units']} units do not divide into {lengths['blocks']} blocks")
+        for size in dict.fromkeys(self.cell.sizes.values()):
+            missing = [axis for axis in axes_of(size) if axis not in lengths]
+            if missing:
+                raise ShapeError(f"{self.cell.name}: no weight tells how long {missing[0]!r} is")
+            product = int(np.prod([lengths[axis] for axis in axes_of(size)]))
+            if lengths.setdefault(size, product) != product:
+                raise ShapeError(f"{self.cell.name}: {size} is {lengths[size]} in a weight, but its axes give {product}")
         return lengths
 
-    def random_params(self, units, inputs, rng, block_size=1):
-        """Fresh weights: U(-1/sqrt n, 1/sqrt n), biases around the initial bias that the cell declares."""
-        lengths = {"units": units, "inputs": inputs, "blocks": units // block_size}
-        initial = {n.out.name: n.bias for n in self.cell.nets}
-        kind = {n.out.name: n.kind for n in self.cell.nets}
+    def fixed_maps(self, lengths):
+        """{net: FixedMap} of the shared and pooled nets."""
+        sizes, maps = self.cell.sizes, {}
+        for net in self.cell.nets:
+            if net.fixed:
+                short, long = (sizes[net.sources[0].name], net.size)[::1 if net.kind == "shared" else -1]
+                if (short, long) == ("blocks", "units"):
+                    axes, kept = (lengths["blocks"], lengths["units"] // lengths["blocks"]), (True, False)
+                else:
+                    axes = [lengths[axis] for axis in axes_of(long)]
+                    kept = [axis in axes_of(short) for axis in axes_of(long)]
+                maps[net.out.name] = FixedMap(axes, kept)
+        return maps
+
+    def random_params(self, units, inputs, rng, block_size=1, lengths=None):
+        """Fresh weights as the cell starts them: U(-1/sqrt n, 1/sqrt n), biases around their initial number, formulas as they are.
+
+        `lengths` replaces the usual lengths that the cell declares.
+        """
+        own = {**self.cell.lengths, **(lengths or {})}
+        lengths = self._all_lengths({"units": units, "inputs": inputs, "blocks": units // block_size, **own})
+        nets = {n.out.name: n for n in self.cell.nets}
         k, params = 1 / np.sqrt(units), {}
         for name, edge in self.parameters.items():
-            to = lengths[self.cell.sizes[edge.net]]
-            one_axis = edge.source == "1" or kind[edge.net] == "diagonal"
-            shape = (to,) if one_axis else (to, lengths[self.cell.sizes[edge.source]])
-            params[name] = rng.uniform(-k, k, shape) + (initial[edge.net] if edge.source == "1" else 0.0)
+            net, shape = nets[edge.net], tuple(lengths[size] for size in self.axes[name])
+            axes = shape if len(shape) == 2 else [lengths[axis] for axis in axes_of(self.axes[name][0])]
+            formula = net.bias if edge.source == "1" else next((f for s, f in net.initial if s.name == edge.source), None)
+            if isinstance(formula, sympy.Expr) or net.kind == "vector":
+                params[name] = _evaluated(formula, axes, units, rng).reshape(shape)
+            else:
+                params[name] = rng.uniform(-k, k, shape) + (formula or 0.0)
         self.lengths(params)
         return params
 
@@ -113,7 +158,7 @@ class Kernel:
         start = dict(state)
         run = _Forward(self, params, inputs, cut, frozen, hold or {}, add, lengths)
         for t in range(steps):
-            now = dict(state)
+            now = state | {name: array[t] for name, array in inputs.items()}
             run.step(t, now)
             for name, array in values.items():
                 array[t] = now[name]
@@ -147,12 +192,20 @@ class Kernel:
         return state
 
 
+def _evaluated(formula, axes, units, rng):
+    """An initial value over its axes: its formula of draw, row, column and units, or a number."""
+    rows, columns = np.indices((*axes, 1, 1)[:2])
+    function = sympy.lambdify((draw, row, column, units_symbol), formula, modules="numpy")
+    return np.broadcast_to(function(rng.uniform(size=rows.shape), rows, columns, units), rows.shape).astype(float)
+
+
 class _Forward:
     """Nets grouped by source, so that one product serves every net that reads the same previous state."""
 
     def __init__(self, kernel, params, inputs, cut, frozen, hold, add, lengths):
         self.kernel, self.params, self.cut, self.frozen, self.hold, self.add = kernel, params, cut, frozen, hold, add
-        cell, self.block_size = kernel.cell, lengths["units"] // lengths["blocks"]
+        self.inputs = inputs
+        cell, self.maps = kernel.cell, kernel.fixed_maps(lengths)
         self.fed = {}
         for net in cell.nets:  # inputs and biases of all steps at once
             names = kernel.weights.get(net.out.name, {})
@@ -179,15 +232,15 @@ class _Forward:
             if not isinstance(equation, Net):
                 unit = kernel.units[name]
                 now[name] = unit.value(*(now[a] for a in unit.args))
-            elif equation.kind == "shared":
-                now[name] = np.repeat(now[equation.sources[0].name], self.block_size, axis=-1)
+            elif equation.fixed:
+                now[name] = getattr(self.maps[name], FIXED[equation.kind])(now[equation.sources[0].name])
             else:
                 fed = self.fed[name]
                 total = fed[t] if np.ndim(fed) == 3 else fed
                 for s in equation.sources:
                     if s.name in self.stacks and name in self.stacks[s.name][1]:
                         total = total + products[s.name][..., self.stacks[s.name][1][name]]
-                    elif s.name in now:
+                    elif s.name not in self.inputs:
                         total = total + self._edge(equation, s.name, t, now)
                 now[name] = total
             if name in self.add:
@@ -246,5 +299,6 @@ class Trajectory:
             found |= {(name, arg): value for arg, value in unit.constant.items()}
             slopes = unit.slopes(*(self[a] for a in unit.args)) if unit.varying else []
             for arg, slope in zip(unit.varying, slopes, strict=True):
-                found[name, arg] = np.broadcast_to(slope, self.values[name].shape)
+                value = self.values[name]
+                found[name, arg] = np.broadcast_to(np.asarray(slope, np.result_type(value, np.float32)), value.shape)
         return found

@@ -74,11 +74,11 @@ def measure_layer(layer, runs, lags, *, gradient="both", progress=lambda words: 
 def _layer_flows(layer, runs, lags, cut):
     cell, sequences = layer.cell, [(t, b) for t in runs.values() for b in range(t.batch)]
     output, inputs = cell.output.name, [s.name for s in cell.inputs]
-    nets = [n.out.name for n in cell.nets if n.kind != "shared"]
+    nets = [n.out.name for n in cell.nets if not n.fixed and n.sources]
     taken = [("state-to-state", [flows.state_flow(t, lags, b=b, cut=cut) for t, b in sequences])]
     if len(nets) == 1 and cell.recurrent_edges:
         per_sequence = [flows.error_flow(t, nets[0], nets[0], lags, b=b, cut=cut) for t, b in sequences]
-        if not cut and len(cell.state) == 1:
+        if not cut and flows.bounded(cell):
             per_sequence = [replace(f, bounds=flows.bounds(t, lags, b=b)) for f, (t, b) in zip(per_sequence, sequences, strict=True)]
         taken.append(("net-to-net", per_sequence))
     per_sequence = [flows.error_flows(t, output, [*inputs, *(nets if len(nets) > 1 else [])], lags, b=b, cut=cut) for t, b in sequences]

@@ -39,6 +39,11 @@ class Layer:
     def units(self):
         return self._length("units")
 
+    @property
+    def n_outputs(self):
+        """Length of what other layers see; not always the units (projected LSTM)."""
+        return compile_cell(self.cell).lengths(self.params)[self.cell.sizes[self.cell.output.name]]
+
     def _length(self, size):
         for name, edge in self.cell.parameters.items():
             array = self.params[name]
@@ -127,8 +132,8 @@ class Network:
     def readers(self, layer):
         """{name: matrix (rows, units)}: the linear maps that read a layer's output: the next level's input weights, or the read-out."""
         level = self.levels[layer.level]
-        start = sum(other.units for other in level[:[other.name for other in level].index(layer.name)])
-        columns = slice(start, start + layer.units)
+        start = sum(other.n_outputs for other in level[:[other.name for other in level].index(layer.name)])
+        columns = slice(start, start + layer.n_outputs)
         if layer.level + 1 < len(self.levels):
             return {above.name: np.concatenate([
                 np.asarray(above.params[name], float) for name, edge in above.cell.parameters.items()

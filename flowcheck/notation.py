@@ -14,17 +14,25 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 
 __all__ = [
-    "ROUTINES", "Slope", "Squashing", "g", "h", "in_terms_of_value", "latex", "routines", "sigma", "squashing_functions",
-    "symbols", "tanh",
+    "ROUTINES", "Slope", "Squashing", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex", "routines", "row", "sigma",
+    "softplus", "squashing_functions", "symbols", "tanh", "units",
 ]
 
 
-def symbols(names):
+def symbols(names, **assumptions):
     """SymPy symbols for vectors of a cell: real, so that equal names are equal symbols.
 
     `symbols("y")` is one symbol, `symbols("x y_prev")` a tuple. `_prev` marks time t-1, no suffix time t.
+    A state with `positive=True` starts positive in the random nets of a check.
     """
-    return sympy.symbols(names, real=True)
+    return sympy.symbols(names, real=True, **assumptions)
+
+
+draw, row, column, units = sympy.symbols("draw row column units", real=True)
+"""What formulas of initial values may have: a uniform random number in (0, 1) of each entry, its row and column from 0 (the axes of a
+matrix of values; a vector has its entries in rows), and the number of units."""
+
+index_symbols = (row, column, units)
 
 
 class Slope(sympy.Function):
@@ -103,6 +111,18 @@ class tanh(Squashing):  # noqa: N801
     as_exp = staticmethod(lambda z: 2 * _logistic(2 * z) - 1)
 
 
+class softplus(sympy.Function):  # noqa: N801
+    """log(1 + exp(x)) > 0; its slope is the logistic function. log sigma(x) = -softplus(-x)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        return sigma(self.args[0])
+
+    def _eval_rewrite(self, rule, args, **hints):
+        return sympy.log(1 + sympy.exp(args[0])) if rule is sympy.exp else None
+
+
 def squashing_functions():
     """All squashing functions by name."""
     return {f.__name__: f for f in Squashing.__subclasses__()}
@@ -139,8 +159,14 @@ def _sigma_prime(z):
     return e / (1 + e) ** 2
 
 
+def _softplus(z):
+    positive, e = _decaying_exp(np.asarray(z))
+    return np.where(positive, z, 0) + np.log1p(e)
+
+
 ROUTINES = {
     "sigma": _sigma,
+    "softplus": _softplus,
     "sigma_prime": _sigma_prime,
     "h": lambda z: np.tanh(z / 2),
     "h_prime": lambda z: 2 * _sigma_prime(z),
@@ -157,7 +183,7 @@ def routines(namespace="numpy"):
         return [ROUTINES, "numpy"]
     import mpmath
 
-    functions = {}
+    functions = {"softplus": np.frompyfunc(lambda z: mpmath.log(1 + mpmath.exp(z)), 1, 1)}
     for name, f in squashing_functions().items():
         z = sympy.Symbol("z")
         for key, expression in ((name, f.as_exp(z)), (f"{name}_prime", f.as_exp(z).diff(z))):

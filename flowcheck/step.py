@@ -6,6 +6,7 @@ Works on the partial derivatives that `kernels` gives along a trajectory and on 
 import numpy as np
 
 from .equations import Net
+from .kernels import FIXED, TRANSPOSED
 
 __all__ = ["Step"]
 
@@ -23,13 +24,13 @@ class Step:
         self.kernel = kernel = trajectory.kernel
         self.trajectory, self.cut = trajectory, kernel.cell.cut(cut)
         self.lengths = kernel.lengths(trajectory.params)
-        self.block_size = self.lengths["units"] // self.lengths["blocks"]
+        self.maps = kernel.fixed_maps(self.lengths)
         self.live = {}  # net -> {source: weights} without the cut ones
         cut_pairs = {(e.net, e.source) for e in self.cut}
         for net in kernel.cell.nets:
             names = kernel.weights.get(net.out.name, {})
             self.live[net.out.name] = {
-                s.name: trajectory.params[names[s.name]] if net.kind != "shared" else None
+                s.name: trajectory.params[names[s.name]] if not net.fixed else None
                 for s in net.sources if (net.out.name, s.name) not in cut_pairs
             }
         self._stack_previous_states()
@@ -74,8 +75,8 @@ class Step:
                         add(arg, error * slope)
                 continue
             for source, w in self.live[name].items():
-                if equation.kind == "shared":
-                    add(source, error.reshape(*error.shape[:-1], -1, self.block_size).sum(axis=-1))
+                if equation.fixed:
+                    add(source, getattr(self.maps[name], TRANSPOSED[equation.kind])(error))
                 elif equation.kind == "diagonal":
                     add(source, error * w)
                 elif source not in self.stacks:
@@ -105,6 +106,6 @@ class Step:
         return tangent
 
     def _push_edge(self, net, source, w, change):
-        if net.kind == "shared":
-            return np.repeat(change, self.block_size, axis=-1)
+        if net.fixed:
+            return getattr(self.maps[net.out.name], FIXED[net.kind])(change)
         return change * w if net.kind == "diagonal" else change @ w.T

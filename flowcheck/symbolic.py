@@ -7,7 +7,7 @@ belongs to `kernels`. Nothing is ever unrolled in time.
 import sympy
 
 from . import notation
-from .equations import Net
+from .equations import Net, axes_of
 
 __all__ = ["equation_latex", "mathml", "one_step_paths", "partials"]
 
@@ -28,8 +28,16 @@ def equation_latex(equation, cell):
     left = notation.latex(equation.out, timed)
     if not isinstance(equation, Net):
         return f"{left} = {notation.latex(sympy.sympify(equation.formula), timed)}"
-    if equation.kind == "shared":
-        return f"{left} = {notation.latex(equation.sources[0], timed)} \\;\\text{{(one per block)}}"
+    if equation.kind == "vector":
+        return f"{left} = {notation.latex(equation.out)}"
+    if equation.fixed:
+        source, longer = equation.sources[0], equation.kind == "shared"
+        lost = [a for a in axes_of(equation.size if longer else cell.sizes[source.name])
+                if a not in axes_of(cell.sizes[source.name] if longer else equation.size)]
+        words = "one per block" if lost in (["units"], ["blocks"]) else f"the same for all {', '.join(lost)}"
+        if longer:
+            return f"{left} = {notation.latex(source, timed)} \\;\\text{{({words})}}"
+        return f"{left} = \\sum_{{\\text{{{', '.join(lost)}}}}} {notation.latex(source, timed)}"
     terms = []
     for name, edge in cell.parameters.items():
         if edge.net != equation.out.name:

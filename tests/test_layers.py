@@ -13,7 +13,7 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "scaled", "gradients", "flow", "rates", "network"}
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "gradients", "flow", "rates", "network"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -21,12 +21,13 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "equations": {"notation"},
     "cells": {"notation", "equations"},
     "symbolic": {"notation", "equations"},
-    "kernels": {"notation", "equations", "symbolic"},
+    "maps": set(),
+    "kernels": {"notation", "equations", "symbolic", "maps"},
     "step": {"notation", "equations", "symbolic", "kernels"},
     "jacobian": {"equations"},
     "scaled": set(),
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
-    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "scaled"},
+    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled"},
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),

@@ -14,12 +14,15 @@ from ..jacobian import StepJacobian
 from ..kernels import compile_cell
 from ..oracles import STEP, high_precision
 from ..step import Step
+from .promises import PROMISES
 from .reference import reference_forward
 from .result import Check, Mismatch, compare
 
-__all__ = ["Implementation", "Problem", "RUNGS", "check_cell", "lanes_flow", "make_problem"]
+__all__ = ["Implementation", "Problem", "RUNGS", "check_cell", "check_claims", "lanes_flow", "make_problem"]
 
 EPS = np.finfo(float).eps
+REGIMES = {"contracting": 0.7, "expanding": 1.6}
+"""Gains of the two nets that a cell is checked on."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +60,31 @@ class Problem:
     state0: dict
     errors: np.ndarray
     trajectory: object
-    block_size: int
+    lengths: dict
     seed: int
 
 
 def make_problem(cell, seed, *, steps=101, units=4, inputs=3, gain=1.0, block_size=2):
-    """One sequence over a net of `units` units; weights N(0, gain^2/n), biases N(0, 1/4), blocks of S cells where there are blocks."""
+    """One sequence over a net of `units` units; weights N(0, gain^2/n), biases N(0, 1/4), blocks of S cells where there are blocks.
+
+    Lengths of the cell's own are at most 2. Biases and vectors start where the cell says, states at N(0, 1/4), positive ones at its |.|.
+    """
     rng, kernel = np.random.default_rng(seed), compile_cell(cell)
     block_size = block_size if "blocks" in cell.sizes.values() else 1
-    params = kernel.random_params(units, inputs, rng, block_size)
-    initial = {n.out.name: n.bias or 0.0 for n in cell.nets}
+    params = kernel.random_params(units, inputs, rng, block_size, {name: min(n, 2) for name, n in cell.lengths.items()})
+    bias = {n.out.name: n.bias or 0.0 for n in cell.nets}
     for name, edge in kernel.parameters.items():
         scale = 0.5 if edge.source == "1" else gain / np.sqrt(np.shape(params[name])[-1])
-        params[name] = rng.normal(size=np.shape(params[name])) * scale + (initial[edge.net] if edge.source == "1" else 0.0)
+        start = 0.0 if edge.source != "1" else bias[edge.net] if isinstance(bias[edge.net], (int, float)) else params[name]
+        params[name] = rng.normal(size=np.shape(params[name])) * scale + start
     x = {s.name: rng.normal(size=(steps, 1, inputs)) for s in cell.inputs}
     x = x if len(x) > 1 else next(iter(x.values()))
     lengths = kernel.lengths(params)
-    state0 = {old: rng.normal(size=(1, lengths[cell.sizes[old]])) * 0.5 for old in kernel.states}
+    state0 = {old.name: rng.normal(size=(1, lengths[cell.sizes[old.name]])) * 0.5 for old in cell.state}
+    state0 |= {old.name: np.abs(state0[old.name]) for old in cell.state if old.is_positive}
     trajectory = kernel.forward(params, x, state0)
     errors = rng.normal(size=trajectory[cell.output.name].shape)
-    return Problem(cell, kernel, params, x, state0, errors, trajectory, block_size, seed)
+    return Problem(cell, kernel, params, x, state0, errors, trajectory, lengths, seed)
 
 
 def check_cell(cell, implementation=None, *, seed=7, lags=100):
@@ -85,9 +93,9 @@ def check_cell(cell, implementation=None, *, seed=7, lags=100):
     Two nets are used, one contracting and one expanding (gain 0.7 and 1.6).
     """
     implementation, done = implementation or Implementation(), []
+    problems = {regime: make_problem(cell, seed, gain=gain, steps=lags + 1) for regime, gain in REGIMES.items()}
     for name, rung in RUNGS.items():
-        for regime, gain in (("contracting", 0.7), ("expanding", 1.6)):
-            problem = make_problem(cell, seed, gain=gain, steps=lags + 1)
+        for regime, problem in problems.items():
             check = Check(f"{cell.name}/{name}/{regime}", name, "pass", cell=cell.name)
             try:
                 done += rung(check, implementation, problem)
@@ -116,7 +124,7 @@ def _forward(check, implementation, p):
     """Forward values against plain loops in 50-digit arithmetic. Tolerance: 64 eps a step for the few steps compared."""
     steps = 4
     got = implementation.forward(p)
-    reference = reference_forward(p.cell, p.params, _rows(p, 0, steps), {k: v[0] for k, v in p.state0.items()}, p.block_size)
+    reference = reference_forward(p.cell, p.params, _rows(p, 0, steps), {k: v[0] for k, v in p.state0.items()}, p.lengths)
     return [_worst(check, [
         compare(check, got[name][:steps, 0], np.array(rows, float), 64 * steps * EPS, term=f"value of {name}")
         for name, rows in reference.items()
@@ -212,7 +220,7 @@ def _high_precision(check, implementation, p):
 
     def run(vector):
         parts = dict(zip(names, np.split(vector, np.cumsum(sizes)[:-1]), strict=True))
-        history = reference_forward(p.cell, p.params, _rows(p, start, end + 1), parts, p.block_size, dps=120)
+        history = reference_forward(p.cell, p.params, _rows(p, start, end + 1), parts, p.lengths, dps=120)
         return np.array([v for old in names for v in history[p.kernel.states[old]][-1]], object)
 
     value, _ = high_precision(run, before, direction, digits=15, max_dps=120)
@@ -231,22 +239,26 @@ def _net_errors(check, implementation, p):
     for label, cut in _cuts(p.cell):
         found = implementation.net_errors(p, cut)
         passed.append(_worst(replace(check, id=f"{check.id}/{label}"), [
-            compare(replace(check, id=f"{check.id}/{label}", first_bad_lag=last - t), found[name][t, 0], _moved_net(p, name, t, cut),
+            compare(replace(check, id=f"{check.id}/{label}", first_bad_lag=last - t), found[name][t, 0], reference,
                     1e-10, term=f"dE/d{name}({t})")
-            for t in (last, last - 1, last // 2) for name in (n.out.name for n in p.cell.nets if n.kind != "shared")
+            for t in (last, last - 1, last // 2) for name, reference in _moved_nets(p, t, cut).items()
         ]))
     return passed
 
 
-def _moved_net(p, name, t, cut):
-    """Complex step of E in each entry of one net at step t only: lane i has entry i moved."""
-    n, steps = p.trajectory[name].shape[-1], p.trajectory.steps - t
-    moved = np.zeros((steps, n, n), complex)
-    moved[0] = 1j * STEP * np.eye(n)
-    before = {old: np.repeat(p.trajectory.at(old, t), n, axis=0) for old in p.kernel.states}
-    run = p.kernel.forward(p.params, _lanes(p, t, t + steps, n), before, cut=cut, add={name: moved},
+def _moved_nets(p, t, cut):
+    """{net: complex step of E in each of its entries at step t only}, all in one run: each lane has one entry moved."""
+    sizes = {n.out.name: p.trajectory[n.out.name].shape[-1] for n in p.cell.nets if not n.fixed}
+    ends = np.cumsum([*sizes.values()])
+    lanes, steps, add = int(ends[-1]), p.trajectory.steps - t, {}
+    for (name, n), end in zip(sizes.items(), ends, strict=True):
+        add[name] = np.zeros((steps, lanes, n), complex)
+        add[name][0, end - n:end] = 1j * STEP * np.eye(n)
+    before = {old: np.repeat(p.trajectory.at(old, t), lanes, axis=0) for old in p.kernel.states}
+    run = p.kernel.forward(p.params, _lanes(p, t, t + steps, lanes), before, cut=cut, add=add,
                            frozen=p.trajectory.window(t, t + steps) if cut else None)
-    return np.einsum("tbi,tbi->b", run[p.cell.output.name].imag, np.repeat(p.errors[t:], n, axis=1)) / STEP
+    change = np.einsum("tbi,ti->b", run[p.cell.output.name].imag, p.errors[t:, 0]) / STEP
+    return dict(zip(sizes, np.split(change, ends[:-1]), strict=True))
 
 
 def _lanes(p, start, stop, n):
@@ -255,7 +267,7 @@ def _lanes(p, start, stop, n):
 
 
 def _gradient(check, implementation, p):
-    """Whole weight gradient: BPTT against the complex step along random directions, entry group by entry group; RTRL against BPTT.
+    """Whole weight gradient: BPTT against the complex step along random directions, of each weight and of all at once; RTRL against BPTT.
 
     Tolerance 1e-10 for the complex step; RTRL and BPTT agree to 1e-12 of the largest entry of the group over this length.
     """
@@ -263,39 +275,53 @@ def _gradient(check, implementation, p):
     for label, cut in _cuts(p.cell):
         one, groups = replace(check, id=f"{check.id}/{label}"), []
         found, forward = implementation.gradient(p, cut), implementation.rtrl(p, cut)
-        for name, weight in p.params.items():
-            v = rng.normal(size=np.shape(weight))
-            run = p.kernel.forward(dict(p.params) | {name: weight + 1j * STEP * v}, p.x, p.state0, cut=cut,
-                                   frozen=p.trajectory if cut else None)
-            reference = (run[p.cell.output.name].imag * p.errors).sum() / STEP
-            size = np.linalg.norm(found[name]) * np.linalg.norm(v) + abs(reference)
-            groups.append(compare(one, np.sum(found[name] * v), reference, 1e-10, size=size, term=f"dE/d{name}"))
-            groups.append(compare(one, forward[name], found[name], 1e-12, term=f"dE/d{name}, RTRL against BPTT"))
+        directions = {name: rng.normal(size=np.shape(w)) for name, w in p.params.items()}
+        moved = {name: w + 1j * STEP * directions[name] for name, w in p.params.items()}
+        run = p.kernel.forward(moved, p.x, p.state0, cut=cut, frozen=p.trajectory if cut else None)
+        references = _moved_weights(p, directions, cut) | {"w, all at once": (run[p.cell.output.name].imag * p.errors).sum() / STEP}
+        sums = {name: np.sum(found[name] * v) for name, v in directions.items()}
+        sizes = {name: np.linalg.norm(found[name]) * np.linalg.norm(v) for name, v in directions.items()}
+        sums["w, all at once"], sizes["w, all at once"] = sum(sums.values()), sum(sizes.values())
+        for name, reference in references.items():
+            groups.append(compare(one, sums[name], reference, 1e-10, size=sizes[name] + abs(reference), term=f"dE/d{name}"))
+            if name in forward:
+                groups.append(compare(one, forward[name], found[name], 1e-12, term=f"dE/d{name}, RTRL against BPTT"))
         passed.append(_worst(one, groups))
     return passed
 
 
-def _claims(check, implementation, p):
-    """What the cell promises of itself, measured at every lag on the package's flow.
+def _moved_weights(p, directions, cut):
+    """{weight: complex step of E along its direction}, all in one run: lane k adds to a net what a change of weight k adds to it."""
+    lanes, add = len(directions), {}
+    for k, name in enumerate(directions):
+        edge = p.kernel.parameters[name]
+        v, n = directions[name], p.trajectory[edge.net].shape[-1]
+        source = 1.0 if edge.source == "1" else p.trajectory[edge.source][:, 0]
+        moved = add.setdefault(edge.net, np.zeros((p.trajectory.steps, lanes, n), complex))
+        moved[:, k] = 1j * STEP * (source @ v.T if np.ndim(v) == 2 else source * v)
+    start = {old: np.repeat(value, lanes, axis=0) for old, value in p.state0.items()}
+    run = p.kernel.forward(p.params, _lanes(p, 0, p.trajectory.steps, lanes), start, cut=cut, add=add,
+                           frozen=p.trajectory if cut else None)
+    change = np.einsum("tbi,ti->b", run[p.cell.output.name].imag, p.errors[:, 0]) / STEP
+    return dict(zip(directions, change, strict=True))
 
-    carousel: truncated d s(t)/d s(t-q) is exactly the identity. product:GATE: it is the product of that gate's values.
-    """
-    passed = []
-    for claim in p.cell.claims:
-        cut, product = p.cell.recurrent_edges, 1.0
-        steps = p.trajectory.steps
-        kind, _, gate = claim.kind.partition(":")
-        at_lags = []
-        for q, (matrices, _) in enumerate(implementation.flow(p, steps - 1, cut), 1):
-            if kind == "product":
-                product = product * p.trajectory[gate][steps - q, 0]
-            n = matrices[claim.state, claim.state].shape[0]
-            expected = np.eye(n) * product
-            at_lag = replace(check, id=f"{check.id}/{claim.state}", first_bad_lag=q)
-            tolerance = 4 * q * EPS if kind == "product" else 0.0
-            at_lags.append(compare(at_lag, matrices[claim.state, claim.state], expected, tolerance, term=claim.text))
-        passed.append(_worst(replace(check, id=f"{check.id}/{claim.state}"), at_lags))
-    return passed
+
+def _claims(check, implementation, p):
+    """What the cell promises of itself, measured at every lag; see `promises`."""
+    return [PROMISES[claim.word](replace(check, id=f"{check.id}/{claim.word}/{claim.state}"), claim, implementation, p)
+            for claim in p.cell.claims]
+
+
+def check_claims(cell, *, seed=7, lags=100):
+    """[Check] of what a cell promises, measured alone on the contracting net; a broken promise is a failed Check, the others go on."""
+    problem, checks = make_problem(cell, seed, gain=REGIMES["contracting"], steps=lags + 1), []
+    for claim in cell.claims:
+        alone = replace(problem, cell=replace(cell, claims=[claim]))
+        try:
+            checks += _claims(Check(f"{cell.name}/claims", "claims", "pass", cell=cell.name), Implementation(), alone)
+        except Mismatch as broken:
+            checks.append(broken.check)
+    return checks
 
 
 RUNGS = {

@@ -3,26 +3,31 @@
 Shares the equations with `kernels` and nothing else: no array code, no compiled slopes, no stacked weights.
 """
 
+import itertools
+from functools import cache
+
 import mpmath
 import sympy
 
-from ..equations import Net
+from ..equations import Net, axes_of
 
 __all__ = ["reference_forward"]
 
 
-def reference_forward(cell, params, x, state0, block_size=1, dps=50):
-    """{vector: [[mpf of unit i] of step t]} for one sequence; x is {input: [vector of step t]}, state0 {previous state: vector}."""
+def reference_forward(cell, params, x, state0, lengths, dps=50):
+    """{vector: [[mpf of unit i] of step t]} for one sequence; x is {input: [vector of step t]}, state0 {previous state: vector}.
+
+    `lengths` {name: length} of every axis."""
     with mpmath.workdps(dps):
         state = {old.name: [mpmath.mpf(v) for v in state0[old.name]] for old in cell.state}
-        formulas = {u.out.name: sympy.lambdify(u.reads, sympy.sympify(u.formula).rewrite(sympy.exp), "mpmath") for u in cell.units}
+        formulas = {u.out.name: _formula(u) for u in cell.units}
         history = {e.out.name: [] for e in cell.equations}
         for t in range(len(next(iter(x.values())))):
             now = {name: [mpmath.mpf(v) for v in rows[t]] for name, rows in x.items()} | state
             for equation in cell.equations:
                 name = equation.out.name
                 if isinstance(equation, Net):
-                    now[name] = _net(cell, params, equation, now, block_size)
+                    now[name] = _net(cell, params, equation, now, lengths)
                 else:
                     columns = [now[s.name] for s in equation.reads]
                     now[name] = [formulas[name](*row) for row in zip(*columns, strict=True)]
@@ -31,9 +36,14 @@ def reference_forward(cell, params, x, state0, block_size=1, dps=50):
         return history
 
 
-def _net(cell, params, net, now, block_size):
-    if net.kind == "shared":
-        return [v for v in now[net.sources[0].name] for _ in range(block_size)]
+@cache
+def _formula(unit):
+    return sympy.lambdify(unit.reads, sympy.sympify(unit.formula).rewrite(sympy.exp), "mpmath")
+
+
+def _net(cell, params, net, now, lengths):
+    if net.fixed:
+        return _fixed(cell, net, now, lengths)
     weights = {e.source: params[name] for name, e in cell.parameters.items() if e.net == net.out.name}
     length = len(next(iter(weights.values())))
     total = [mpmath.mpf(weights["1"][i]) if "1" in weights else mpmath.mpf(0) for i in range(length)]
@@ -45,4 +55,27 @@ def _net(cell, params, net, now, block_size):
             else:
                 for j, value in enumerate(source):
                     total[i] += mpmath.mpf(w[i][j]) * value
+    return total
+
+
+def _fixed(cell, net, now, lengths):
+    """Loops over the entries of the longer vector, each with its place along every axis."""
+    source, short = now[net.sources[0].name], net.size if net.kind == "pooled" else cell.sizes[net.sources[0].name]
+    long = net.size if net.kind == "shared" else cell.sizes[net.sources[0].name]
+    if (short, long) == ("blocks", "units"):
+        block_size = lengths["units"] // lengths["blocks"]
+        place_of = [k // block_size for k in range(lengths["units"])]
+    else:
+        place_of = []
+        for place in itertools.product(*(range(lengths[axis]) for axis in axes_of(long))):
+            k = 0
+            for axis, along in zip(axes_of(long), place, strict=True):
+                if axis in axes_of(short):
+                    k = k * lengths[axis] + along
+            place_of.append(k)
+    if net.kind == "shared":
+        return [source[k] for k in place_of]
+    total = [mpmath.mpf(0)] * (max(place_of) + 1)
+    for value, k in zip(source, place_of, strict=True):
+        total[k] += value
     return total
