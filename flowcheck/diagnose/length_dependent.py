@@ -77,5 +77,5 @@ def _finding(context, state, unit, evidence):
     words = (f"|{state}| moves away from that of a fresh start, to {evidence['deviations_apart_at_end']:.3g} standard deviations; " +
              ("its output slope is lost with it" if lost else "its output slope is kept, as in a counter"))
     remedy = ("reset the state between windows no longer than those trained on, or train on sequences as long as those in use"
-              if lost else "none needed if it counts; else reset the state between windows no longer than those trained on")
+              if lost else "nothing to mend if it counts; else reset the state between windows no longer than those trained on")
     return Finding(RULE, context.layer.name, unit, "warning" if lost else "info", evidence, TREND.value, TREND.source, remedy, words)

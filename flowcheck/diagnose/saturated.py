@@ -57,7 +57,7 @@ def _of_unit(context, vector, unit, slope, changes):
     words = f"{vector} passes {slope:.2g} of the error that it could pass; " + (
         f"it changes sign at {changes:.2g} of the steps, as a constant or a latch does" if latch else
         f"it jumps between its ends at {changes:.2g} of the steps")
-    remedy = "none needed if it is a latch" if latch else REMEDY
+    remedy = "nothing to mend if it is a latch" if latch else REMEDY
     return Finding(RULE, context.layer.name, unit, "info" if latch else "warning", evidence, SLOPE.value, SLOPE.source, remedy, words)
 
 

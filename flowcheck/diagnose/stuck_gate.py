@@ -98,6 +98,6 @@ def _finding(context, gate, unit, end, closed, evidence):
                    f"if memory is needed: raise the bias of {gate} so that its values start near 1"),
         "past": ("info", "a recurrent connection of the cell is without effect",
                  f"if the past matters there: raise the bias of {gate}"),
-        "": ("info", "the path it gates is always open, which is memory or a plain connection, not a fault", "none needed"),
+        "": ("info", "the path it gates is always open, which is memory or a plain connection, not a fault", "nothing to mend"),
     }[closed]
     return Finding(RULE, context.layer.name, unit, severity, evidence, REACH.value, REACH.source, remedy, f"{where}: {words}")
