@@ -10,7 +10,7 @@ from ..diagnose import SEVERITIES
 
 __all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
-WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero"}
+WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero", "length-dependent": "deviations_apart_at_end"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
 
 
@@ -135,7 +135,7 @@ def _group(rule, layer, members):
     key = WORST.get(rule)
     members = sorted(members, key=lambda f: (-SEVERITIES.index(f.severity), -f.evidence.get(key, 0) if key else 0))
     worst, units = members[0], [f for f in members if f.unit is not None]
-    by_severity = [(s, [f.unit for f in units if f.severity == s]) for s in reversed(SEVERITIES)]
+    by_severity = [(s, [*dict.fromkeys(f.unit for f in units if f.severity == s)]) for s in reversed(SEVERITIES)]
     evidence = worst.evidence
     thresholds = [(rule, worst.threshold, worst.threshold_source)]
     thresholds += [
@@ -147,7 +147,7 @@ def _group(rule, layer, members):
         "rule": rule,
         "layer": layer,
         "severity": worst.severity,
-        "count": len(members),
+        "count": len({f.unit for f in members}),
         "worst": worst,
         "units": units,
         "by_severity": [(s, us) for s, us in by_severity if us],
