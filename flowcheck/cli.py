@@ -239,13 +239,14 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, f
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(1), help="Lags to measure, as far as the inputs reach.")
 @click.option("--fail-on", type=click.Choice(["info", "warning", "error"]), default="warning", show_default=True,
               help="Exit 1 from this severity on.")
+@click.option("--needs-lag", type=click.IntRange(1), metavar="STEPS", help="Lag over which the task has to remember.")
 @_out
-def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, out):
+def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_lag, form, out):
     """Diagnose NET on real inputs: flow, drift, bias cells; exit 1 when there are findings."""
     from .diagnose import SEVERITIES
     from .report import documents, text
 
-    result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags)
+    result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags, needs_lag)
     if form == "json":
         _emit(documents.dumps(documents.diagnosis(result, inputs)), out)
     else:
@@ -254,14 +255,14 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, form, 
     return int(worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on))
 
 
-def _diagnosed(net, inputs, layer, units, block_size, seed, lags):
+def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None):
     from .diagnose import diagnose as diagnose_network
 
     network, sets = network_and_inputs(net, inputs, layer, units, block_size, seed)
     if not sets:
         raise click.UsageError("diagnosis needs real inputs: --inputs FILE.npz with LAYER.x (batch, time, features), or FILE.npy")
     with _progress("diagnosing") as progress, _one_blas_thread():
-        result = diagnose_network(network, sets, lags=lags, progress=progress)
+        result = diagnose_network(network, sets, lags=lags, needs_lag=needs_lag, progress=progress)
     return result, described(sets, inputs)
 
 

@@ -127,6 +127,20 @@ def test_flow_findings_follow_the_gain(cell, gain, rule):
     assert [f.rule for f in findings] == ([] if rule is None else [rule])
 
 
+@pytest.mark.parametrize("needed, severity", [(None, "warning"), (100, "error"), (5, "info")])
+def test_the_lag_needed_decides_how_bad_a_short_horizon_is(noise, needed, severity):
+    network = fresh(catalogue()["tanh"], 24, 3, 0)
+    result = diagnose(network, [InputSet("noise", "tanh", noise)], lags=60, needs_lag=needed)
+    (finding,) = [f for f in result.findings if f.rule == "vanishing-flow"]
+    assert finding.severity == severity and 5 < finding.evidence["horizon"] < 60
+    assert finding.evidence["lag_needed"] == needed
+
+
+def test_sequences_too_short_for_the_lag_needed_are_refused(noise):
+    with pytest.raises(ValueError, match="lag 500 is needed, but the sequences have 200 steps; give sequences of 502 or more"):
+        diagnose(fresh(catalogue()["tanh"], 4, 3, 0), [InputSet("noise", "tanh", noise)], needs_lag=500)
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru", "tanh"])
 def test_untrained_nets_raise_no_unit_findings(name):
     """Eight untrained nets of 24 units: no bias cell and no drift."""

@@ -37,12 +37,15 @@ def detectors():
     return {m.RULE: m.detect for m in modules if hasattr(m, "RULE")}
 
 
-def diagnose(network, input_sets, *, lags=1000, progress=lambda words: None):
+def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None):
     """Run every detector on every layer over the given InputSets. `progress` is told what is being looked at.
 
-    Raises ValueError for a layer that no inputs reach.
+    lags        lags to measure, as far as the inputs reach
+    needs_lag   the lag in steps over which the task has to remember, where it is known
+
+    Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed.
     """
-    found, looked = [], contexts(network, input_sets, lags, progress)
+    found, looked = [], contexts(network, input_sets, lags, progress, needs_lag)
     for context in looked:
         for rule, detect in detectors().items():
             progress(f"{context.layer.name}: {rule}")

@@ -29,12 +29,16 @@ class Run:
 
 @dataclass(frozen=True)
 class LayerContext:
-    """A layer with its runs, its measured flows, and the linear maps that read its output {name: (rows, units)}."""
+    """A layer with its runs, its measured flows, and the linear maps that read its output {name: (rows, units)}.
+
+    needs_lag is the lag in steps over which the task has to remember, None where nobody has said.
+    """
 
     layer: Layer
     runs: tuple
     measured: tuple
     readers: dict
+    needs_lag: int | None = None
 
     @property
     def cell(self):
@@ -78,13 +82,19 @@ class LayerContext:
         return None if kept is None else np.broadcast_to(kept, run.trajectory[state].shape)
 
 
-def contexts(network, input_sets, lags=1000, progress=lambda words: None):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None):
     """One LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
-    Raises ValueError when a layer below has no inputs either.
+    Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
+    if needs_lag is not None:
+        shortest = min(s.x.shape[0] for s in input_sets)
+        if shortest < needs_lag + 2:
+            raise ValueError(f"lag {needs_lag} is needed, but the sequences have {shortest} steps; "
+                             f"give sequences of {needs_lag + 2} or more")
+        lags = max(lags, needs_lag)
     sets = {}
     for s in input_sets:
         sets.setdefault(s.layer, {})[s.label] = s.x
     return [LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(measure_layer(layer, runs, lags, progress=progress)),
-                         network.readers(layer)) for layer, runs in network.run_layers(first_sequences(sets))]
+                         network.readers(layer), needs_lag) for layer, runs in network.run_layers(first_sequences(sets))]

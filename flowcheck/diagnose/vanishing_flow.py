@@ -12,20 +12,25 @@ HORIZON = Threshold(LOST_BESIDE_LAG_0, "half an ulp of float32: beside a lag-0 t
 def detect(context):
     """Flow of the joint state, pooled over sequences: a rate whose interval is below 0, and a horizon inside the lags measured.
 
+    A warning; where the lag that the task needs is known, an error if it lies beyond the horizon, else info.
     Evidence: rate per step (log10) with its interval, half-life and horizon in steps. The flow is full.
     """
-    flow, found = context.state_flow.flow, context.state_flow.rate
+    flow, found, needed = context.state_flow.flow, context.state_flow.rate, context.needs_lag
     if found.verdict != "vanishing" or found.horizon is None:
         return []
     evidence = {
         "rate_per_step": found.per_step, "rate_interval": found.interval and list(found.interval), "half_life": found.half_life,
-        "horizon": found.horizon, "lags_measured": int(flow.lags[-1]), "gradient": flow.gradient,
+        "horizon": found.horizon, "lags_measured": int(flow.lags[-1]), "gradient": flow.gradient, "lag_needed": needed,
         "log10_norm_at_last_lag": float(flow.pooled[-1]) if np.isfinite(flow.pooled[-1]) else None,
     }
+    severity = "warning" if needed is None else "error" if needed > found.horizon else "info"
     words = f"error flow is lost beyond lag {found.horizon}"
+    if needed is not None:
+        words += f", the task needs lag {needed}"
     if found.half_life is not None:
         words += f": it halves every {found.half_life:.3g} steps"
-    return [Finding(RULE, context.layer.name, None, "warning", evidence, HORIZON.value, HORIZON.source, _remedy(context), words)]
+    remedy = "nothing to mend: the horizon lies beyond the lag needed" if severity == "info" else _remedy(context)
+    return [Finding(RULE, context.layer.name, None, severity, evidence, HORIZON.value, HORIZON.source, remedy, words)]
 
 
 def _remedy(context):
