@@ -5,7 +5,8 @@ by SymPy, nets are matrix products. Arrays are time-first: x is (time, batch, in
 (time, batch, units). The linearised step is in `step`; chains over time belong to `gradients` and `flow`.
 """
 
-from functools import cache, cached_property
+import operator
+from functools import cache, cached_property, reduce
 
 import numpy as np
 import sympy
@@ -30,21 +31,43 @@ class ShapeError(ValueError):
 
 @cache
 def compile_cell(cell, namespace="numpy"):
-    """The Kernel of a cell, compiled once. `namespace` "mpmath" computes with mpmath numbers in object arrays."""
+    """The Kernel of a cell, compiled once, for an array namespace.
+
+    "numpy"; "mpmath", mpmath numbers in object arrays; "torch", tensors on their own device, whose products may be taken in "bfloat16":
+    "torch:bfloat16" rounds the factors of every product to bfloat16 and accumulates in float32.
+    """
     return Kernel(cell, namespace)
+
+
+def _arrays(namespace):
+    """(module of array functions, matrix product) of a namespace."""
+    if not namespace.startswith("torch"):
+        return np, operator.matmul
+    import torch
+
+    if namespace == "torch:bfloat16":
+        return torch, lambda a, b: (a.bfloat16() @ b.bfloat16()).float()
+    return torch, operator.matmul
+
+
+def _array_printer():
+    """SymPy's printer of whole-array functions, for tables that are no module it knows."""
+    from sympy.printing.numpy import NumPyPrinter
+
+    return NumPyPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
 
 
 class _CompiledUnit:
     """One pointwise formula and its partial derivatives as array functions."""
 
-    def __init__(self, unit, routines):
+    def __init__(self, unit, routines, printer=None):
         self.out, self.args = unit.out.name, [s.name for s in unit.reads]
         derivatives = symbolic.partials(unit)
         self.constant = {s.name: float(d) for s, d in derivatives.items() if d.is_number}
         varying = {s.name: d for s, d in derivatives.items() if s.name not in self.constant}
         self.varying = list(varying)
-        self.value = sympy.lambdify(unit.reads, unit.formula, modules=routines, cse=True)
-        self.slopes = sympy.lambdify(unit.reads, list(varying.values()), modules=routines, cse=True)
+        self.value = sympy.lambdify(unit.reads, unit.formula, modules=routines, printer=printer, cse=True)
+        self.slopes = sympy.lambdify(unit.reads, list(varying.values()), modules=routines, printer=printer, cse=True)
 
 
 class Kernel:
@@ -55,8 +78,9 @@ class Kernel:
 
     def __init__(self, cell, namespace="numpy"):
         self.cell, self.namespace = cell, namespace
-        routines = notation.routines(namespace)
-        self.units = {u.out.name: _CompiledUnit(u, routines) for u in cell.units}
+        self.xp, self.product = _arrays(namespace)
+        routines = notation.routines(namespace.partition(":")[0])
+        self.units = {u.out.name: _CompiledUnit(u, routines, None if self.xp is np else _array_printer()) for u in cell.units}
         self.states = {old.name: new.name for old, new in cell.state.items()}
         self.parameters = cell.parameters
         self.weights = {}  # net -> {source: name of its weights, "1": name of its bias}
@@ -152,9 +176,9 @@ class Kernel:
         inputs, state0, add = self._inputs(x, lengths), state0 or {}, add or {}
         steps, batch = next(iter(inputs.values())).shape[:2]
         given = (inputs, params, state0, add)
-        dtype = np.result_type(*(np.asarray(array) for arrays in given for array in arrays.values()))
-        state = self._start(state0, batch, lengths, dtype)
-        values = {e.out.name: np.empty((steps, batch, lengths[sizes[e.out.name]]), dtype) for e in self.cell.equations}
+        like = self._common([array for arrays in given for array in arrays.values()])
+        state = self._start(state0, batch, lengths, like)
+        values = {e.out.name: self.xp.empty((steps, batch, lengths[sizes[e.out.name]]), **like) for e in self.cell.equations}
         start = dict(state)
         run = _Forward(self, params, inputs, cut, frozen, hold or {}, add, lengths)
         for t in range(steps):
@@ -168,7 +192,7 @@ class Kernel:
     def _inputs(self, x, lengths):
         """{input: array (time, batch, inputs)}, checked."""
         names = [s.name for s in self.cell.inputs]
-        inputs = {k: np.asarray(v) for k, v in (x if isinstance(x, dict) else {names[0]: x}).items()}
+        inputs = {k: self.xp.asarray(v) for k, v in (x if isinstance(x, dict) else {names[0]: x}).items()}
         if sorted(inputs) != sorted(names):
             raise ShapeError(f"{self.cell.name}: inputs are {', '.join(inputs)}, expected {', '.join(names)}; give a dict of arrays")
         first = inputs[names[0]]
@@ -177,7 +201,14 @@ class Kernel:
                 raise ShapeError(f"{self.cell.name}: {name} has shape {array.shape}, expected (time, batch, {lengths['inputs']})")
         return inputs
 
-    def _start(self, state0, batch, lengths, dtype):
+    def _common(self, arrays):
+        """Type (and device) of a run, from all that it is given."""
+        if self.xp is np:
+            return {"dtype": np.result_type(*map(np.asarray, arrays))}
+        tensors = [self.xp.asarray(a) for a in arrays]
+        return {"dtype": reduce(self.xp.promote_types, (a.dtype for a in tensors)), "device": tensors[0].device}
+
+    def _start(self, state0, batch, lengths, like):
         """{previous state: (batch, units)} at the start, zero where nothing is given."""
         unknown = [name for name in state0 if name not in self.states]
         if unknown:
@@ -185,10 +216,10 @@ class Kernel:
         state = {}
         for old in self.states:
             shape = (batch, lengths[self.cell.sizes[old]])
-            given = np.asarray(state0.get(old, 0.0), dtype)
-            if given.shape not in ((), shape, (1, shape[1]), shape[1:]):
+            given = self.xp.asarray(state0.get(old, 0.0), **like)
+            if tuple(given.shape) not in ((), shape, (1, shape[1]), shape[1:]):
                 raise ShapeError(f"{self.cell.name}: state0[{old!r}] has shape {given.shape}, expected {shape}")
-            state[old] = np.broadcast_to(given, shape)
+            state[old] = self.xp.broadcast_to(given, shape)
         return state
 
 
@@ -213,20 +244,20 @@ class _Forward:
             for s in net.sources:
                 if s.name in inputs and s.name in names:
                     w = params[names[s.name]]
-                    total = total + (inputs[s.name] * w if net.kind == "diagonal" else inputs[s.name] @ w.T)
+                    total = total + (inputs[s.name] * w if net.kind == "diagonal" else kernel.product(inputs[s.name], w.T))
             self.fed[net.out.name] = total
         self.stacks = {}
         for old in kernel.states:
             nets = [n for n in cell.nets if n.kind == "dense" and any(s.name == old for s in n.sources)
                     and not any(e.net == n.out.name and e.source == old for e in cut)]
             if nets:
-                stacked = np.concatenate([params[kernel.weights[n.out.name][old]] for n in nets])
+                stacked = kernel.xp.concatenate([params[kernel.weights[n.out.name][old]] for n in nets])
                 ends = np.cumsum([len(params[kernel.weights[n.out.name][old]]) for n in nets])
                 self.stacks[old] = stacked.T, {n.out.name: slice(e - len(params[kernel.weights[n.out.name][old]]), e)
                                                for n, e in zip(nets, ends, strict=True)}
 
     def step(self, t, now):
-        kernel, products = self.kernel, {old: now[old] @ stacked for old, (stacked, _) in self.stacks.items()}
+        kernel, products = self.kernel, {old: self.kernel.product(now[old], stacked) for old, (stacked, _) in self.stacks.items()}
         for equation in kernel.cell.equations:
             name = equation.out.name
             if not isinstance(equation, Net):
@@ -247,13 +278,13 @@ class _Forward:
                 now[name] = now[name] + self.add[name][t]
             if name in self.hold:
                 mask, value = self.hold[name]
-                now[name] = np.where(mask, value, now[name])
+                now[name] = kernel.xp.where(mask, value, now[name])
 
     def _edge(self, net, source, t, now):
         w = self.params[self.kernel.weights[net.out.name][source]]
         is_cut = any(e.net == net.out.name and e.source == source for e in self.cut)
         value = self.frozen.at(source, t) if is_cut and self.frozen is not None else now[source]
-        return value * w if net.kind == "diagonal" else value @ w.T
+        return value * w if net.kind == "diagonal" else self.kernel.product(value, w.T)
 
 
 class Trajectory:
@@ -272,7 +303,7 @@ class Trajectory:
         if name in self.inputs:
             return self.inputs[name]
         new = self.values[self.kernel.states[name]]
-        return np.concatenate([self.state0[name][None], new[:-1]])
+        return self.kernel.xp.concatenate([self.state0[name][None], new[:-1]])
 
     def at(self, name, t):
         """One vector at one step, shape (batch, units)."""
@@ -299,6 +330,7 @@ class Trajectory:
             found |= {(name, arg): value for arg, value in unit.constant.items()}
             slopes = unit.slopes(*(self[a] for a in unit.args)) if unit.varying else []
             for arg, slope in zip(unit.varying, slopes, strict=True):
-                value = self.values[name]
-                found[name, arg] = np.broadcast_to(np.asarray(slope, np.result_type(value, np.float32)), value.shape)
+                value, xp = self.values[name], self.kernel.xp
+                like = {"dtype": np.result_type(value, np.float32)} if xp is np else {"dtype": value.dtype, "device": value.device}
+                found[name, arg] = xp.broadcast_to(xp.asarray(slope, **like), value.shape)
         return found

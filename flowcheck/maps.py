@@ -26,7 +26,8 @@ class FixedMap:
     def repeat(self, short):
         """(..., short) to (..., long)."""
         lead = np.shape(short)[:-1]
-        return np.broadcast_to(short.reshape(*lead, *self.short), (*lead, *self.axes)).reshape(*lead, -1)
+        apart, whole = short.reshape(*lead, *self.short), (*lead, *self.axes)
+        return (apart.expand(whole) if hasattr(apart, "expand") else np.broadcast_to(apart, whole)).reshape(*lead, -1)  # torch has no numpy
 
     def total(self, long):
         """(..., long) to (..., short)."""

@@ -21,10 +21,11 @@ WASHOUT = 50
 
 @dataclass(frozen=True)
 class Measured:
-    """A Flow of a layer with its Rate."""
+    """A Flow of a layer with its Rate; rounding_error is its largest relative error against float64, None for float64 itself."""
 
     flow: flows.Flow
     rate: Rate
+    rounding_error: float | None = None
 
 
 def noise_inputs(network, lags, seed, sequences=1):
@@ -35,11 +36,11 @@ def noise_inputs(network, lags, seed, sequences=1):
     return {layer.name: {"noise": x} for layer in first}
 
 
-def measure(network, sets, lags, *, gradient="both", progress=lambda words: None):
+def measure(network, sets, lags, *, gradient="both", device=None, progress=lambda words: None):
     """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); see `measure_layer`."""
     found = []
-    for layer, runs in network.run_layers(first_sequences(sets)):
-        found += measure_layer(layer, runs, lags, gradient=gradient, progress=progress)
+    for layer, runs in network.run_layers(first_sequences(sets), None if device is None else device.run):
+        found += measure_layer(layer, runs, lags, gradient=gradient, device=device, progress=progress)
     return found
 
 
@@ -48,7 +49,7 @@ def first_sequences(sets):
     return {name: {label: x[:, :MOST_SEQUENCES] for label, x in ours.items()} for name, ours in sets.items()}
 
 
-def measure_layer(layer, runs, lags, *, gradient="both", progress=lambda words: None):
+def measure_layer(layer, runs, lags, *, gradient="both", device=None, progress=lambda words: None):
     """[Measured] of one layer along its runs {label: Trajectory}; t is the last step of each sequence.
 
     state-to-state    d state(t)/d state(t-q), all states jointly
@@ -57,7 +58,8 @@ def measure_layer(layer, runs, lags, *, gradient="both", progress=lambda words: 
     y to NET          d y(t)/d net(t-q), for a cell with several nets
 
     `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags are as many as the
-    shortest sequence allows. Raises ValueError for sequences of one step.
+    shortest sequence allows. With a `tensors.Device` that made the runs, flows are taken there, each with its `rounding_error`.
+    Raises ValueError for sequences of one step.
     """
     steps = min(t.steps for t in runs.values())
     if steps < 2:
@@ -67,26 +69,32 @@ def measure_layer(layer, runs, lags, *, gradient="both", progress=lambda words: 
         if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):
             continue
         progress(f"{layer.name}: {label} flow over {wanted} lags")
-        found += [m for m in _layer_flows(layer, runs, wanted, cut) if gradient != "both" or not cut or m.flow.above_floor]
+        found += [m for m in _layer_flows(layer, runs, wanted, cut, device) if gradient != "both" or not cut or m.flow.above_floor]
     return found
 
 
-def _layer_flows(layer, runs, lags, cut):
+def _layer_flows(layer, runs, lags, cut, device):
+    if device is None:
+        taken_by = flows
+    else:
+        from . import tensors as taken_by
     cell, sequences = layer.cell, [(t, b) for t in runs.values() for b in range(t.batch)]
     output, inputs = cell.output.name, [s.name for s in cell.inputs]
     nets = [n.out.name for n in cell.nets if not n.fixed and n.sources]
-    taken = [("state-to-state", [flows.state_flow(t, lags, b=b, cut=cut) for t, b in sequences])]
+    taken = [("state-to-state", [taken_by.state_flow(t, lags, b=b, cut=cut) for t, b in sequences])]
     if len(nets) == 1 and cell.recurrent_edges:
-        per_sequence = [flows.error_flow(t, nets[0], nets[0], lags, b=b, cut=cut) for t, b in sequences]
-        if not cut and flows.bounded(cell):
+        per_sequence = [taken_by.error_flow(t, nets[0], nets[0], lags, b=b, cut=cut) for t, b in sequences]
+        if device is None and not cut and flows.bounded(cell):
             per_sequence = [replace(f, bounds=flows.bounds(t, lags, b=b)) for f, (t, b) in zip(per_sequence, sequences, strict=True)]
         taken.append(("net-to-net", per_sequence))
-    per_sequence = [flows.error_flows(t, output, [*inputs, *(nets if len(nets) > 1 else [])], lags, b=b, cut=cut) for t, b in sequences]
+    per_sequence = [taken_by.error_flows(t, output, [*inputs, *(nets if len(nets) > 1 else [])], lags, b=b, cut=cut) for t, b in sequences]
     for receiver in per_sequence[0]:
         name = "input-to-output" if receiver in inputs else f"{output} to {receiver}"
         taken.append((name, [f[receiver] for f in per_sequence]))
-    result = []
+    result, error = [], None
+    if device is not None and device.dtype != "float64":
+        error = max(float(taken_by.rounding_error(t, lags, b=b, cut=cut).max()) for t, b in sequences)
     for name, parts in taken:
         one = replace(flows.Flow.stack(parts), quantity=name, layer=layer.name)
-        result.append(Measured(one, rate(one)))
+        result.append(Measured(one, rate(one), error))
     return result

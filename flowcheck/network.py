@@ -107,9 +107,10 @@ class Network:
         layers = self.run_layers({layer.name: {"x": x} for layer in self.levels[0]})
         return {layer.name: runs["x"] for layer, runs in layers}
 
-    def run_layers(self, sets):
+    def run_layers(self, sets, run=None):
         """[(layer in float64, {label: Trajectory})] over sets of inputs {layer name: {label: x}}, x (time, batch, inputs).
 
+        `run(layer, x)` runs a layer in another way (on another device) than `Layer.run`.
         A layer without sets of its own gets those of the other direction, else what the level below gives. Raises ValueError when there
         is none.
         """
@@ -121,10 +122,11 @@ class Network:
                 ours = sets.get(layer.name) or next((sets[other.name] for other in level if other.name in sets), below)
                 if not ours:
                     raise ValueError(f"layer {layer.name} has no inputs: give {layer.name}.x, or inputs for the first layer")
-                runs = {label: layer.run(x) for label, x in ours.items()}
+                runs = {label: layer.run(x) if run is None else run(layer, x) for label, x in ours.items()}
                 found.append((layer, runs))
                 for label, trajectory in runs.items():
                     y = trajectory[layer.cell.output.name]
+                    y = y if isinstance(y, np.ndarray) else y.cpu().numpy()
                     outputs.setdefault(label, []).append(y[::-1] if layer.reverse else y)
             below = {label: np.concatenate(ys, axis=-1) for label, ys in outputs.items() if len(ys) == len(level)}
         return found

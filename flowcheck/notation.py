@@ -9,6 +9,8 @@ as f'(net), as in the paper) and has a routine of its own, because f (1 - f) los
 f rounds to 1; `in_terms_of_value` gives the polynomial form that proofs use.
 """
 
+import functools
+
 import numpy as np
 import sympy
 from sympy.printing.latex import LatexPrinter
@@ -178,9 +180,11 @@ ROUTINES = {
 
 
 def routines(namespace="numpy"):
-    """Tables for SymPy's lambdify: "numpy", or "mpmath" for object arrays of mpmath numbers, from the definitions."""
+    """Tables for SymPy's lambdify: "numpy", "torch", or "mpmath" for object arrays of mpmath numbers, from the definitions."""
     if namespace == "numpy":
         return [ROUTINES, "numpy"]
+    if namespace == "torch":
+        return [_torch_routines()]
     import mpmath
 
     functions = {"softplus": np.frompyfunc(lambda z: mpmath.log(1 + mpmath.exp(z)), 1, 1)}
@@ -189,6 +193,36 @@ def routines(namespace="numpy"):
         for key, expression in ((name, f.as_exp(z)), (f"{name}_prime", f.as_exp(z).diff(z))):
             functions[key] = np.frompyfunc(sympy.lambdify(z, expression, modules="mpmath"), 1, 1)
     return [functions | {f: np.frompyfunc(getattr(mpmath, f), 1, 1) for f in ("exp", "log", "sqrt", "cos", "sin")}, "mpmath"]
+
+
+def _torch_routines():
+    import torch
+
+    def sigma_prime(z):
+        e = torch.exp(-torch.abs(z))
+        return e / (1 + e) ** 2
+
+    def either(choose):
+        def chosen(a, b):
+            like = a if torch.is_tensor(a) else b
+            return choose(*(torch.asarray(v, dtype=like.dtype, device=like.device) for v in (a, b)))
+        return chosen
+
+    def select(conditions, choices, default):
+        like = next(c for c in conditions if torch.is_tensor(c))
+        found = torch.full(like.shape, default, device=like.device)
+        for condition, choice in reversed(list(zip(conditions, choices, strict=True))):
+            found = torch.where(torch.asarray(condition, device=like.device), choice, found)
+        return found
+
+    table = {
+        "sigma": torch.sigmoid, "sigma_prime": sigma_prime, "softplus": lambda z: torch.logaddexp(z, torch.zeros_like(z)),
+        "h": lambda z: torch.tanh(z / 2), "h_prime": lambda z: 2 * sigma_prime(z), "g": lambda z: 2 * torch.tanh(z / 2),
+        "g_prime": lambda z: 4 * sigma_prime(z), "tanh": torch.tanh, "tanh_prime": lambda z: 4 * sigma_prime(2 * z),
+        "reduce": functools.reduce, "maximum": either(torch.maximum), "minimum": either(torch.minimum), "select": select,
+    }
+    same = ("abs", "cos", "equal", "exp", "greater", "greater_equal", "less", "less_equal", "log", "nan", "sign", "sin", "sqrt")
+    return table | {name: getattr(torch, name) for name in same} | {"equal": torch.eq}
 
 
 class _PaperPrinter(LatexPrinter):

@@ -25,7 +25,7 @@ class Rate:
     interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
     half_life   lags in which the norm halves, log10(2) / -per_step; None unless the whole interval is below 0
     horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
-    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the norm changes by less than a factor 10 over the lags
+    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the rate makes less than a factor 10 over the lags
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
     """
 
@@ -54,7 +54,7 @@ def rate(flow):
     per_step = float(increments.mean())
     half_width = _half_width(increments)
     low, high = per_step - half_width, per_step + half_width
-    span = flow.lags[usable - 1] - flow.lags[first]
+    span = flow.lags[-1] - flow.lags[first]  # all lags measured, also those beyond the floor, where the norm has only fallen further
     if low <= 0 <= high or abs(per_step) * span < SUSTAINED_DECADES:
         verdict = "sustained"
     else:

@@ -3,8 +3,6 @@
 Works on the partial derivatives that `kernels` gives along a trajectory and on the weights; never unrolls.
 """
 
-import numpy as np
-
 from .equations import Net
 from .kernels import FIXED, TRANSPOSED
 
@@ -41,7 +39,7 @@ class Step:
         for old in self.kernel.states:
             nets = [n.out.name for n in self.kernel.cell.nets if n.kind == "dense" and old in self.live[n.out.name]]
             if nets:
-                self.stacks[old] = nets, np.concatenate([self.live[n][old] for n in nets])
+                self.stacks[old] = nets, self.kernel.xp.concatenate([self.live[n][old] for n in nets])
 
     def length(self, name):
         """Number of entries of a vector of the cell."""
@@ -80,14 +78,14 @@ class Step:
                 elif equation.kind == "diagonal":
                     add(source, error * w)
                 elif source not in self.stacks:
-                    add(source, error @ w)
+                    add(source, self.kernel.product(error, w))
         for old, (nets, stacked) in self.stacks.items():
             if all(n in adjoint for n in nets):
-                add(old, np.concatenate([adjoint[n] for n in nets], axis=-1) @ stacked)
+                add(old, self.kernel.product(self.kernel.xp.concatenate([adjoint[n] for n in nets], axis=-1), stacked))
             else:
                 for n in nets:
                     if n in adjoint:
-                        add(old, adjoint[n] @ self.live[n][old])
+                        add(old, self.kernel.product(adjoint[n], self.live[n][old]))
         return adjoint
 
     def pushforward(self, slopes, tangent):

@@ -32,7 +32,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),
     "claims": {"notation"},
-    "measure": {"notation", "equations", "kernels", "step", "network", "flow", "rates"},
+    "tensors": {"flow", "kernels", "step"},
+    "measure": {"tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
@@ -40,11 +41,12 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "gradcheck": {"verify", "cells"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells"},
     "runs": {"targets", "measure", "diagnose", "report", "__init__"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "gradcheck"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
 }
 MAY_IMPORT_CELLS = {"cells", "gradcheck", "targets", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath"}
 
@@ -138,13 +140,11 @@ def test_the_oracles_stand_alone():
     assert names - sys.stdlib_module_names <= ORACLES_MAY_IMPORT
 
 
-def test_no_module_of_the_package_loads_pickle_or_torch():
-    heavy = {"torch", "pickle", "tensorflow", "jax"}
-    assert {
-        m: heavy & {n.split(".")[0] for n in imports(m)}
-        for m in MODULES
-        if heavy & {n.split(".")[0] for n in imports(m)}
-    } == {}
+def test_only_what_computes_on_tensors_imports_a_framework_and_nothing_pickles():
+    heavy = {"torch", "pickle", "tensorflow", "jax", "keras"}
+    found = {m: heavy & {n.split(".")[0] for n in imports(m)} for m in MODULES}
+    assert {m: names for m, names in found.items() if names and layer(m) not in MAY_IMPORT_FRAMEWORKS} == {}
+    assert "pickle" not in set().union(*found.values())
 
 
 DERIVATIONS = modules_of(ROOT / "derivations")

@@ -63,13 +63,15 @@ def flow_entry(measured):
         "rate_unit": "log10 per step",
         "rate_lags": None if rate.fitted is None else list(rate.fitted),
         "half_life": rate.half_life, "horizon": rate.horizon, "verdict": rate.verdict,
+        **({} if measured.rounding_error is None else {"rounding_error": _number(measured.rounding_error)}),
     }
 
 
-def measurement(network, measured, inputs, seed):
-    """flowcheck.flow/1; `inputs` says in words what the flows were measured on."""
+def measurement(network, measured, inputs, seed, device=None):
+    """flowcheck.flow/1; `inputs` says in words what the flows were measured on, `device` the tensors.Device if not NumPy."""
+    where = {} if device is None else {"device": device.name, "dtype": device.dtype}
     return {"schema": "flowcheck.flow/1", "target": network.source, "sha256": network.sha256 or None, "inputs": inputs, "seed": seed,
-            "flows": [flow_entry(m) for m in measured]}
+            **where, "flows": [flow_entry(m) for m in measured]}
 
 
 def diagnosis(result, inputs):
