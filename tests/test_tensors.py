@@ -73,12 +73,12 @@ def test_the_rounding_error_is_that_of_the_precision(dtype, most, least):
 
 
 def test_the_rounding_error_sees_products_that_are_too_coarse(monkeypatch):
-    """Planted: factors with 4 bits instead of 8, a sixteen times coarser rounding."""
+    """Planted: factors with 2 bits instead of 8, a sixty-four times coarser rounding."""
     _, run = both(catalogue()["lstm"], "bfloat16")
     right = tensors.rounding_error(run, LAGS).max()
 
     def coarse(a, b):
-        step = 2.0 ** (torch.floor(torch.log2(a.abs() + 1e-38)) - 3)
+        step = 2.0 ** (torch.floor(torch.log2(a.abs() + 1e-38)) - 1)
         return torch.round(a / step) * step @ b
 
     monkeypatch.setattr(run.kernel, "product", coarse)
