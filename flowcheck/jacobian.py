@@ -32,7 +32,7 @@ class StepJacobian:
                 else:
                     pieces = [known[a].scaled(slopes[name, a]) for a in kernel.units[name].args if a in known and (name, a) in slopes]
                 if pieces:
-                    known[name] = _summed(pieces, step.length(old))
+                    known[name] = _summed(pieces)
                     if name in new_states and known[name].terms:
                         known[name] = _Entry(known[name].diagonal, [(None, _Formed(known[name].terms))], known[name].index)
             self.entries |= {(new, old): known[new] for new in kernel.states.values() if new in known}
@@ -99,30 +99,20 @@ class _Entry:
         return _Entry(diagonal, terms, columns)
 
     def pooled(self, fixed, columns):
-        """Row i of the result is the sum of the rows k with index[k] = i of this."""
-        return _Entry(None, [(None, _Pooled(_Formed([*self.terms, *self.spread(columns)]), fixed))])
-
-    def spread(self, columns):
-        """The diagonal part as a term."""
-        if self.diagonal is None:
-            return []
-        index = np.arange(columns) if self.index is None else self.index
-        return [(None, _Spread(self.diagonal, index, columns))]
+        """Row i of the result is the sum of the rows k with fixed.index[k] = i of this."""
+        terms = list(self.terms)
+        if self.diagonal is not None:
+            diagonal = self.diagonal if np.ndim(self.diagonal) else np.full(len(fixed.index), self.diagonal)
+            terms.append((None, _Spread(diagonal, np.arange(columns) if self.index is None else self.index, columns)))
+        return _Entry(None, [(None, _Pooled(_Formed(terms), fixed))])
 
 
-def _summed(entries, columns):
-    """Sum of entries; a diagonal part whose index is not that of the first becomes a term."""
-    terms, diagonal, index = [term for e in entries for term in e.terms], None, None
-    for e in entries:
-        if e.diagonal is None:
-            continue
-        if diagonal is None:
-            diagonal, index = e.diagonal, e.index
-        elif e.index is index or (e.index is not None and index is not None and np.array_equal(e.index, index)):
-            diagonal = diagonal + e.diagonal
-        else:
-            terms += e.spread(columns)
-    return _Entry(diagonal, terms, index)
+def _summed(entries):
+    """Sum of entries. Two lengths have at most one fixed map between them, so all diagonal parts have one index."""
+    diagonals, terms = [e for e in entries if e.diagonal is not None], [term for e in entries for term in e.terms]
+    if not diagonals:
+        return _Entry(None, terms)
+    return _Entry(sum(e.diagonal for e in diagonals[1:]) + diagonals[0].diagonal, terms, diagonals[0].index)
 
 
 # Matrices that are evaluated step by step. One that is asked for twice in a step is evaluated once.

@@ -16,7 +16,7 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 
 __all__ = [
-    "ROUTINES", "Slope", "Squashing", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex", "routines", "row", "sigma",
+    "ROUTINES", "Slope", "Squashing", "by_definition", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex", "routines", "row", "sigma",
     "softplus", "squashing_functions", "symbols", "tanh", "units",
 ]
 
@@ -121,8 +121,7 @@ class softplus(sympy.Function):  # noqa: N801
     def fdiff(self, argindex=1):
         return sigma(self.args[0])
 
-    def _eval_rewrite(self, rule, args, **hints):
-        return sympy.log(1 + sympy.exp(args[0])) if rule is sympy.exp else None
+    as_exp = staticmethod(lambda z: sympy.log(1 + sympy.exp(z)))
 
 
 def squashing_functions():
@@ -139,6 +138,11 @@ def in_terms_of_value(expression):
     return sympy.sympify(expression).replace(
         lambda node: isinstance(node, Slope), lambda node: node.squashing.polynomial(node.args[0])
     )
+
+
+def by_definition(expression):
+    """The same expression with every function of this module written out by exp and log."""
+    return sympy.sympify(expression).replace(lambda node: hasattr(node, "as_exp"), lambda node: node.as_exp(node.args[0]))
 
 
 # Routines. e = exp(-|Re z|) never overflows, keeps full relative accuracy on both sides, and each

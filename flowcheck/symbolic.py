@@ -31,13 +31,13 @@ def equation_latex(equation, cell):
     if equation.kind == "vector":
         return f"{left} = {notation.latex(equation.out)}"
     if equation.fixed:
-        source, longer = equation.sources[0], equation.kind == "shared"
-        lost = [a for a in axes_of(equation.size if longer else cell.sizes[source.name])
-                if a not in axes_of(cell.sizes[source.name] if longer else equation.size)]
-        words = "one per block" if lost in (["units"], ["blocks"]) else f"the same for all {', '.join(lost)}"
-        if longer:
-            return f"{left} = {notation.latex(source, timed)} \\;\\text{{({words})}}"
-        return f"{left} = \\sum_{{\\text{{{', '.join(lost)}}}}} {notation.latex(source, timed)}"
+        source = equation.sources[0]
+        short, long = (cell.sizes[source.name], equation.size)[::1 if equation.kind == "shared" else -1]
+        right, lost = notation.latex(source, timed), ", ".join(a for a in axes_of(long) if a not in axes_of(short))
+        if equation.kind == "pooled":
+            return f"{left} = \\sum_{{\\text{{{lost}}}}} {right}"
+        words = "one per block" if short == "blocks" else f"the same for all {lost}"
+        return f"{left} = {right} \\;\\text{{({words})}}"
     terms = []
     for name, edge in cell.parameters.items():
         if edge.net != equation.out.name:

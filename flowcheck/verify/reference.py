@@ -10,6 +10,7 @@ import mpmath
 import sympy
 
 from ..equations import Net, axes_of
+from ..notation import by_definition
 
 __all__ = ["reference_forward"]
 
@@ -38,7 +39,7 @@ def reference_forward(cell, params, x, state0, lengths, dps=50):
 
 @cache
 def _formula(unit):
-    return sympy.lambdify(unit.reads, sympy.sympify(unit.formula).rewrite(sympy.exp), "mpmath")
+    return sympy.lambdify(unit.reads, by_definition(unit.formula), "mpmath")
 
 
 def _net(cell, params, net, now, lengths):
