@@ -16,8 +16,8 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 
 __all__ = [
-    "ROUTINES", "Slope", "Squashing", "by_definition", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex", "routines", "row", "sigma",
-    "softplus", "squashing_functions", "symbols", "tanh", "units",
+    "ROUTINES", "Slope", "Squashing", "by_definition", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex",
+    "routines", "row", "sigma", "softplus", "squashing_functions", "symbols", "tanh", "units",
 ]
 
 

@@ -132,7 +132,8 @@ def test_the_two_products_are_transposes_of_each_other():
     ({"decay": Net(decay, x, kind="vector", size="units*keys")}, "vector"),
     ({"decay": Net(decay, kind="vector", bias=n_1, size="units*keys")}, "n_1"),
     ({"f": Net(net_f, x, size="1", initial={y_prev: draw})}, "y_prev"),
-], ids=["size", "mixed-lengths", "share-of-other-length", "pool-to-itself", "vector-without-value", "vector-with-source", "strange-formula", "strange-source"])
+], ids=["size", "mixed-lengths", "share-of-other-length", "pool-to-itself", "vector-without-value", "vector-with-source", "strange-formula",
+        "strange-source"])
 def test_a_net_that_does_not_fit_is_refused_in_one_line(change, reason):
     with pytest.raises(EquationError) as refused:
         fast_weights(**change)
