@@ -121,7 +121,7 @@ class CellClaim:
         linear            a change of any size in state(t-q) changes state(t) by the flow times it
         independent       d state(t)/d state(t-q) is diagonal: no unit feeds another
         nonexpansive      the spectral norm of d state(t)/d state(t-q) never grows with q
-        delay:Q           the flow of all states together is exactly zero beyond lag Q, and is not at Q
+        delay:Q           the flow of all states together is exactly zero from lag Q on, and not before
     Of the values:
         coupled:A,B       A(t) + B(t) = 1
     """
@@ -250,12 +250,25 @@ class Cell:
 
     @property
     def recurrent_edges(self):
-        """The connections that the rule of 1997 cuts: weighted, and from anything but an input.
+        """The connections that the rule of 1997 cuts: weighted, and from what their own net reaches, within the step or through the states.
 
-        Errors that reach a net input change the weights into it and go no further back (section 4, A.1).
+        Errors that reach a net input change the weights into it and go no further back (section 4, A.1). Connections into the output
+        itself (a projection) are kept: an error that enters there would reach nothing.
         """
-        inputs = {s.name for s in self.inputs}
-        return frozenset(e for e in self.edges if e.source not in inputs)
+        follow = {symbol: [e.out for e in self.equations if symbol in e.reads] for symbol in self.symbols}
+        for old, new in self.state.items():
+            follow[new].append(old)
+        found = set()
+        for net in self.nets:
+            reached, ahead = set(), [net.out]
+            while ahead:
+                symbol = ahead.pop()
+                if symbol not in reached:
+                    reached.add(symbol)
+                    ahead += follow[symbol]
+            if net.out != self.output and not net.fixed:
+                found |= {Edge(net.out.name, s.name) for s in net.sources if s in reached}
+        return frozenset(found)
 
     def cut(self, edges):
         """A set of edges from their text ("net_in<-y_prev"), from Edge objects, or True for all recurrent ones.
@@ -331,7 +344,7 @@ class Cell:
             known = known and claim.arguments[0].isdigit()
         else:
             known = known and computed.issuperset(claim.arguments)
-        if not known or len(claim.states) > 1 and len(claim.arguments) != 2:
+        if not known or claim.word == "product" and len(claim.states) != len(claim.arguments):
             self._refuse(None, claim.state, f"is claimed to be {claim.kind!r}; claims are {', '.join(CLAIMS)}, those of gates with vectors "
                          "of the cell, delay with a number")
 

@@ -167,7 +167,11 @@ def _sigma_prime(z):
 
 def _softplus(z):
     positive, e = _decaying_exp(np.asarray(z))
-    return np.where(positive, z, 0) + np.log1p(e)
+    if np.iscomplexobj(e):  # NumPy's complex log1p goes through log(1 + e)
+        log1p = np.log1p(2 * e.real + np.abs(e) ** 2) / 2 + 1j * np.arctan2(e.imag, 1 + e.real)
+    else:
+        log1p = np.log1p(e)
+    return np.where(positive, z, 0) + log1p
 
 
 ROUTINES = {

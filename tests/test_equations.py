@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import sympy
+from scipy.sparse.csgraph import connected_components
 
 from flowcheck import Cell, EquationError, Net, Unit, bounds, catalogue, check_cell, compile_cell, state_flow
 from flowcheck.equations import Edge
@@ -212,8 +213,14 @@ def test_unknown_cut_edge_is_refused_with_the_known_ones(cell):
     assert cell.name in message and "net_of<-nowhere" in message and edge in message and "\n" not in message
 
 
-def test_cut_true_is_every_weighted_edge_but_those_from_inputs(cell):
-    assert cell.cut(True) == cell.recurrent_edges == {e for e in cell.edges if e.source != "x"}
+def test_cut_true_is_every_weighted_edge_on_a_loop_but_those_into_the_output(cell):
+    names = [s.name for s in cell.symbols]
+    reads = np.zeros((len(names),) * 2)
+    for source, target in [(s, e.out) for e in cell.equations for s in e.reads] + [(new, old) for old, new in cell.state.items()]:
+        reads[names.index(source.name), names.index(target.name)] = 1
+    loop = dict(zip(names, connected_components(reads, connection="strong")[1], strict=True))
+    expected = {e for e in cell.edges if loop[e.net] == loop[e.source] and e.net != cell.output.name}
+    assert cell.cut(True) == cell.recurrent_edges == expected
     assert cell.cut(()) == cell.cut(False) == frozenset()
 
 

@@ -120,19 +120,28 @@ def _rows(p, start, stop):
     return {name: array[start:stop, 0] for name, array in p.trajectory.inputs.items()}
 
 
+def _condition(p, name):
+    """How much larger than the rounding of a formula's arguments that of its value can be, at least 1; a net's is 1."""
+    if name not in p.kernel.units:
+        return 1.0
+    moved = sum(np.abs(p.trajectory.partials[name, a] * p.trajectory[a]) for a in p.kernel.units[name].args
+                if (name, a) in p.trajectory.partials)
+    return max(1.0, float(np.max(moved) / np.abs(p.trajectory[name]).max()))
+
+
 def _forward(check, implementation, p):
-    """Forward values against plain loops in 50-digit arithmetic. Tolerance: 64 eps a step for the few steps compared."""
+    """Forward values against plain loops in 50-digit arithmetic. Tolerance: 64 eps a step for the few steps compared, times the condition."""
     steps = 4
     got = implementation.forward(p)
     reference = reference_forward(p.cell, p.params, _rows(p, 0, steps), {k: v[0] for k, v in p.state0.items()}, p.lengths)
     return [_worst(check, [
-        compare(check, got[name][:steps, 0], np.array(rows, float), 64 * steps * EPS, term=f"value of {name}")
+        compare(check, got[name][:steps, 0], np.array(rows, float), 64 * steps * EPS * _condition(p, name), term=f"value of {name}")
         for name, rows in reference.items()
     ])]
 
 
 def _partials(check, implementation, p):
-    """Every partial derivative of every unit against the complex step of its compiled formula. Tolerance 64 eps."""
+    """Every partial derivative of every unit against the complex step of its compiled formula. Tolerance 64 eps times the condition."""
     passed, found = [], implementation.partials(p)
     for name, unit in p.kernel.units.items():
         values = [p.trajectory[a].astype(complex) for a in unit.args]
@@ -141,7 +150,7 @@ def _partials(check, implementation, p):
             reference = np.broadcast_to(np.imag(unit.value(*moved)) / STEP, p.trajectory[name].shape)
             got = found.get((name, arg), 0.0)
             got = np.full(reference.shape, got) if isinstance(got, float) else got
-            passed.append(compare(check, got, reference, 64 * EPS, term=f"d {name} / d {arg}"))
+            passed.append(compare(check, got, reference, 64 * EPS * _condition(p, name), term=f"d {name} / d {arg}"))
     return [_worst(check, passed)]
 
 

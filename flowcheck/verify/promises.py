@@ -103,15 +103,15 @@ def _nonexpansive(check, claim, implementation, p):
 
 
 def _delay(check, claim, implementation, p):
-    """Full flow of all states together: exactly zero beyond lag Q, and not zero at Q."""
+    """Full flow of all states together: exactly zero from lag Q on, and not before."""
     last, passed = int(claim.arguments[0]), []
     for q, (matrices, _) in enumerate(implementation.flow(p, p.trajectory.steps - 1, frozenset()), 1):
         largest = max(float(np.abs(m).max()) for m in matrices.values())
         at_lag = replace(check, first_bad_lag=q)
-        if q == last and largest == 0.0:
+        if q < last and largest == 0.0:
             raise Mismatch(replace(at_lag, verdict="fail", term=claim.text, error=1.0, tolerance=0.0,
                                    words=f"{check.id}, lag {q}: {claim.text}: the flow is zero already at lag {q}"))
-        if q > last:
+        if q >= last:
             passed.append(compare(at_lag, largest, 0.0, 0.0, term=claim.text))
     return _worst(check, passed)
 
