@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+import sympy
 
-from flowcheck import EquationError, catalogue, check_cell, compile_cell
+from flowcheck import EquationError, catalogue, check_cell, compile_cell, notation
 from flowcheck.cells import get
-from flowcheck.symbolic import equation_latex, one_step_paths
-from flowcheck.verify.ladder import RUNGS
+from flowcheck.jacobian import StepJacobian
+from flowcheck.step import Step
+from flowcheck.symbolic import equation_latex, one_step_paths, step_jacobian
+from flowcheck.verify.ladder import RUNGS, make_problem
 
 
 def sizes_of(cell):
@@ -98,3 +101,34 @@ def test_cut_edges_remove_exactly_the_paths_through_them(cell):
     cuts = {(e.source, e.net) for e in cell.recurrent_edges}
     uncut = {pair: [p for p in paths if not cuts & set(itertools.pairwise(p))] for pair, paths in full.items()}
     assert cut == {pair: paths for pair, paths in uncut.items() if paths}
+
+
+def test_the_step_jacobian_in_formulas_is_the_one_in_numbers(cell, rng):
+    problem = make_problem(cell, 3, steps=6)
+    run, t = problem.trajectory, 4
+    step, maps = Step(run), problem.kernel.fixed_maps(problem.lengths)
+    blocks = StepJacobian(step).at(t)
+    values = {name: run.at(name, t)[0] for name in cell.sizes} | run.params
+
+    def matrix(factor, columns):
+        if not isinstance(factor, str):
+            numbers = {s: values[s.name] for s in factor.free_symbols}
+            function = sympy.lambdify([*numbers], factor, modules=notation.routines())
+            return np.diag(np.broadcast_to(function(*numbers.values()), columns))
+        kind, _, net = factor.partition("_")
+        if kind in ("share", "sum"):
+            shared = np.eye(len(np.unique(maps[net].index)))[maps[net].index]
+            return shared if kind == "share" else shared.T
+        return run.params[factor]
+
+    formulas = step_jacobian(cell)
+    assert formulas.keys() == blocks.keys()
+    for (new, old), products in formulas.items():
+        total = np.zeros((step.length(new), step.length(old)))
+        for product in products:
+            found = np.eye(step.length(old))
+            for factor in reversed(product):
+                found = matrix(factor, len(found)) @ found
+            total += found
+        # sums of some ten products of slopes and weights of size 1
+        np.testing.assert_allclose(blocks[new, old].matrix(total.shape), total, rtol=0, atol=1e-13 * max(1, np.abs(total).max()))

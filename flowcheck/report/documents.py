@@ -24,15 +24,21 @@ def dumps(document):
     return json.dumps(document, indent=1, allow_nan=False)
 
 
-def cells(catalogue):
-    """flowcheck.cells/1"""
-    return {"schema": "flowcheck.cells/1", "cells": [{
+def cells(catalogue, measured, lags):
+    """flowcheck.cells/1; `measured` {name: [Check] of each claim}, over `lags` lags."""
+    return {"schema": "flowcheck.cells/1", "claims_measured_at_lags": lags, "cells": [{
         "name": cell.name, "source": cell.source, "year": cell.year,
         "states": [new.name for new in cell.state.values()],
         "parameters": [*cell.parameters],
+        "lengths": dict(cell.lengths),
         "recurrent_edges": sorted(str(e) for e in cell.recurrent_edges),
         "equations": [symbolic.equation_latex(e, cell) for e in cell.equations],
-        "claims": [{"kind": c.kind, "state": c.state, "text": c.text} for c in cell.claims],
+        "step_jacobian": [{"to": new, "from": old, "formula": symbolic.sum_of_products(products)}
+                          for (new, old), products in symbolic.step_jacobian(cell).items()],
+        "claims": [{
+            "kind": c.kind, "state": c.state, "text": c.text, "closed_form": symbolic.closed_form(c, cell),
+            "measured": {"verdict": m.verdict, "error": m.as_json()["error"], "tolerance": m.as_json()["tolerance"]},
+        } for c, m in zip(cell.claims, measured[cell.name], strict=True)],
     } for cell in catalogue.values()]}
 
 

@@ -40,33 +40,68 @@ def _plain(text):
     return Text(str(text), style=_COLOURS.get(str(text), ""))
 
 
-def cells_text(cells):
-    """The catalogue: name, year, states, source."""
-    table = _table("cell", ("year", {"justify": "right"}), "states", "source")
+def cells_text(cells, measured, lags):
+    """The catalogue, a few lines a cell: name, year, source, size, states, promises with the largest error measured."""
+    blocks = []
     for cell in cells.values():
-        table.add_row(_plain(cell.name), str(cell.year), ", ".join(s.name for s in cell.state.values()), _plain(cell.source))
-    return _render(table)
+        lines = [f"{len(cell.equations)} equations; state{'s'[:len(cell.state) > 1]} {', '.join(s.name for s in cell.state.values())}"]
+        lines += _promises(cell, measured[cell.name])
+        head = f"{cell.name:<17} {cell.year}  "
+        blocks.append("\n".join(_wrapped(cell.source, head) + [line for text in lines for line in _wrapped(text, " " * len(head))]))
+    summary = f"{len(cells)} cells; promises are measured at lags 1 to {lags}, errors are relative"
+    return "\n\n".join([*blocks, summary]) + "\n"
 
 
-def cell_text(cell):
-    """One cell: its equations, the recurrent connections, what it promises."""
+def _wrapped(text, head, indent=""):
+    import textwrap
+
+    return textwrap.wrap(text, 80, initial_indent=head, subsequent_indent=" " * len(head) + indent)
+
+
+def _promises(cell, measured):
+    """One line per claim: its kind, its state, the error measured."""
+    return [f"{c.kind} of {c.state.replace(',', ' + i ')}: {_measured(m)}" for c, m in zip(cell.claims, measured, strict=True)]
+
+
+def _measured(check):
+    if check.verdict != "pass":
+        return f"BROKEN: {check.words}"
+    return "exact" if check.error == 0 else f"error {check.error:.0e}"
+
+
+def cell_text(cell, measured, lags):
+    """One cell: equations, states, step Jacobian, flow in closed form where there is one, what it promises with the error measured."""
     from sympy import sstr
 
-    lines = [f"{cell.name}: {cell.source} ({cell.year})", ""]
-    names = {}
+    from ..symbolic import closed_form, step_jacobian, sum_of_products
+
+    lines, names = [], {}
     for name, edge in cell.parameters.items():
         names.setdefault(edge.net, []).append((name, edge.source))
     for e in cell.equations:
         if hasattr(e, "formula"):
             right = sstr(e.formula)
-        elif e.kind == "shared":
-            right = f"{e.sources[0]} of the block"
+        elif e.kind == "vector":
+            right = "learned, constant in time" + (f", starts at {sstr(e.bias)}" if e.bias else "")
+        elif e.fixed:
+            right = f"{e.sources[0]} {'repeated' if e.kind == 'shared' else 'summed'} from {cell.sizes[e.sources[0].name]} to {e.size}"
         else:
-            right = " + ".join(n if s == "1" else f"{n} {s}" for n, s in names[e.out.name])
-        lines.append(f"  {e.out} = {right}")
-    lines += ["", "  state: " + ", ".join(f"{old} <- {new}" for old, new in cell.state.items())]
-    lines += [f"  promises ({c.kind}): {c.text}" for c in cell.claims]
-    return "\n".join(lines) + "\n"
+            product = " * " if e.kind == "diagonal" else " "
+            right = " + ".join(n if s == "1" else f"{n}{product}{s}" for n, s in names[e.out.name])
+        lines += _wrapped(right, f"  {e.out} = ", "  ")
+    lines += ["", *_wrapped(", ".join(f"{old} <- {new}" for old, new in cell.state.items()), "  state: ")]
+    if cell.lengths:
+        lines += _wrapped(", ".join(f"{name} {n}" for name, n in cell.lengths.items()), "  usual lengths: ")
+    lines += ["", "step Jacobian, d new / d previous; zero blocks left out:"]
+    for (new, old), products in step_jacobian(cell).items():
+        lines += _wrapped(sum_of_products(products), f"  d {new} / d {old} = ", "  ")
+    forms = [form for form in (closed_form(claim, cell) for claim in cell.claims) if form]
+    lines += ["", "error flow in closed form:", *(line for form in forms for line in _wrapped(form, "  ", "  "))] if forms else []
+    if cell.claims:
+        lines += ["", f"promises, measured at lags 1 to {lags}, largest relative error:"]
+        for claim, check in zip(cell.claims, measured, strict=True):
+            lines += _wrapped(f"{claim.kind} of {claim.state}: {claim.text}; {_measured(check)}", "  ", "  ")
+    return "\n".join([*_wrapped(f"{cell.name}: {cell.source}", ""), "", *lines]) + "\n"
 
 
 def derivations_text(results):
