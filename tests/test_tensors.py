@@ -14,7 +14,8 @@ from flowcheck.report import documents
 torch = pytest.importorskip("torch", reason="tensors need torch")
 from flowcheck import tensors  # noqa: E402  (after the skip)
 
-LAGS = 40
+torch.set_num_threads(1)
+LAGS = 10
 ON_CPU = tensors.Device("cpu", "float64")
 
 
@@ -30,7 +31,7 @@ def test_every_vector_and_slope_is_the_same(cell):
     numpy, ours = both(cell, reverse=True)
     for equation in cell.equations:
         name = equation.out.name
-        np.testing.assert_allclose(ours[name].numpy(), numpy[name], rtol=1e-13, atol=1e-13)  # rounding over 40 steps
+        np.testing.assert_allclose(ours[name].numpy(), numpy[name], rtol=1e-13, atol=1e-13)  # rounding over 12 steps
     for key, slope in numpy.partials.items():
         np.testing.assert_allclose(np.asarray(ours.partials[key]), slope, rtol=1e-12, atol=1e-13)
 
@@ -65,7 +66,7 @@ def test_a_flow_below_what_float32_can_hold_is_kept():
     np.testing.assert_allclose(tensors.state_flow(run, 400).log10_norm, expected.log10_norm, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype, most, least", [("float32", 1e-5, 1e-9), ("bfloat16", 0.1, 1e-4)])
+@pytest.mark.parametrize("dtype, most, least", [("float32", 1e-5, 1e-8), ("bfloat16", 0.1, 1e-4)])
 def test_the_rounding_error_is_that_of_the_precision(dtype, most, least):
     _, run = both(catalogue()["lstm"], dtype)
     errors = tensors.rounding_error(run, LAGS)
