@@ -284,11 +284,12 @@ def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None
 @click.argument("net", required=False)
 @click.option("--inputs", "inputs_", metavar="FILE", help=".npy or .npz with LAYER.x, for NET.")
 @click.option("--layer", help="Prefix of the layers to take, where a file has several stacks.")
+@click.option("--cells", "cells_", is_flag=True, help="Instead, compare all cells of the catalogue at their initialisation.")
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(2), help="Lags of the curves.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("flowcheck-report"), show_default=True,
               help="An .html file (its JSON goes beside it), or a folder for report.html and report.json.")
-def report(net, inputs_, layer, lags, seed, out):
+def report(net, inputs_, layer, cells_, lags, seed, out):
     """Write one self-contained HTML page and its JSON: the paper's curves and proofs and, given NET, its diagnosis."""
     from .cells import catalogue
     from .claims import load
@@ -298,6 +299,10 @@ def report(net, inputs_, layer, lags, seed, out):
     from .report.page import write_page
 
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
+    if cells_:
+        if net or inputs_ or layer:
+            raise click.UsageError("--cells compares the catalogue and takes no net, inputs or layer")
+        return _compare(page, lags, seed, out)
     given = {}
     if net:
         result, inputs = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
@@ -312,6 +317,24 @@ def report(net, inputs_, layer, lags, seed, out):
     title = f"Error flow in {Path(net).name}" if net else "Error flow over lag: the paper's cells"
     write_page(page, title=title, command=command, curves=curves, derivations=results, **given)
     write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
+    click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
+
+
+def _compare(page, lags, seed, out):
+    """The page of all cells side by side, and its JSON."""
+    from .cells import catalogue
+    from .report import documents
+    from .report.comparison import compare_cells
+    from .report.files import write_atomically
+    from .report.page import write_comparison
+
+    with _progress("comparing") as progress, _one_blas_thread():
+        compared = compare_cells(catalogue(), lags=lags, seed=seed, progress=progress)
+    words = [f"--lags {lags}" if lags != 1000 else None, f"--seed {seed}" if seed else None, f"-o {out}"]
+    command = " ".join(["flowcheck report --cells", *filter(None, words)])
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_comparison(page, title=f"Error flow of {len(compared)} recurrent cells", command=command, compared=compared)
+    write_atomically(page.with_suffix(".json"), documents.dumps(documents.comparison(command, compared)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
 
 

@@ -12,6 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from flowcheck import catalogue
 from flowcheck.cli import main
 from flowcheck.report import documents
 
@@ -67,6 +68,29 @@ def test_cells_lists_the_folder():
     found = document("cells")
     names = [c["name"] for c in found["cells"]]
     assert names == sorted(p.stem for p in (ROOT / "flowcheck" / "cells").glob("[!_]*.py"))
+
+
+def test_cells_shows_what_was_measured_and_fits_80_columns():
+    listed = run("cells").stdout
+    assert max(map(len, listed.splitlines())) <= 80
+    for name, cell in catalogue().items():
+        assert f"\n{name} " in f"\n{listed}" and str(cell.year) in listed
+        assert all(claim.kind in listed for claim in cell.claims)
+    assert "BROKEN" not in listed and "measured at lags 1 to 30" in listed
+
+
+def test_one_cell_is_shown_with_step_jacobian_and_closed_form():
+    shown = run("cells", "lstm").stdout
+    assert "d s / d s_prev = diag(y_f)\n" in shown and "diag(y_f(t) y_f(t-1) ... y_f(t-q+1))" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    only, = document("cells", "lru", "--lags", "50")["cells"]
+    assert {"to": "re", "from": "im_prev", "formula": "diag(-a_im)"} in only["step_jacobian"]
+    assert {c["measured"]["verdict"] for c in only["claims"]} == {"pass"} and only["claims"][0]["closed_form"]
+
+
+def test_the_comparison_takes_no_net(tmp_path):
+    assert "--cells" in refused("report", "cell:lstm", "--cells", "-o", tmp_path / "c.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_derive_lists_every_claim_as_proved():

@@ -30,11 +30,16 @@ def test_the_gradient_examples_print_what_the_readme_says(capsys):
 def test_the_cell_of_the_readme_works_with_one_new_file(tmp_path):
     from flowcheck import catalogue, check_cell
 
-    (tmp_path / "janet.py").write_text(blocks("python")[2])
+    (tmp_path / "minimal_rnn.py").write_text(blocks("python")[2])
     cells = catalogue(tmp_path)
-    checks = check_cell(cells["janet"], lags=30)
+    checks = check_cell(cells["minimal_rnn"], lags=30)
     assert [c.words for c in checks if c.verdict != "pass"] == []
     assert {c.rung for c in checks} >= {"forward", "flow", "gradient", "claims"}
+
+
+def test_the_readme_counts_the_cells(cell_names):
+    assert f"the {len(cell_names)} cells of the catalogue" in README
+    assert "minimal_rnn" not in cell_names
 
 
 def test_the_diagnosis_shown_is_the_one_printed():

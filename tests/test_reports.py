@@ -7,10 +7,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from flowcheck import catalogue, load
+from flowcheck import catalogue, error_flow, load, state_flow
 from flowcheck.claims import load as load_claims
 from flowcheck.formats import prove_gate_order, read_inputs
+from flowcheck.measure import noise_inputs
+from flowcheck.network import fresh
 from flowcheck.report import documents
+from flowcheck.report.comparison import compare_cells
 
 ROOT = Path(__file__).parent.parent
 REPORTS = ROOT / "reports"
@@ -25,6 +28,37 @@ def test_the_report_is_valid_and_has_every_claim(name):
     assert {e["proof"] for e in found["derivations"]["equations"]} == {"proved"}
     assert f"`{found['command']}`" in (REPORTS / "README.md").read_text()
     assert found["command"] in (REPORTS / f"{name}.html").read_text().replace("&#39;", "'")
+
+
+def test_the_comparison_is_valid_and_has_every_cell():
+    found, page = json.loads((REPORTS / "cells.json").read_text()), (REPORTS / "cells.html").read_text()
+    jsonschema.validate(found, documents.schema("flowcheck.comparison/1"))
+    assert sorted(c["name"] for c in found["cells"]) == sorted(catalogue())
+    assert f"`{found['command']}`" in (REPORTS / "README.md").read_text() and found["command"] in page
+    for entry in found["cells"]:
+        assert f'<figure id="{entry["name"]}">' in page and f'href="#{entry["name"]}"' in page
+    verdicts = {c["name"]: c["verdict"] for c in found["cells"]}
+    assert verdicts["carousel"] == "sustained" and verdicts["conventional"] == "vanishing" and verdicts["tdnn"] == "zero"
+
+
+def test_the_closed_form_of_a_comparison_is_the_truncated_flow_of_the_state():
+    for name in ("lstm", "carousel", "mozer"):
+        cells = {name: catalogue()[name]}
+        (compared,) = compare_cells(cells, units=5, inputs=3, lags=60, seed=1)
+        network = fresh(cells[name], 5, 3, 1)
+        ((_, runs),) = network.run_layers(noise_inputs(network, 60, 1))
+        kept = state_flow(next(iter(runs.values())), 60, cut=True, state=cells[name].claims[0].state)
+        relative = kept.log10_norm[0] - kept.log10_norm0
+        np.testing.assert_allclose(compared.theory, relative[compared.flow.lags - 1], rtol=0, atol=1e-12)
+
+
+def test_the_bound_of_a_comparison_holds_for_the_flow_between_nets():
+    cells = {"tanh": catalogue()["tanh"]}
+    (compared,) = compare_cells(cells, units=5, inputs=3, lags=40, seed=1)
+    network = fresh(cells["tanh"], 5, 3, 1)
+    ((_, runs),) = network.run_layers(noise_inputs(network, 40, 1))
+    measured = error_flow(next(iter(runs.values())), "net", "net", 40)
+    assert "bound" in compared.theory_words and np.all(measured.log10_entry[0][compared.flow.lags - 1] <= compared.theory)
 
 
 def test_the_curves_of_the_paper_decay_and_hold():

@@ -10,8 +10,9 @@ from importlib.resources import files
 import numpy as np
 
 from .. import symbolic
+from ..measure import Measured
 
-__all__ = ["cells", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification"]
+__all__ = ["cells", "comparison", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification"]
 
 
 def schema(name):
@@ -108,6 +109,14 @@ def report(command, curves, derived, diagnosis=None, inputs=""):
         "derivations": derivations(derived),
         "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, inputs),
     }
+
+
+def comparison(command, compared):
+    """flowcheck.comparison/1: the catalogue side by side."""
+    return {"schema": "flowcheck.comparison/1", "command": command, "cells": [{
+        "name": c.cell.name, "source": c.cell.source, "year": c.cell.year, "verdict": c.verdict, "flow": flow_entry(Measured(c.flow, c.rate)),
+        "theory": None if c.theory is None else {"words": c.theory_words, "log10_relative_to_lag_0": _numbers(c.theory)},
+    } for c in compared]}
 
 
 def _number(value):

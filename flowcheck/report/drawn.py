@@ -7,10 +7,10 @@ import numpy as np
 
 from ..diagnose import state_drift
 from .axes import FLOAT32_SMALLEST, Line
-from .figures import decay_panels, drift_panels, flow_panel, path_panel
+from .figures import cell_panel, decay_panels, drift_panels, flow_panel, path_panel
 from .svg import figure_svg
 
-__all__ = ["Drawn", "curve_figures", "drift_figures", "flow_figures"]
+__all__ = ["Drawn", "cell_figures", "curve_figures", "drift_figures", "flow_figures"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,19 @@ def flow_figures(measured, standalone=False):
 
 def _receiver(quantity):
     return {"input-to-output": "x", "net-to-net": "net to net"}.get(quantity, quantity.rpartition(" to ")[2])
+
+
+def cell_figures(compared):
+    """One small figure per cell of a comparison."""
+    drawn = []
+    for c in compared:
+        lags, last = c.flow.lags, int(c.flow.lags[-1])
+        theory = None if c.theory is None else Line("", lags, c.theory)
+        end = _end(Line("", lags, c.relative))
+        label = f"{c.cell.name}: log10 norm of d {c.cell.output}(t)/d {c.cell.inputs[0]}(t-q) relative to lag 0, {end} at lag {last}"
+        drawn.append(_drawn(c.cell.name, [cell_panel(Line("", lags, c.relative), theory, c.cell.name)], label, c.theory_words, f"cell-{c.cell.name}",
+                            standalone=False))
+    return drawn
 
 
 def curve_figures(curves, standalone=False):

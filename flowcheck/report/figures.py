@@ -23,7 +23,7 @@ from .axes import (
 )
 from .svg import BAND, BLUE, DEEP, GREEN, INK, LIGHT, MUTED, OCHRE, PEACH, PURPLE, RED, ROSE, WINE, Panel
 
-__all__ = ["decay_panels", "drift_panels", "flow_panel", "path_panel"]
+__all__ = ["cell_panel", "decay_panels", "drift_panels", "flow_panel", "path_panel"]
 
 HORIZON = float(np.log10(LOST_BESIDE_LAG_0))
 FLOAT32_NORMAL, FLOAT64_NORMAL = (float(np.log10(np.finfo(t).tiny)) for t in (np.float32, np.float64))
@@ -160,6 +160,31 @@ def decay_panels(lines, first=50):
             axes.annotate(f"lag {min(lost)}", color=INK, fontweight="bold", **at)
 
     return Panel(all_lags, left=70), Panel(first_lags, left=44)
+
+
+def cell_panel(line, theory, title):
+    """A small panel: flow over lag on a log axis, bold; what theory says (a Line or None) dashed; the horizon dotted."""
+    def draw(axes):
+        lags = int(line.x[-1])
+        axes.axhspan(CELL_LOW, HORIZON, color=BAND, lw=0, alpha=0.35)
+        axes.set_xscale("log")
+        axes.plot(line.x, _until_zero(line.y), color=BLUE, lw=2.6)
+        if theory is not None:
+            axes.plot(theory.x, _until_zero(theory.y), color=RED, lw=1.5, ls=(0, (4, 2)))
+        frame(axes, title, "lag q", (1, lags), (CELL_LOW, 2))
+        axes.set_xticks([10**k for k in range(len(str(lags)))], [str(10**k) for k in range(len(str(lags)))])
+        axes.minorticks_off()
+        axes.set_yticks([0, -5, -10, -15], ["1", "10⁻⁵", "10⁻¹⁰", "10⁻¹⁵"])
+
+    return Panel(draw, left=48, right=22, height=214, width=264)
+
+
+CELL_LOW = -16
+
+
+def _until_zero(y):
+    """A line that ends at exactly zero falls to far below the axes there."""
+    return np.where(np.isneginf(y), 100 * CELL_LOW, y)
 
 
 def _flow_frame(axes, lines, title):

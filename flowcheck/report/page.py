@@ -5,13 +5,13 @@ from importlib.resources import files
 import jinja2
 
 from .. import __version__
-from .drawn import curve_figures, drift_figures, flow_figures
+from .drawn import cell_figures, curve_figures, drift_figures, flow_figures
 from .files import write_atomically
 from .formulas import claim_sections, claim_summary, prose
-from .rows import curve_rows, finding_groups, flow_row, layer_rows, powers
+from .rows import comparison_rows, curve_rows, finding_groups, flow_row, layer_rows, powers
 from .svg import style_rules
 
-__all__ = ["page", "write_page"]
+__all__ = ["page", "write_comparison", "write_page"]
 
 _NET_ROWS = ("state-to-state", "net-to-net", "input-to-output")
 
@@ -33,22 +33,12 @@ def page(*, title, command, curves=None, derivations=None, diagnosis=None, measu
     """The page as text; see `write_page`. The same results give the same text."""
     network = diagnosis and diagnosis.network
     measured = diagnosis.measured if diagnosis and measured is None else measured
-    templates = files(__package__) / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"powers": powers, "prose": prose}
-    return environment.get_template("page.html.j2").render(
+    return _rendered(
+        "page.html.j2",
         title=title,
         command=command,
-        version=__version__,
         inputs=inputs,
         network=network,
-        style=(templates / "page.css").read_text("utf-8") + style_rules(),
         layers=layer_rows(diagnosis, measured) if diagnosis or measured else [],
         groups=finding_groups(diagnosis.findings) if diagnosis else None,
         drifts=drift_figures(diagnosis) if diagnosis else [],
@@ -58,6 +48,27 @@ def page(*, title, command, curves=None, derivations=None, diagnosis=None, measu
         if derivations
         else None,
     )
+
+
+def write_comparison(path, *, title, command, compared):
+    """Write the page that shows all cells side by side, from [Compared], whole or not at all."""
+    rows = zip(comparison_rows(compared), cell_figures(compared), strict=True)
+    last = int(compared[0].flow.lags[-1])
+    write_atomically(path, _rendered("comparison.html.j2", title=title, command=command, rows=[*rows], lags=last))
+
+
+def _rendered(name, **values):
+    templates = files(__package__) / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"powers": powers, "prose": prose}
+    style = (templates / "page.css").read_text("utf-8") + style_rules()
+    return environment.get_template(name).render(version=__version__, style=style, **values)
 
 
 def _flows(measured):

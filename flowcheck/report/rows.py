@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from ..diagnose import SEVERITIES
 
-__all__ = ["curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
+__all__ = ["comparison_rows", "curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
 WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero", "length-dependent": "deviations_apart_at_end"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
@@ -91,6 +91,21 @@ def _tail(zeros):
 def _change(flow, last):
     end = flow.pooled[-1] - flow.log10_norm0
     return f"{_power(end)} at lag {last}" if np.isfinite(end) else f"exactly zero at lag {last}"
+
+
+def comparison_rows(compared):
+    """One row per cell of a comparison: how far its error reaches, as a number and as a share of the lags on a log scale."""
+    rows = []
+    for c in compared:
+        last, reach = int(c.flow.lags[-1]), c.rate.horizon
+        decays = c.rate.half_life is not None and c.verdict != "zero"
+        rows.append({
+            "name": c.cell.name, "source": c.cell.source, "year": c.cell.year, "verdict": c.verdict, "theory": c.theory_words,
+            "reach": f"over {last}" if reach is None else str(reach),
+            "share": 100 if reach is None else round(100 * math.log(max(reach, 1)) / math.log(last)),
+            "half_life": number(c.rate.half_life) if decays else "",
+        })
+    return rows
 
 
 def layer_rows(diagnosis, measured):

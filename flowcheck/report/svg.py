@@ -37,12 +37,13 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-se
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes: `draw(axes)` draws on it; a panel is 480 wide, its margins are in the same units."""
+    """One set of axes: `draw(axes)` draws on it; a panel is 480 wide unless it says otherwise, its margins are in the same units."""
 
     draw: callable
     left: float = 58
     right: float = 16
     height: float = HEIGHT
+    width: float = WIDTH
 
 
 def figure_svg(*panels, label, name, standalone=False):
@@ -54,7 +55,7 @@ def figure_svg(*panels, label, name, standalone=False):
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    height, width = max(p.height for p in panels), WIDTH * len(panels)
+    height, width = max(p.height for p in panels), sum(p.width for p in panels)
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
@@ -85,8 +86,8 @@ def figure_svg(*panels, label, name, standalone=False):
         FigureCanvasSVG(figure)
         figure.patch.set_visible(False)
         for k, panel in enumerate(panels):
-            inner = WIDTH - panel.left - panel.right, height - 34 - 46
-            axes = figure.add_axes([(k * WIDTH + panel.left) / width, 46 / height, inner[0] / width, inner[1] / height])
+            inner, start = (panel.width - panel.left - panel.right, height - 34 - 46), sum(p.width for p in panels[:k])
+            axes = figure.add_axes([(start + panel.left) / width, 46 / height, inner[0] / width, inner[1] / height])
             axes.patch.set_visible(False)
             axes.grid(True, axis="y")
             panel.draw(axes)
