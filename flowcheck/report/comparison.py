@@ -20,7 +20,8 @@ __all__ = ["Compared", "compare_cells"]
 class Compared:
     """One cell: its flow d y(t)/d x(t-q), and the theory beside it, log10 over the same lags relative to lag 0.
 
-    The Rate is that of all lags; flow and theory are kept at about a hundred lags, evenly spaced on a log scale. theory is None where there is none; theory_words says what it is, e.g. "closed form: y_f(t) ... y_f(t-q+1)".
+    The Rate is that of all lags; flow and theory are kept at about a hundred lags, evenly spaced on a log scale. theory is None where
+    there is none; theory_words says what it is, e.g. "closed form: product of y_f".
     """
 
     cell: object
@@ -52,7 +53,8 @@ def compare_cells(cells, *, units=16, inputs=8, lags=1000, seed=0, progress=lamb
         kept = np.unique(np.geomspace(1, lags, 120).round().astype(int)) - 1
         sampled = {name: getattr(measured, name)[..., kept] for name in ("lags", "log10_norm", "log10_entry", "log10_floor")}
         theory, words = _theory(trajectory, lags)
-        found.append(Compared(cell, replace(measured, layer=name, **sampled), rate(measured), None if theory is None else theory[kept], words))
+        theory = None if theory is None else theory[kept]
+        found.append(Compared(cell, replace(measured, layer=name, **sampled), rate(measured), theory, words))
     return sorted(found, key=lambda c: (-(c.rate.horizon or lags + 1), -c.relative[-1], c.cell.name))
 
 

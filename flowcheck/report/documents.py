@@ -12,7 +12,9 @@ import numpy as np
 from .. import symbolic
 from ..measure import Measured
 
-__all__ = ["cells", "comparison", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification"]
+__all__ = [
+    "cells", "comparison", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification",
+]
 
 
 def schema(name):
@@ -114,7 +116,8 @@ def report(command, curves, derived, diagnosis=None, inputs=""):
 def comparison(command, compared):
     """flowcheck.comparison/1: the catalogue side by side."""
     return {"schema": "flowcheck.comparison/1", "command": command, "cells": [{
-        "name": c.cell.name, "source": c.cell.source, "year": c.cell.year, "verdict": c.verdict, "flow": flow_entry(Measured(c.flow, c.rate)),
+        "name": c.cell.name, "source": c.cell.source, "year": c.cell.year, "verdict": c.verdict,
+        "flow": flow_entry(Measured(c.flow, c.rate)),
         "theory": None if c.theory is None else {"words": c.theory_words, "log10_relative_to_lag_0": _numbers(c.theory)},
     } for c in compared]}
 

@@ -138,8 +138,8 @@ def cell_figures(compared):
         theory = None if c.theory is None else Line("", lags, c.theory)
         end = _end(Line("", lags, c.relative))
         label = f"{c.cell.name}: log10 norm of d {c.cell.output}(t)/d {c.cell.inputs[0]}(t-q) relative to lag 0, {end} at lag {last}"
-        drawn.append(_drawn(c.cell.name, [cell_panel(Line("", lags, c.relative), theory, c.cell.name)], label, c.theory_words, f"cell-{c.cell.name}",
-                            standalone=False))
+        panel = cell_panel(Line("", lags, c.relative), theory, c.cell.name)
+        drawn.append(_drawn(c.cell.name, [panel], label, c.theory_words, f"cell-{c.cell.name}", standalone=False))
     return drawn
 
 

@@ -130,7 +130,7 @@ def _condition(p, name):
 
 
 def _forward(check, implementation, p):
-    """Forward values against plain loops in 50-digit arithmetic. Tolerance: 64 eps a step of the few steps compared, times the condition."""
+    """Forward values against plain loops in 50-digit arithmetic. Tolerance: 64 eps a step for four steps, times the condition."""
     steps = 4
     got = implementation.forward(p)
     reference = reference_forward(p.cell, p.params, _rows(p, 0, steps), {k: v[0] for k, v in p.state0.items()}, p.lengths)
