@@ -54,7 +54,6 @@ u = sympy.Symbol("u", integer=True, positive=True)
 rho = sympy.Symbol("rho", positive=True)
 phi = quantity("phi", r"\varphi^{{{0}}}_{{{1}}}({2})")
 jump = quantity("a", "a_{{{0} {1}}}({2},{3:t})")
-flow = quantity("flow", "F_{{{0}}}({1})")
 
 # Paths of p factors. No path has none but the one that stays.
 
