@@ -32,6 +32,8 @@ from .rules import (
     one_unit,
     pick,
     pick_terms,
+    same_unit,
+    split_at,
     triangle,
 )
 
@@ -39,5 +41,5 @@ __all__ = [
     "HYPOTHESIS", "STATUSES", "Cases", "Chain", "Check", "Claim", "ClaimError", "Counterexample", "Differentiate", "Given",
     "Induction", "LocalDerivative", "MatrixEntry", "MatrixRows", "PathSum", "Proof", "ProofError", "Step", "below", "chain",
     "difference", "equal", "indices", "lag", "last_factor", "last_index", "last_term", "load", "one_unit", "partial",
-    "pick", "pick_terms", "quantity", "same", "strictly_below", "total", "triangle",
+    "pick", "pick_terms", "quantity", "same", "same_unit", "split_at", "strictly_below", "total", "triangle",
 ]

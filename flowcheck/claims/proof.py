@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import sympy
 
 from .algebra import canonical, difference, has_sign, holds_index, same
-from .rules import Slack, StrictSlack, fresh, walk
+from .rules import Slack, StrictSlack, decided, fresh, walk
 
 __all__ = ["HYPOTHESIS", "Cases", "Chain", "Given", "Induction", "Link", "Proof", "ProofError", "Step", "below", "chain",
            "equal", "strictly_below"]
@@ -36,7 +36,9 @@ class Fact:
         if found is None or any(map(holds_index, found.values())):
             return None
         values = {s: found[w] for s, w in wilds.items() if w in found}
-        if any(sympy.sympify(condition).subs(values, simultaneous=True) != True for condition in self.where):  # noqa: E712
+        if not all(_in_range(symbol, value) for symbol, value in values.items()):
+            return None
+        if not all(decided(sympy.sympify(condition).subs(values, simultaneous=True)) for condition in self.where):
             return None
         return fresh(fresh(self.rhs).subs(values, simultaneous=True))
 
@@ -47,6 +49,13 @@ class Fact:
             new = self.instance(node)
             return new if new is None or slack is None else new - slack(new, node)
         return walk(expression, at)
+
+
+def _in_range(symbol, value):
+    """Whether a fact that is stated for a positive, nonnegative or integer symbol holds for this value."""
+    if symbol.is_integer and not value.is_integer or symbol.is_positive and not decided(value > 0):
+        return False
+    return not symbol.is_nonnegative or decided(value >= 0)
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,11 @@ def _where_valid(fact):
     return fact.at({c.lhs: c.rhs + _R - (1 if isinstance(c, sympy.GreaterThan) else 0) for c in fact.where})
 
 
-_R = sympy.Symbol("r", integer=True, positive=True)
+class _Beyond(sympy.Symbol):
+    """A symbol that equals no symbol of a derivation, whatever its name."""
+
+
+_R = _Beyond("r", integer=True, positive=True)
 
 
 def _put(expression, values):

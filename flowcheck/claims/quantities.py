@@ -6,6 +6,7 @@ that open such a term are in `rules`.
 """
 
 import sympy
+from sympy.printing.precedence import PRECEDENCE
 
 __all__ = ["MatrixEntry", "PathSum", "indices", "lag", "partial", "quantity", "total"]
 
@@ -90,7 +91,7 @@ class PathSum(sympy.Expr):
         one_factor = factor(sympy.Symbol("l_{m-1}"), sympy.Symbol("l_{m}"), sympy.Symbol("m"))
         q, n, last = (printer._print(a) for a in (q, n, q - 1))
         return (rf"\sum_{{l_1=1}}^{{{n}}} \cdots \sum_{{l_{{{last}}}=1}}^{{{n}}} "
-                rf"\prod_{{m=1}}^{{{q}}} {printer._print(one_factor)}")
+                rf"\prod_{{m=1}}^{{{q}}} {printer.parenthesize(one_factor, PRECEDENCE['Mul'], strict=True)}")
 
 
 class MatrixEntry(sympy.Expr):

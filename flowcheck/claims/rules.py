@@ -10,8 +10,8 @@ import sympy
 
 from .quantities import MatrixEntry, PathSum, partial
 
-__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "fresh", "last_factor",
-           "last_index", "last_term", "one_unit", "pick", "pick_terms", "rename_indices", "triangle", "walk"]
+__all__ = ["Differentiate", "LocalDerivative", "MatrixRows", "Slack", "StrictSlack", "decided", "fresh", "last_factor",
+           "last_index", "last_term", "one_unit", "pick", "pick_terms", "rename_indices", "same_unit", "split_at", "triangle", "walk"]
 
 
 def walk(expression, rewrite):
@@ -39,6 +39,13 @@ def rename_indices(total, names):
     """A Sum or Product with other names for its indices, which must not occur in it."""
     new = dict(zip(total.variables, names))
     return total.func(total.function.xreplace(new), *(limit.xreplace(new) for limit in total.limits))
+
+
+def decided(relation):
+    """Whether a relation holds for all values of its symbols: positive integers are written as 1 + a nonnegative one."""
+    relation = sympy.sympify(relation)
+    ones = {s: 1 + sympy.Dummy(integer=True, nonnegative=True) for s in relation.free_symbols if s.is_integer and s.is_positive}
+    return relation == True or relation.xreplace(ones) == True  # noqa: E712  (an undecided relation is neither True nor False)
 
 
 class Slack(sympy.Function):
@@ -73,7 +80,7 @@ def _last_index(node):
     factor, first, last, q, n = node.args
     if q == 1:
         return factor(first, last, 1)
-    if (q > 1) != True:  # noqa: E712  (an undecided relation is neither True nor False)
+    if not decided(q > 1):
         return None
     k = sympy.Dummy("k", integer=True, positive=True)
     return sympy.Sum(PathSum(factor, first, k, q - 1, n) * factor(k, last, q), (k, 1, n))
@@ -88,7 +95,7 @@ def _last_factor(node):
     (m, low, high), = node.limits
     if high - low == -1:
         return sympy.Integer(1)
-    if (high >= low) != True:  # noqa: E712
+    if not decided(high >= low):
         return None
     return sympy.Product(node.function, (m, low, high - 1)) * node.function.subs(m, high)
 
@@ -102,7 +109,7 @@ def _last_term(node):
     (m, low, high), = node.limits
     if high - low == -1:
         return sympy.Integer(0)
-    if (high >= low) != True:  # noqa: E712
+    if not decided(high >= low):
         return None
     return sympy.Sum(node.function, (m, low, high - 1)) + node.function.subs(m, high)
 
@@ -176,6 +183,47 @@ def _join_deltas(term):
 
 
 one_unit = Rule("one unit is not two: delta_ac delta_bc = delta_ac delta_ab", _one_unit)
+
+
+def _same_unit(node):
+    if not isinstance(node, sympy.Mul) or not node.has(sympy.KroneckerDelta):
+        return None
+    new = sympy.Add(*map(_name_once, sympy.Add.make_args(sympy.expand(node))))
+    return None if new == node else new
+
+
+def _name_once(term):
+    factors = sympy.Mul.make_args(term)
+    for delta in factors:
+        if isinstance(delta, sympy.KroneckerDelta):
+            kept, other = delta.args
+            named = delta * sympy.Mul(*(a for a in factors if a != delta)).xreplace({other: kept})
+            if named != term:
+                return named
+    return term
+
+
+same_unit = Rule("one unit has one name: delta_ab f(a) = delta_ab f(b)", _same_unit)
+
+
+def _split(node, i, n):
+    if not isinstance(node, sympy.Sum):
+        return None
+    found = [k for k, low, high in node.limits if (low, high) == (1, n)]
+    if not found:
+        return None
+    k, r = found[0], sympy.Dummy("r", integer=True, positive=True)
+    others = [limit for limit in node.limits if limit[0] != k]
+
+    def part(at, *own):
+        function, limits = node.function.xreplace({k: at}), [*others, *own]
+        return 0 if own and own[0][2] == 0 else sympy.Sum(function, *limits) if limits else function
+    return part(i - r, (r, 1, i - 1)) + part(i) + part(i + r, (r, 1, n - i))
+
+
+def split_at(i, n):
+    """Rule: a sum over k = 1..n as those before i, i itself, those after it; i is one of 1..n."""
+    return Rule(f"the sum over 1..{n} split at {i}: before, at, after", lambda node: _split(node, i, n))
 
 
 def _triangle(node):
