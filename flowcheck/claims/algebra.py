@@ -20,11 +20,11 @@ def _normal_sum(total):
         for factor in sympy.Mul.make_args(term):
             if isinstance(factor, sympy.Sum) and not inner:
                 inner, rest = list(factor.limits), [factor.function, *(a for a in sympy.Mul.make_args(term) if a != factor)]
-        outside, body = sympy.Mul(*rest).as_independent(*(l[0] for l in limits + inner), as_Add=False)
+        outside, body = sympy.Mul(*rest).as_independent(*(limit[0] for limit in limits + inner), as_Add=False)
         if body == 1:
             terms.append(outside * sympy.Mul(*(high - low + 1 for _, low, high in limits + inner)))
         else:
-            ordered = sorted(limits + inner, key=lambda l: _rank(l, body))
+            ordered = sorted(limits + inner, key=lambda limit: _rank(limit, body))
             terms.append(outside * sympy.Sum(body, *ordered))
     return sympy.Add(*terms)
 
