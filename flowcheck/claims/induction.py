@@ -9,6 +9,7 @@ from fractions import Fraction
 import mpmath
 import sympy
 
+from ..notation import in_terms_of_value
 from .algebra import same
 from .facts import Fact, Given, ProofError, positive_rest, put
 
@@ -150,8 +151,8 @@ class OnInterval(Fact):
         return (self.x >= self.low, self.x <= self.high)
 
     def check(self, seen):
-        form = (self.rhs - self.lhs).rewrite(sympy.exp)
-        rest, slope = (sympy.lambdify(self.x, f, _INTERVALS) for f in (form, sympy.diff(form, self.x)))
+        form = in_terms_of_value(self.rhs - self.lhs).rewrite(sympy.exp)
+        rest, slope = (_enclosing(f, self.x) for f in (form, sympy.diff(form, self.x)))
         ends = (sympy.Rational(a) for a in (self.low, self.high))
         pieces = [(*(Fraction(int(a.p), int(a.q)) for a in ends), 0)]
         while pieces:
@@ -168,7 +169,17 @@ class OnInterval(Fact):
 
 
 def _interval(fraction):
-    return mpmath.iv.mpf(fraction.numerator) / mpmath.iv.mpf(fraction.denominator)
+    return mpmath.iv.mpf(int(fraction.numerator)) / mpmath.iv.mpf(int(fraction.denominator))
+
+
+def _enclosing(formula, x):
+    """The formula as a function of intervals; its fractions are enclosed too, as 1/3 is no float."""
+    if formula.atoms(sympy.Float):
+        raise ProofError(f"{formula} holds a rounded number; write it as a Rational")
+    fractions = {a: sympy.Dummy() for a in formula.atoms(sympy.Rational) if not a.is_Integer}
+    function = sympy.lambdify([x, *fractions.values()], formula.xreplace(fractions), _INTERVALS)
+    enclosed = [_interval(a) for a in fractions]
+    return lambda here: function(here, *enclosed)
 
 
 _INTERVALS = [{"exp": mpmath.iv.exp, "log": mpmath.iv.log, "sqrt": mpmath.iv.sqrt, "cos": mpmath.iv.cos, "sin": mpmath.iv.sin}]
