@@ -79,14 +79,26 @@ def difference(lhs, rhs):
     if lhs == rhs:
         return sympy.Integer(0)
     rest = normal(normal(lhs) - normal(rhs))
-    if rest == 0 or not rest.has(Squashing, *_IN_SIGMA):
+    if rest == 0 or not (rest.has(Squashing, *_IN_SIGMA) or _divided_by_sum(rest)):
         return rest
     return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(_in_sigma(rest)))) == 0 else rest
 
 
 _IN_SIGMA = {h: lambda z: 2 * sigma(z) - 1, g: lambda z: 4 * sigma(z) - 2, tanh: lambda z: 2 * sigma(2 * z) - 1,
              sympy.tanh: lambda z: 2 * sigma(2 * z) - 1, sympy.coth: lambda z: 1 / (2 * sigma(2 * z) - 1),
-             sympy.exp: lambda z: sigma(z) / (1 - sigma(z))}
+             sympy.exp: lambda z: _exp_in_sigma(*z.as_coeff_Mul())}
+
+
+def _exp_in_sigma(times, z):
+    """exp(times z); whole multiples of one z share one sigma(z)."""
+    whole = times if times.is_Integer else sympy.Integer(1)
+    inner = z if times.is_Integer else times * z
+    return (sigma(inner) / (1 - sigma(inner))) ** whole
+
+
+def _divided_by_sum(expression):
+    """Whether a sum stands in a denominator, so that equal fractions may look different."""
+    return any(node.is_Pow and node.exp.is_negative and node.base.is_Add for node in sympy.preorder_traversal(expression))
 
 
 def _in_sigma(expression):
