@@ -35,7 +35,7 @@ from flowcheck.notation import g, h, sigma
 
 from .s4_memory_cell import net_now, of_cell
 
-i, j, k, l, m, p, u, v, x = indices("i j k l m p u v x")
+i, j, k, l, m, p, u, v, x = indices("i j k l m p u v x")  # noqa: E741  (the paper's letters)
 n, N, K, C = indices("n N K C")
 H = sympy.Symbol("H", integer=True, nonnegative=True)
 t = sympy.Symbol("t", integer=True)
@@ -120,7 +120,8 @@ def slope_of(f, equation, in_value):
 slope_3 = slope_of(sigma, eq_3, lambda f: f * (1 - f))
 slope_4 = slope_of(h, eq_4, lambda f: (1 - f ** 2) / 2)
 slope_5 = slope_of(g, eq_5, lambda f: 1 - f ** 2 / 4)
-in_half = (Given("(4) with e = exp(x/2)", h(z), 2 / (1 + e_half ** -2) - 1), Given("(5) with e = exp(x/2)", g(z), 4 / (1 + e_half ** -2) - 2))
+in_half = (Given("(4) with e = exp(x/2)", h(z), 2 / (1 + e_half ** -2) - 1),
+           Given("(5) with e = exp(x/2)", g(z), 4 / (1 + e_half ** -2) - 2))
 tanh_half = Given("tanh(x/2) = (e - 1/e) / (e + 1/e), e = exp(x/2)", sympy.tanh(z / 2), (e_half - 1 / e_half) / (e_half + 1 / e_half))
 as_tanh_4 = Step("h = tanh(x/2)", h(z), sympy.tanh(z / 2), in_half, right=(tanh_half,))
 as_tanh_5 = Step("g = 2 tanh(x/2)", g(z), 2 * sympy.tanh(z / 2), in_half, right=(tanh_half,))

@@ -6,7 +6,8 @@ further back? Printed, for cell v of block j:
     (10)  dy^k(t)/dw_lm = f'_k(net_k(t)) (sum_{u no gate} w_ku dy^u(t-1)/dw_lm + delta_kl y^m(t-1)), and ~tr by cases of l
     (11)-(13)  dy^l(t)/dw_lm ~tr f'_l(net_l(t)) y^m(t-1)      l = i, in_j, out_j; 0 for other weights
     (14)  ds(t)/dw_lm ~tr (delta_{in_j l} + delta_{c_j^v l}) ds(t-1)/dw_lm + delta_{in_j l} ... + delta_{c_j^v l} ...
-    (15)  dy^{c_j^v}(t)/dw_lm ~tr delta_{out_j l} [dy^{out_j}(t)/dw_lm] h(s(t)) + (delta_{in_j l} + delta_{c_j^v l}) h'(s(t)) [ds(t)/dw_lm] y^{out_j}(t)
+    (15)  dy^{c_j^v}(t)/dw_lm ~tr delta_{out_j l} [dy^{out_j}(t)/dw_lm] h(s(t))
+                                  + (delta_{in_j l} + delta_{c_j^v l}) h'(s(t)) [ds(t)/dw_lm] y^{out_j}(t)
     (25)  ds(t)/dw_{in_j m} = ds(t-1)/dw_{in_j m} + g(net_{c_j^v}(t)) f'_{in_j}(net_{in_j}(t)) y^m(t-1)
     (27)  ds(t)/dw_{c_j^v m} = ds(t-1)/dw_{c_j^v m} + g'(net_{c_j^v}(t)) f_{in_j}(net_{in_j}(t)) y^m(t-1)
 
@@ -18,7 +19,6 @@ is one unit; a product of them would be 0. Only by (11) are the cases of (10) fo
 """
 
 import numpy as np
-import sympy
 from sympy import Eq, Integer, KroneckerDelta, Sum
 
 from flowcheck.claims import (
@@ -27,7 +27,7 @@ from flowcheck.claims import (
 from flowcheck.notation import ROUTINES, g, h, sigma
 
 from .a1_1_forward_pass import (
-    C, H, N, anything, by, c, cell, claim, different, eq_c, eq_in, eq_net, eq_net_k, eq_out, eq_s, eq_start, gate_out, given, hidden, i,
+    C, H, N, anything, by, c, claim, different, eq_c, eq_in, eq_net, eq_net_k, eq_out, eq_s, eq_start, given, hidden, i,
     in_j, j, k, l, m, n, net, net_k, out_j, output, p, s, size, slope, slope_k, t, tau, u, v, w, weights_apart, x, y, y_k,
 )
 from .s4_memory_cell import of_cell

@@ -22,7 +22,7 @@ from flowcheck.claims import Counterexample, Given, Step, indices, quantity
 
 from .a1_1_forward_pass import claim
 
-i, j, k, m, v, K, C, I, S = indices("i j k m v K C I S")
+i, j, k, m, v, K, C, I, S = indices("i j k m v K C I S")  # noqa: E741  (the paper's letters)
 H = sympy.Symbol("H", integer=True, nonnegative=True)
 
 steps = quantity("steps", r"\mathrm{{steps}}_{{({0})}}", integer=True, nonnegative=True)

@@ -37,7 +37,7 @@ from flowcheck.claims import (
 )
 from flowcheck.notation import ROUTINES
 
-u, v, i, j, k, l, n, K = indices("u v i j k l n K")
+u, v, i, j, k, l, n, K = indices("u v i j k l n K")  # noqa: E741  (the paper's letters)
 q, m = lag("q m")
 w = quantity("w", "w_{{{0} {1}}}")
 y, target = quantity("y", "y^{{{0}}}({1:t})"), quantity("target", "d_{{{0}}}({1:t})")
@@ -178,7 +178,8 @@ number_of_terms = Induction(
     "number of paths", count, n ** (q - 1), q, forall=(v, q),
     base=Step("one path of one step", count, n ** (q - 1), (last_index,)),
     step=Step("n ways for one step more", count, n ** (q - 1), (last_index, HYPOTHESIS)))
-factor = quantity("factor", r"\left|f'_{{l_{{{0}}}}}(\mathrm{{net}}_{{l_{{{0}}}}}({0:t})) w_{{l_{{{0}-1}} l_{{{0}}}}}\right|", positive=True)
+factor = quantity("factor", r"\left|f'_{{l_{{{0}}}}}(\mathrm{{net}}_{{l_{{{0}}}}}({0:t})) w_{{l_{{{0}-1}} l_{{{0}}}}}\right|",
+                  positive=True)
 c = sympy.Symbol("c", positive=True)
 small = Given("|f' w| <= c at every step of the path", factor(m), c, forall=(m,), relation="<=")
 large = Given("1 / |f' w| <= c at every step of the path, i.e. |f' w| >= 1/c", 1 / factor(m), c, forall=(m,), relation="<=")

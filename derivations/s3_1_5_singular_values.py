@@ -129,7 +129,8 @@ CLAIMS = [
           eq_7, checks=[Check("tanh", "net", "net", False, log10_singular_bound, range(1, 101), "<=")]),
     claim("necessary", "without a singular value above 1/gamma nothing explodes", "inequality", le(at_most_one), le(at_most_one),
           at_most_one, note="So explosion needs sigma_max > 1/gamma."),
-    claim("eigenvalue form", "largest eigenvalue in place of the singular value", "erratum", Le(flow_norm(q), (spectral_radius * gamma) ** q),
+    claim("eigenvalue form", "largest eigenvalue in place of the singular value", "erratum",
+          Le(flow_norm(q), (spectral_radius * gamma) ** q),
           le(eq_7), eq_7,
           counterexample=Counterexample("W = [[8, 8], [-8, -8]], tanh, q = 2: 28.28 <= 0 is false, 28.28 <= 256 true", nilpotent),
           note="Printed with lambda_1, the largest eigenvalue. For linear units that is right in the limit of many steps; for "

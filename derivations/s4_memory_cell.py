@@ -38,7 +38,7 @@ y_in, y_out = quantity("y_in", r"y^{{\mathrm{{in}}_j}}({0})"), quantity("y_out",
 y_c, s = quantity("y_c", "y^{{c_j}}({0})"), quantity("s", "s_{{c_j}}({0})")
 rest = quantity("rest", r"\varepsilon({0})", nonnegative=True)
 
-n, u, I, receiver = sympy.symbols("n u I l", integer=True, positive=True)
+n, u, I, receiver = sympy.symbols("n u I l", integer=True, positive=True)  # noqa: E741  (the paper's letters)
 w, y, net = quantity("w", "w_{{{0} {1}}}"), quantity("y", "y^{{{0}}}({1})"), quantity("net", r"\mathrm{{net}}_{{{0}}}({1})")
 net_in = quantity("net_in", r"\mathrm{{net}}_{{\mathrm{{in}}_j}}({0})")
 
@@ -102,7 +102,8 @@ unbounded = Step("y^{out} (s - t delta) >= 0", t * delta * y_out(t), y_c(t), (op
 
 # Weights: each of n hidden units of a fully connected net with I inputs becomes a cell and two gates.
 
-before, after = quantity("before", r"\mathrm{{weights}}_{{\mathrm{{conventional}}}}")(), quantity("after", r"\mathrm{{weights}}_{{\mathrm{{cells}}}}")()
+before = quantity("before", r"\mathrm{{weights}}_{{\mathrm{{conventional}}}}")()
+after = quantity("after", r"\mathrm{{weights}}_{{\mathrm{{cells}}}}")()
 conventional = Given("n units read n units and I inputs", before, n * (n + I))
 cells_and_gates = Given("3 n units read 3 n units and I inputs", after, 3 * n * (3 * n + I))
 nine_times = Step("6 n I >= 0", after, 9 * before, (cells_and_gates,), "<=", right=(conventional,))
