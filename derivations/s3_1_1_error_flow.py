@@ -208,6 +208,11 @@ def f_prime(values, m):
     return ROUTINES["sigma_prime"](values["net"][-1 - m])
 
 
+def largest_slope_of(values, q):
+    """f'_max over the steps t-1 ... t-q."""
+    return ROUTINES["sigma_prime"](values["net"][-1 - q:-1]).max()
+
+
 def flow_by_paths(values, q):
     """(2), corrected: the sum over all n^{q-1} paths, one by one."""
     W = values["W_y"]

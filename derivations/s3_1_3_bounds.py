@@ -23,7 +23,7 @@ from flowcheck.claims import (
     HYPOTHESIS, Claim, Given, Induction, PathSum, Proof, Step, below, chain, equal, last_index, triangle,
 )
 
-from .s3_1_1_error_flow import K, a, b, check, f_prime, first_step, flow, further_step, i, j, k, le, m, n, q, slope, stated, u, v, w
+from .s3_1_1_error_flow import K, a, b, check, first_step, flow, further_step, i, j, k, largest_slope_of, le, m, n, q, slope, stated, u, v, w
 from .s3_1_2_logistic_units import quarter
 
 f_max = sympy.Symbol("f'_{max}", positive=True)
@@ -119,8 +119,7 @@ global_flow = chain(
 
 def log10_bound(values, q):
     """log10 (f'_max ||W||_A)^q, f'_max over the steps t-1 ... t-q."""
-    largest = max(f_prime(values, m).max() for m in range(1, q + 1))
-    return q * np.log10(largest * np.abs(values["W_y"]).sum(axis=1).max())
+    return q * np.log10(largest_slope_of(values, q) * np.abs(values["W_y"]).sum(axis=1).max())
 
 
 def log10_tau_bound(values, q):
@@ -141,8 +140,8 @@ def log10_tightest_bound(values, q):
 
 def log10_refined_bound(values, q):
     """log10 n f'_max^q ||W_v|| ||W_{u^T}|| ||W||^{q-2} for the pair (u, v) of the largest flow: no entry of W exceeds its norm."""
-    W, largest = np.abs(values["W_y"]), max(f_prime(values, m).max() for m in range(1, q + 1))
-    return np.log10(len(W)) + q * np.log10(largest) + 2 * np.log10(W.max()) + (q - 2) * np.log10(W.sum(axis=1).max())
+    W = np.abs(values["W_y"])
+    return np.log10(len(W)) + q * np.log10(largest_slope_of(values, q)) + 2 * np.log10(W.max()) + (q - 2) * np.log10(W.sum(axis=1).max())
 
 
 def claim(id, title, fact, printed=True, evaluate=None, lags=range(1, 101), note=""):
