@@ -126,9 +126,16 @@ class Claim:
         return self._latex(self.derived)
 
     def _latex(self, relation):
-        sign = {"=": "=", "<=": r"\leq", "<": "<"}[_relation(relation)]
-        sign = r"\approx_{tr}" if self.status == "truncated" else sign
-        return f"{notation.latex(relation.lhs)} {sign} {notation.latex(relation.rhs)}"
+        return self._joined(relation.lhs, _relation(relation), relation.rhs)
+
+    def latex_of(self, fact):
+        """LaTeX of what a fact of the proof states, without dollar signs."""
+        return self._joined(fact.lhs, fact.relation, fact.rhs)
+
+    def _joined(self, lhs, relation, rhs):
+        sign = {"=": "=", "<=": r"\leq", "<": "<"}[relation]
+        sign = r"\approx_{tr}" if self.status == "truncated" and relation == "=" else sign
+        return f"{notation.latex(lhs)} {sign} {notation.latex(rhs)}"
 
 
 def _relation(relation):

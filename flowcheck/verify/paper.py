@@ -24,8 +24,9 @@ ROUNDING = 1e-12
 
 
 def prove(claim):
-    """The Check of a claim's proof. Raises Mismatch with what is left over where SymPy does not confirm a step."""
-    check = Check(f"{claim.section}/{claim.id}/proof", "proof", "pass", equation=claim.id)
+    """The Check of a claim's proof, or of a definition's form. Raises Mismatch with what is left over where SymPy does not confirm a step."""
+    rung = "definition" if claim.status == "definition" else "proof"
+    check = Check(f"{claim.section}/{claim.id}/{rung}", rung, "pass", equation=claim.id)
     try:
         claim.verify()
     except ProofError as error:
@@ -33,14 +34,18 @@ def prove(claim):
     return check
 
 
-def check_claim(claim, cells):
-    """[Check] of one claim: its proof, then each of its numeric checks. A failed proof ends the list."""
+def check_claim(claim, cells, certified=False):
+    """[Check] of one claim: its proof, then each of its numeric checks. A failed proof ends the list.
+
+    certified: each numeric check also in ball arithmetic, on a small net, with a rigorous bound of what it leaves open.
+    """
+    done = []
     try:
-        done = [prove(claim)]
+        done.append(prove(claim))
         for number, numeric in enumerate(claim.checks):
             done.append(_meets_code(claim, numeric, number, cells))
     except Mismatch as broken:
-        done = [broken.check] if broken.check.rung == "proof" else [*done, broken.check]
+        done.append(broken.check)
     return done
 
 
