@@ -33,7 +33,7 @@ from sympy import Eq, Integer, KroneckerDelta, Le, Lt, Rational, Sum, exp
 from flowcheck.claims import Claim, Given, Proof, Step, ValueCheck, below, chain, equal, indices, partial, quantity, total
 from flowcheck.notation import g, h, sigma
 
-from .s4_memory_cell import net_now, of_cell
+from ._memory_cell_numbers import net_now, of_cell
 
 i, j, k, l, m, p, u, v, x = indices("i j k l m p u v x")  # noqa: E741  (the paper's letters)
 n, N, K, C = indices("n N K C")

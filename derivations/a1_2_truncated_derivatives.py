@@ -18,19 +18,76 @@ Results. All hold for every t, every number of blocks and every size of each. Th
 is one unit; a product of them would be 0. Only by (11) are the cases of (10) for cells and gates right.
 """
 
-import numpy as np
 from sympy import Eq, Integer, KroneckerDelta, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Counterexample, Differentiate, GradientCheck, Induction, Step, last_term, one_unit, partial, pick_terms, total,
+    HYPOTHESIS,
+    Counterexample,
+    Differentiate,
+    GradientCheck,
+    Induction,
+    Step,
+    last_term,
+    one_unit,
+    partial,
+    pick_terms,
+    total,
 )
-from flowcheck.notation import ROUTINES, g, h, sigma
+from flowcheck.notation import g, h, sigma
 
-from .a1_1_forward_pass import (
-    C, H, N, anything, by, c, claim, different, eq_c, eq_in, eq_net, eq_net_k, eq_out, eq_s, eq_start, given, hidden, i,
-    in_j, j, k, l, m, n, net, net_k, out_j, output, p, s, size, slope, slope_k, t, tau, u, v, w, weights_apart, x, y, y_k,
+from ._memory_cell_numbers import (
+    gate_by_weights,
+    ordinary_by_weights,
+    output_by_cell_weights,
+    output_by_gate_weights,
+    output_by_out_weights,
+    state_by_cell_weights,
+    state_by_gate_weights,
 )
-from .s4_memory_cell import of_cell
+from .a1_1_forward_pass import (
+    C,
+    H,
+    N,
+    anything,
+    by,
+    c,
+    claim,
+    different,
+    eq_c,
+    eq_in,
+    eq_net,
+    eq_net_k,
+    eq_out,
+    eq_s,
+    eq_start,
+    given,
+    hidden,
+    i,
+    in_j,
+    j,
+    k,
+    l,
+    m,
+    n,
+    net,
+    net_k,
+    out_j,
+    output,
+    p,
+    s,
+    size,
+    slope,
+    slope_k,
+    t,
+    tau,
+    u,
+    v,
+    w,
+    weights_apart,
+    x,
+    y,
+    y_k,
+)
 
 # Truncation: net inputs of the hidden layer.
 
@@ -199,66 +256,7 @@ def one_ordinary_unit(relation):
     return Eq(Integer(1), inside.subs(values))
 
 
-# Numbers, cell lstm1997, weights from y^m of the cells: sum_i errors_i d vector_i(t) / d w. Source: y(t-1), zero at the start.
-
-
-def source(values, step):
-    """y^m of the step before `step`, which counts back from t."""
-    rows = values["y"]
-    return rows[-2 - step] if step + 2 <= len(rows) else np.zeros_like(rows[0])
-
-
-def of_block(values, errors):
-    """Summed over the cells of each block."""
-    return errors.reshape(len(values["net_in"][-1]), -1).sum(axis=1)
-
-
-def prime(values, name, f, step=0):
-    """f'(net) of a vector at t - step."""
-    return ROUTINES[f + "_prime"](values[name][-1 - step])
-
-
-def gate_by_weights(gate):
-    """(12), (13)"""
-    return lambda values, errors: np.outer(errors * prime(values, f"net_{gate}", "sigma"), source(values, 0))
-
-
-def state_by_gate_weights(values, errors):
-    """(25), summed over all steps"""
-    return sum(np.outer(of_block(values, errors * ROUTINES["g"](values["net_c"][-1 - step])) * prime(values, "net_in", "sigma", step),
-                        source(values, step)) for step in range(len(values["s"])))
-
-
-def state_by_cell_weights(values, errors):
-    """(27), summed over all steps"""
-    return sum(np.outer(errors * prime(values, "net_c", "g", step) * of_cell(values, values["y_in"][-1 - step]), source(values, step))
-               for step in range(len(values["s"])))
-
-
-def error_at_state(values, errors):
-    """(23): y^{out}(t) h'(s(t)) times the error at y^c(t)."""
-    return of_cell(values, values["y_out"][-1]) * ROUTINES["h_prime"](values["s"][-1]) * errors
-
-
-def output_by_gate_weights(values, errors):
-    """(15), l = in_j; (26) with alpha = 1"""
-    return state_by_gate_weights(values, error_at_state(values, errors))
-
-
-def output_by_cell_weights(values, errors):
-    """(15), l = c_j^v; (28) with alpha = 1"""
-    return state_by_cell_weights(values, error_at_state(values, errors))
-
-
-def output_by_out_weights(values, errors):
-    """(15), l = out_j; (21), (22) with alpha = 1"""
-    at_gate = prime(values, "net_out", "sigma") * of_block(values, errors * ROUTINES["h"](values["s"][-1]))
-    return np.outer(at_gate, source(values, 0))
-
-
-def ordinary_by_weights(values, errors):
-    """(11)"""
-    return np.outer(errors * ROUTINES["sigma_prime"](values["net"][-1]), source(values, 0))
+# Numbers: derivatives by the weights from y^m of the cells, in plain NumPy.
 
 
 def gradient(sender, parameter, evaluate, cell="lstm1997"):

@@ -25,15 +25,63 @@ from sympy import Eq, Integer, KroneckerDelta, Sum
 from flowcheck.claims import Check, Counterexample, Differentiate, Step, pick_terms, quantity, total
 from flowcheck.notation import ROUTINES, g, h, sigma
 
+from ._memory_cell_numbers import (
+    error_at_state,
+    of_cell,
+    output_by_cell_weights,
+    output_by_gate_weights,
+    output_by_out_weights,
+    prime,
+)
 from .a1_1_forward_pass import (
-    K, anything, by, c, cell, claim, different, eq_net_k_now, eq_out, given, hidden, i, in_j, j, k, l, m, net, net_k, out_j, output, p, s,
-    size, slope, slope_k, t, u, v, w, weights_apart, x, y, y_k,
+    K,
+    anything,
+    by,
+    c,
+    cell,
+    claim,
+    different,
+    eq_net_k_now,
+    eq_out,
+    given,
+    hidden,
+    i,
+    in_j,
+    j,
+    k,
+    l,
+    m,
+    net,
+    net_k,
+    out_j,
+    output,
+    p,
+    s,
+    size,
+    slope,
+    slope_k,
+    t,
+    u,
+    v,
+    w,
+    weights_apart,
+    x,
+    y,
+    y_k,
 )
 from .a1_2_truncated_derivatives import (
-    eq_11, eq_13, eq_15, error_at_state, gradient, of_i, of_k, output_by_cell_weights, output_by_gate_weights,
-    output_by_out_weights, own_weights, own_weights_only, prime, state_by, through_c, through_out,
+    eq_11,
+    eq_13,
+    eq_15,
+    gradient,
+    of_i,
+    of_k,
+    own_weights,
+    own_weights_only,
+    state_by,
+    through_c,
+    through_out,
 )
-from .s4_memory_cell import of_cell
 
 alpha = sympy.Symbol("alpha", positive=True)
 step_of_w = quantity("step_of_w", r"\Delta w_{{{0} {1}}}({2})")

@@ -25,12 +25,25 @@ import sympy
 from sympy import Eq, Integer, KroneckerDelta, Sum
 
 from flowcheck.claims import (
-    Check, Claim, Differentiate, Given, LocalDerivative, Proof, Step, chain, equal, indices, lag, partial, pick, quantity, total,
+    Check,
+    Claim,
+    Differentiate,
+    Given,
+    LocalDerivative,
+    Proof,
+    Step,
+    chain,
+    equal,
+    indices,
+    lag,
+    partial,
+    pick,
+    quantity,
+    total,
 )
 from flowcheck.notation import ROUTINES, g, h, sigma
 
-from .a1_2_truncated_derivatives import error_at_state
-from .s4_memory_cell import of_cell
+from ._memory_cell_numbers import error_at_state, of_cell
 
 i, j, l, u, v, M, N = indices("i j l u v M N")  # noqa: E741  (the paper's letters)
 in_j, out_j, c_j = indices("in_j out_j c_j")

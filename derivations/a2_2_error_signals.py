@@ -26,13 +26,41 @@ from sympy import Integer, Sum
 from flowcheck.claims import Differentiate, Given, Step, partial, quantity
 from flowcheck.notation import ROUTINES, g, h, sigma
 
-from .a1_2_truncated_derivatives import error_at_state, prime
+from ._memory_cell_numbers import error_at_state, of_cell, prime
 from .a1_3_backward_pass import within_step_of_gate
 from .a2_1_one_step import (
-    M, N, a, c_j, check, claim, eq_o, gates_inside, i, identity, in_j, k, l, net, net_o, now, of_c, of_in, of_out, of_s, out_j,
-    over_all, s, slope, truncated, truncation, v, w, weight, y, y_o,
+    M,
+    N,
+    a,
+    c_j,
+    check,
+    claim,
+    eq_o,
+    gates_inside,
+    i,
+    identity,
+    in_j,
+    k,
+    l,
+    net,
+    net_o,
+    now,
+    of_c,
+    of_in,
+    of_out,
+    of_s,
+    out_j,
+    over_all,
+    s,
+    slope,
+    truncated,
+    truncation,
+    v,
+    w,
+    weight,
+    y,
+    y_o,
 )
-from .s4_memory_cell import of_cell
 
 theta, theta_o = (quantity(name, r"\vartheta_{{{0}}}({1:t})") for name in ("theta", "theta_o"))
 theta_j = quantity("theta_j", r"\vartheta_{{j}}({0:t})")

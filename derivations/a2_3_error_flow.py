@@ -23,13 +23,23 @@ from sympy import Eq, Integer, Piecewise, Product
 from flowcheck.claims import HYPOTHESIS, Cases, Differentiate, Given, Induction, Step, last_factor, partial
 from flowcheck.notation import ROUTINES, g, h, sigma
 
-from .a1_2_truncated_derivatives import error_at_state, prime
-from .a2_1_one_step import c_j, check, claim, in_j, k, m, net, of_c, of_s, out_j, q, s, v, y
+from ._memory_cell_numbers import error_at_state, of_cell, prime
+from .a2_1_one_step import c_j, check, claim, in_j, m, net, of_c, of_s, out_j, q, s, v, y
 from .a2_2_error_signals import (
-    cell_error, errors, external_truncated, in_error, later_first, ordinary, ordinary_later, output_error_truncated, state_error, theta,
-    theta_j, theta_o, theta_s,
+    cell_error,
+    errors,
+    external_truncated,
+    in_error,
+    later_first,
+    ordinary,
+    ordinary_later,
+    output_error_truncated,
+    state_error,
+    theta,
+    theta_j,
+    theta_o,
+    theta_s,
 )
-from .s4_memory_cell import of_cell
 
 # (40), (41): q steps inside the cell.
 

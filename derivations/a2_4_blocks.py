@@ -14,17 +14,46 @@ An error that enters at cell p stays in the state of cell p, unscaled, and leave
 (41) holds for every block size, and nothing crosses to another cell of the block.
 """
 
-from sympy import Eq, Integer, KroneckerDelta, Product, Sum
+from sympy import Eq, Integer, KroneckerDelta, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Differentiate, Given, Induction, LocalDerivative, Proof, Step, indices, last_factor, partial, pick_terms, quantity,
+    HYPOTHESIS,
+    Claim,
+    Differentiate,
+    Given,
+    Induction,
+    LocalDerivative,
+    Proof,
+    Step,
+    indices,
+    partial,
+    pick_terms,
+    quantity,
 )
 from flowcheck.notation import g, h, sigma
 
 from .a2_1_one_step import (
-    N, a, eq_o, forward, gates_inside, i, in_j, k, m, net, net_o, of_in, of_out, out_j, q, slope, truncated, truncation, v, w, y, y_o,
+    N,
+    a,
+    eq_o,
+    forward,
+    gates_inside,
+    i,
+    in_j,
+    k,
+    net,
+    of_in,
+    of_out,
+    out_j,
+    q,
+    slope,
+    truncated,
+    truncation,
+    v,
+    w,
+    y,
 )
-from .a2_2_error_signals import at_in, at_ordinary, at_out, chain_rule, injected, next_step, ordinary, theta, theta_e, theta_o, theta_y
+from .a2_2_error_signals import at_in, at_ordinary, at_out, chain_rule, next_step, ordinary, theta, theta_e, theta_o, theta_y
 from .a2_3_error_flow import flows_40, flows_41
 
 c = quantity("c", "c_{{j}}^{{{0}}}", integer=True, positive=True)

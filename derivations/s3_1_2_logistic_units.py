@@ -15,13 +15,25 @@ x* f'(x*) / |y|, where x* tanh(x*/2) = 1: above 1.0 only if |y| < 0.2239.
 """
 
 import sympy
-from sympy import Abs, Eq, Integer, Le, Lt, Product, Rational, coth, exp
+from sympy import Abs, Eq, Integer, Product, Rational, coth, exp
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Counterexample, Given, Induction, OnInterval, Proof, Step, below, chain, equal, last_factor, quantity,
+    HYPOTHESIS,
+    Claim,
+    Counterexample,
+    Given,
+    Induction,
+    OnInterval,
+    Proof,
+    Step,
+    below,
+    chain,
+    equal,
+    last_factor,
+    quantity,
     strictly_below,
 )
-from flowcheck.notation import sigma
+from flowcheck.notation import in_terms_of_value, sigma
 
 from .s3_1_1_error_flow import change, i, j, l, le, m, net, q, slope, stated, update, vartheta, w
 from .s3_1_1_error_flow import y as y_of
@@ -53,7 +65,7 @@ nowhere = Step("linear in the weight", by_out, sigma.slope(z), (literal,))
 def at_net_zero(relation):
     """net = 0: f'(0) = 1/4 is not 0."""
     slope_at_0 = sympy.diff(sigma.as_exp(z), z).subs(z, 0)
-    return Eq(slope_at_0, relation.rhs.subs(sigma.slope(z), slope_at_0))
+    return Eq(slope_at_0, in_terms_of_value(relation.rhs).subs(sigma(z), Rational(1, 2)))
 
 
 unit = quantity("l", "l_{{{0}}}", integer=True, positive=True)

@@ -20,10 +20,42 @@ import sympy
 from sympy import Abs, Lambda, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Given, Induction, PathSum, Proof, Step, below, chain, equal, last_index, triangle,
+    HYPOTHESIS,
+    Claim,
+    Given,
+    Induction,
+    PathSum,
+    Proof,
+    Step,
+    below,
+    chain,
+    equal,
+    last_index,
+    triangle,
 )
 
-from .s3_1_1_error_flow import K, a, b, check, first_step, flow, further_step, i, j, k, largest_slope_of, le, m, n, q, slope, stated, u, v, w
+from .s3_1_1_error_flow import (
+    K,
+    a,
+    b,
+    check,
+    first_step,
+    flow,
+    further_step,
+    i,
+    j,
+    k,
+    largest_slope_of,
+    le,
+    m,
+    n,
+    q,
+    slope,
+    stated,
+    u,
+    v,
+    w,
+)
 from .s3_1_2_logistic_units import quarter
 
 f_max = sympy.Symbol("f'_{max}", positive=True)

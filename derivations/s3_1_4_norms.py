@@ -19,10 +19,21 @@ for every pair with ||e_v||_x = 1, as the flow is an entry of M e_v with M a pro
 
 import numpy as np
 import sympy
-from sympy import Abs, Eq, Integer, Le, Sum, oo
+from sympy import Abs, Integer, Le, Sum, oo
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Counterexample, Given, Induction, Proof, Step, below, chain, equal, quantity, triangle,
+    HYPOTHESIS,
+    Claim,
+    Counterexample,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    below,
+    chain,
+    equal,
+    quantity,
+    triangle,
 )
 
 from .s3_1_1_error_flow import check, flow, i, j, k, largest_slope_of, le, m, n, q, u, v, w

@@ -22,8 +22,20 @@ import sympy
 from sympy import Eq, Integer, KroneckerDelta, Le, Rational, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Check, Claim, Counterexample, Differentiate, Given, Induction, Proof, Step, below, chain, equal, partial,
-    pick_terms, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    below,
+    chain,
+    partial,
+    pick_terms,
+    quantity,
 )
 
 from .s3_1_1_error_flow import i, j, le, m, n, q, stated, w

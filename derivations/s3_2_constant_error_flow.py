@@ -19,8 +19,22 @@ import sympy
 from sympy import Derivative, Eq, Function, Integer, KroneckerDelta, Product, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Check, Claim, Counterexample, Differentiate, Given, Induction, Proof, Step, chain, equal, lag,
-    last_factor, partial, pick, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    chain,
+    equal,
+    lag,
+    last_factor,
+    partial,
+    pick,
+    quantity,
 )
 
 q, m = lag("q m")

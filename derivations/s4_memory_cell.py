@@ -24,9 +24,24 @@ import sympy
 from sympy import Eq, Integer, Le, Lt, Sum, exp
 
 from flowcheck.claims import (
-    HYPOTHESIS, Check, Claim, Given, Induction, Proof, Step, ValueCheck, below, chain, equal, lag, last_term, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    ValueCheck,
+    below,
+    chain,
+    equal,
+    lag,
+    last_term,
+    quantity,
 )
 from flowcheck.notation import ROUTINES, g, h, sigma
+
+from ._memory_cell_numbers import net_now, output_now, state_now
 
 t = lag("t")
 tau = sympy.Symbol("tau", integer=True, positive=True)
@@ -107,31 +122,6 @@ after = quantity("after", r"\mathrm{{weights}}_{{\mathrm{{cells}}}}")()
 conventional = Given("n units read n units and I inputs", before, n * (n + I))
 cells_and_gates = Given("3 n units read 3 n units and I inputs", after, 3 * n * (3 * n + I))
 nine_times = Step("6 n I >= 0", after, 9 * before, (cells_and_gates,), "<=", right=(conventional,))
-
-
-# Numbers, cell lstm1997: blocks of any size.
-
-
-def net_now(values, role):
-    """net_l(t), role "in", "out" or "c": what it reads of inputs at t, of cells and gates at t-1, and its bias."""
-    read = {"x": values["x"][-1], "y": values["y"][-2], "y_in": values["y_in"][-2], "y_out": values["y_out"][-2]}
-    return sum(values[f"W_{role}_{source}"] @ vector for source, vector in read.items()) + values[f"b_{role}"]
-
-
-def of_cell(values, gate):
-    """A gate's value for each of its cells."""
-    return np.repeat(gate, len(values["s"][-1]) // len(values["net_in"][-1]))
-
-
-def state_now(values):
-    """s(t) = s(t-1) + y^{in}(t) g(net_c(t))."""
-    y_in = ROUTINES["sigma"](net_now(values, "in"))
-    return values["s"][-2] + of_cell(values, y_in) * ROUTINES["g"](net_now(values, "c"))
-
-
-def output_now(values):
-    """y^c(t) = y^{out}(t) h(s(t))."""
-    return of_cell(values, ROUTINES["sigma"](net_now(values, "out"))) * ROUTINES["h"](state_now(values))
 
 
 def state_as_sum(values, q):

@@ -25,7 +25,8 @@ k = sympy.Symbol("k", integer=True, nonnegative=True)
 
 further = quantity("further", r"\mathrm{{E}}[k]")()
 length, count = quantity("length", r"\mathrm{{E}}[\mathrm{{length}}]")(), quantity("count", r"\mathrm{{E}}[\#a_i]")()
-geometric = Given("k is geometric: sum_k k (1/10) (9/10)^k, summed by SymPy", further, Sum(k * Rational(1, 10) * Rational(9, 10) ** k, (k, 0, oo)).doit())
+geometric = Given("k is geometric: sum_k k (1/10) (9/10)^k, summed by SymPy", further,
+                  Sum(k * Rational(1, 10) * Rational(9, 10) ** k, (k, 0, oo)).doit())
 nine = Step("E[k] = 9", further, Integer(9), (geometric,))
 of_length = Given("a sequence has b, x or y, q + k distractors, e, and x or y", length, q + further + 4)
 expected_length = Step("q + 9 + 4", length, q + 13, (of_length, nine))
@@ -71,7 +72,8 @@ def written_out(relation):
 # Table 8: 14 of 2560 errors above 0.04, none above 1.
 
 mse = quantity("mse", r"\mathrm{{MSE}}", nonnegative=True)()
-small, large = quantity("small", r"\overline{{e^2_{{\leq 0.04}}}}", nonnegative=True)(), quantity("large", r"\overline{{e^2_{{> 0.04}}}}", nonnegative=True)()
+small = quantity("small", r"\overline{{e^2_{{\leq 0.04}}}}", nonnegative=True)()
+large = quantity("large", r"\overline{{e^2_{{> 0.04}}}}", nonnegative=True)()
 split = Given("2546 of 2560 errors are at most 0.04, 14 are larger", mse, (2546 * small + 14 * large) / 2560)
 small_bound = Given("their squares are at most 0.04^2", small, Rational(4, 100) ** 2, relation="<=")
 large_bound = Given("logistic outputs, targets in [0, 1]: at most 1", large, Integer(1), relation="<=")
@@ -88,11 +90,13 @@ walks = quantity("walks", r"\#\mathrm{{walks}}({0})")
 letters = Integer(3)
 n = sympy.Symbol("n", integer=True, nonnegative=True)
 numbers = {length: Step(f"{length} steps", walks(length), sympy.Piecewise((0, n < 3), (2, True)).subs(n, length), (
-    Given("entries of the powers of the adjacency matrix count walks", walks(length), (steps_of ** length)[0, nodes.index(3)], lemma=True),))
+    Given("entries of the powers of the adjacency matrix count walks", walks(length), (steps_of ** length)[0, nodes.index(3)],
+          lemma=True),))
     for length in range(4)}
 shortest = Family("walks of the automaton", walks(n), sympy.Piecewise((0, n < 3), (2, True)), n, numbers, "n <= 3", forall=(n,))
 embedded, lag_1 = quantity("embedded", r"\mathrm{{length\ 1}}")(), quantity("lag_1", r"\mathrm{{lag\ 1}}")()
-of_embedded = Given("B, T or P, then B, the shortest walk of 3 letters, E, then the same T or P, E", embedded, 1 + 1 + (1 + letters + 1) + 1 + 1)
+of_embedded = Given("B, T or P, then B, the shortest walk of 3 letters, E, then the same T or P, E", embedded,
+                    1 + 1 + (1 + letters + 1) + 1 + 1)
 of_lag_1 = Given("the second symbol is needed for the last but one", lag_1, (embedded - 1) - 2)
 length_1 = Step("9", embedded, Integer(9), (of_embedded,))
 lag_of_1 = Step("6", lag_1, Integer(6), (of_lag_1, of_embedded))
@@ -108,8 +112,8 @@ def claim(id, title, printed, fact, separated=None, status="erratum", note=""):
     """A number of the experiments; `printed` is its right side in the paper."""
     derived = (Le if fact.relation == "<=" else Eq)(fact.lhs, fact.rhs, evaluate=False)
     as_printed = Eq(fact.lhs, printed, evaluate=False) if printed is not None else None
-    return Claim(f"5 {id}", "", "5", title, status, as_printed, derived, Proof(fact), counterexample=separated and Counterexample(*separated),
-                 note=note)
+    return Claim(f"5 {id}", "", "5", title, status, as_printed, derived, Proof(fact), note=note,
+                 counterexample=separated and Counterexample(*separated))
 
 
 CLAIMS = [
@@ -132,6 +136,7 @@ CLAIMS = [
     claim("Reber strings", "the shortest Reber strings have 3 letters between B and E", None, shortest, status="exact",
           note="Counted for 0 to 3 letters: 0, 0, 0 and 2 strings."),
     claim("Experiment 1, length", "length of the shortest embedded string", 9, length_1, status="exact"),
-    claim("Experiment 1, lag", "lag between the second symbol and the last but one", 9, lag_of_1, ("BTBPVVETE: T at 2 and 8", shortest_string),
+    claim("Experiment 1, lag", "lag between the second symbol and the last but one", 9, lag_of_1,
+          ("BTBPVVETE: T at 2 and 8", shortest_string),
           note="Table 10 has 9, the length."),
 ]

@@ -134,7 +134,7 @@ def derive(target, path, section, form, out):
     if target and not path and Path(target).exists():
         target, path = None, target
     path = derivations(path)
-    claims = matching(load(path), target, section)
+    claims, others = matching(load(path), target, section)
     if not claims:
         raise click.UsageError(f"no equation {target or f'in section {section}'!r}; flowcheck derive lists them")
     with _progress("proving") as progress:
@@ -144,7 +144,8 @@ def derive(target, path, section, form, out):
     elif form in WRITERS:
         _emit(WRITERS[form](results), out)
     else:
-        _emit("\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results), out)
+        shown = "\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results)
+        _emit(shown + (f"\nalso: {', '.join(others)}\n" if others else ""), out)
     return int(any(error for _, error in results))
 
 

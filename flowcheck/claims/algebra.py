@@ -81,7 +81,10 @@ def difference(lhs, rhs):
     rest = normal(normal(lhs) - normal(rhs))
     if rest == 0 or not (rest.has(Squashing, *_IN_SIGMA) or _divided_by_sum(rest)):
         return rest
-    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(_in_sigma(rest)))) == 0 else rest
+    by_sigma = _in_sigma(rest)
+    if rest.has(sympy.Sum) and by_sigma != rest:
+        return sympy.Integer(0) if normal(by_sigma) == 0 else rest
+    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(by_sigma))) == 0 else rest
 
 
 _IN_SIGMA = {h: lambda z: 2 * sigma(z) - 1, g: lambda z: 4 * sigma(z) - 2, tanh: lambda z: 2 * sigma(2 * z) - 1,
@@ -111,10 +114,14 @@ def same(a, b):
     a, b = sympy.sympify(a), sympy.sympify(b)
     if isinstance(a, sympy.Piecewise) and isinstance(b, sympy.Piecewise):
         return len(a.args) == len(b.args) and all(
-            x.cond == y.cond and same(x.expr, y.expr) for x, y in zip(a.args, b.args))
+            _same_case(x.cond, y.cond) and same(x.expr, y.expr) for x, y in zip(a.args, b.args))
     if isinstance(a, sympy.Piecewise) or isinstance(b, sympy.Piecewise):
         return False
     return difference(a, b) == 0
+
+
+def _same_case(a, b):
+    return a == b or isinstance(a, sympy.core.relational.Relational) and a.reversed == b
 
 
 def has_sign(expression, strictly):

@@ -47,7 +47,8 @@ def quantity(name, template, commutative=True, **assumptions):
         return printer.unlatex(template.format(*(_Printed(a, printer) for a in self.args)))
 
     known = {f"is_{a}": value for a, value in ({"real": True, **assumptions} if commutative else {"commutative": False}).items()}
-    return type(name, (sympy.Function,), {**known, "is_number": False, "_diff_wrt": True, "_latex": _latex, "_plain": _plain})
+    return type(name, (sympy.Function,), {**known, "is_number": False, "_diff_wrt": True,
+                                    "_latex": _latex, "_plain": _plain, "template": template})
 
 
 class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)

@@ -11,12 +11,13 @@ KINDS = {Step: "step", Chain: "chain", Induction: "induction", Cases: "cases", F
 
 
 def matching(claims, target=None, section=None):
-    """The claims of an equation, by either number, with all its parts: "41" or "A.39" also finds "41 first line"; of a section."""
+    """(claims meant, ids of the further parts): of a section; or of one equation, by its id, "41", or its journal number, "A.39"."""
     found = [c for c in claims if section is None or c.section == section]
     if target is None:
-        return found
-    return [c for c in found if target in (c.id, c.journal)] + [
-        c for c in found if c.id.startswith(f"{target} ") and target not in (c.id, c.journal)]
+        return found, []
+    parts = [c for c in found if c.id == target or c.journal == target or c.id.startswith(f"{target} ")]
+    main = [c for c in parts if c.id == target] or [c for c in parts if c.id.isdigit()] or parts
+    return main, [c.id for c in parts if c not in main] if len(main) == 1 else []
 
 
 def proof_steps(claim: Claim):
@@ -74,7 +75,8 @@ def latex(results):
     for section, claims in _sections(results):
         lines += [rf"\section*{{Section {section}}}", ""]
         for claim, error in claims:
-            lines += [rf"\subsection*{{{_tex(number(claim))}: {_tex(claim.title)}}}", rf"\emph{{{_tex(claim.status)}; {_tex(_proof(claim, error))}}}"]
+            lines += [rf"\subsection*{{{_tex(number(claim))}: {_tex(claim.title)}}}",
+                      rf"\emph{{{_tex(claim.status)}; {_tex(_proof(claim, error))}}}"]
             for label, formula in _formulas(claim):
                 lines += [rf"{_tex(label)}:", rf"\[ {formula} \]"]
             lines += [_tex(claim.note)] if claim.note else []

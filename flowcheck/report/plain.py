@@ -8,7 +8,8 @@ from ..notation import Slope, Squashing
 
 __all__ = ["plain"]
 
-_SIGNS = {"vartheta": "ϑ", "partial": "∂", "Delta": "Δ", "delta": "δ", "sigma": "σ", "tau": "τ", "gamma": "γ", "varepsilon": "ε", "alpha": "α",
+_SIGNS = {"vartheta": "ϑ", "partial": "∂", "Delta": "Δ",
+          "delta": "δ", "sigma": "σ", "tau": "τ", "gamma": "γ", "varepsilon": "ε", "alpha": "α",
           "rho": "ρ", "max": "max", "leq": "<=", "diag": "diag", "tanh": "tanh", "#": "#", "|": "‖", ",": ""}
 _NAMED = {name: sign for name, sign in _SIGNS.items() if name.isalpha()}
 

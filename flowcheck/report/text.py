@@ -171,6 +171,11 @@ def verification_text(checks):
         table.add_row(_plain(what), rung, *counts, _sci(error), _sci(limit))
     bad = [c for c in checks if c.verdict != "pass"]
     details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
+    bounded = [c for c in checks if c.verdict == "pass" and c.words.startswith("largest ratio")]
+    ratios = _table(("inequality", {"no_wrap": True}), "flow / bound")
+    for c in bounded:
+        ratios.add_row(_plain(c.id.removesuffix("/code")), c.words.removeprefix("largest ratio of flow to bound: "))
+    details += [ratios, ""] if bounded else []
     passed = len(checks) - len(bad)
     summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
     return _render(table, "", *details, summary)

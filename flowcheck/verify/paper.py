@@ -24,7 +24,7 @@ ROUNDING = 1e-12
 
 
 def prove(claim):
-    """The Check of a claim's proof, or of a definition's form. Raises Mismatch with what is left over where SymPy does not confirm a step."""
+    """The Check of a claim's proof, or of a definition's form. Raises Mismatch with what is left where a step does not hold."""
     rung = "definition" if claim.status == "definition" else "proof"
     check = Check(f"{claim.section}/{claim.id}/{rung}", rung, "pass", equation=claim.id)
     try:

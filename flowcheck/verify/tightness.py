@@ -15,7 +15,7 @@ STARTS, EVALUATIONS, UNITS = 2, 500, 2
 
 
 def largest_ratio(numeric, cell, q, values_of, *, starts=STARTS, evaluations=EVALUATIONS):
-    """log10 of the largest ratio of |flow entry| to its bound at lag q that L-BFGS finds over the recurrent weights and inputs of a small net.
+    """log10 of the largest ratio of |flow entry| to its bound at lag q that L-BFGS finds over recurrent weights and inputs of a small net.
 
     numeric      the check of an inequality: its evaluate gives log10 of the bound
     values_of    (trajectory, params) -> values for evaluate
