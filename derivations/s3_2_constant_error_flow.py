@@ -16,11 +16,25 @@ constant error flow for every C. The activation stays only for C = 0; that, not 
 
 import numpy as np
 import sympy
-from sympy import Derivative, Eq, Function, Integer, Product
+from sympy import Derivative, Eq, Function, Integer, KroneckerDelta, Product, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Check, Claim, Counterexample, Differentiate, Given, Induction, Proof, Step, chain, equal, lag,
-    last_factor, partial, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    chain,
+    equal,
+    lag,
+    last_factor,
+    partial,
+    pick,
+    quantity,
 )
 
 q, m = lag("q m")
@@ -38,10 +52,20 @@ def flow(q):
     return partial(vartheta(q), vartheta(0))
 
 
-# The condition. `backwards` is (1) of section 3.1 for one unit with one connection.
+# The error signal: BPTT of section 3.1, where of all weights out of j only the one to j itself is not zero.
 
-bptt = Given("BPTT: vartheta_j(t-m) = f'_j(net_j(t-m)) w_jj vartheta_j(t-m+1)", vartheta(m), slope(m) * w * vartheta(m - 1),
-             forall=(m,), where=(m >= 1,))
+i, n = sympy.symbols("i n", integer=True, positive=True)
+j = sympy.Symbol("j", integer=True, positive=True)
+weight_out, theta = quantity("weight_out", "w_{{{0} j}}"), quantity("theta", r"\vartheta_{{{0}}}({1:t})")
+of_all = Given("BPTT: vartheta_j(t-m) = f'_j(net_j(t-m)) sum_i w_ij vartheta_i(t-m+1)", vartheta(m),
+               slope(m) * Sum(weight_out(i) * theta(i, m - 1), (i, 1, n)), forall=(m,), where=(m >= 1,))
+only_itself = Given("j has one connection, to itself", weight_out(i), w * KroneckerDelta(i, j), forall=(i,))
+of_j = Given("unit j", theta(j, m), vartheta(m), forall=(m,))
+bptt = Step("BPTT of one unit", vartheta(m), slope(m) * w * vartheta(m - 1), (of_all, only_itself, pick, of_j), forall=(m,),
+            where=(m >= 1,))
+
+# The condition.
+
 same_error = Given("an error is itself", flow(0), Integer(1))
 backwards = Differentiate(bptt, (vartheta,))
 wanted = Given("constant error flow: d vartheta_j(t-1) / d vartheta_j(t) = 1", flow(1), Integer(1))
@@ -89,6 +113,23 @@ zero_constant = Given("C = 0", constant, Integer(0))
 activation = chain("constant activation", f(w * y), equal("f_j(net) = net / w_jj + C", y + constant, next_activation),
                    equal("C = 0", y, zero_constant))
 
+# Weight conflicts: the one weight w_ji, and the one weight w_kj, sums up signals of all steps, to store and to protect.
+
+y_of, theta_k = quantity("y_of", "y^{{{0}}}({1:t})"), quantity("theta_k", r"\vartheta_{{k}}({0:t})")
+k, T = sympy.symbols("k T", integer=True, positive=True)
+alpha = sympy.Symbol("alpha", positive=True)
+change_in, change_out = quantity("change_in", r"\Delta w_{{ji}}")(), quantity("change_out", r"\Delta w_{{kj}}")()
+each_in, each_out = quantity("each_in", r"\Delta w_{{ji}}({0:t})"), quantity("each_out", r"\Delta w_{{kj}}({0:t})")
+summed = (Given("a weight changes by the sum over all steps", change_in, Sum(each_in(m), (m, 0, T))),
+          Given("a weight changes by the sum over all steps", change_out, Sum(each_out(m), (m, 0, T))))
+contributions = (Given("3.1: alpha vartheta_j(t) y^i(t-1)", each_in(m), alpha * vartheta(m) * y_of(i, m + 1), forall=(m,)),
+                 Given("3.1: alpha vartheta_k(t) y^j(t-1)", each_out(m), alpha * theta_k(m) * y_of(j, m + 1), forall=(m,)))
+input_signal = Step("Delta w_ji", change_in, alpha * Sum(vartheta(m) * y_of(i, m + 1), (m, 0, T)), (*summed, *contributions))
+output_signal = Step("Delta w_kj", change_out, alpha * Sum(theta_k(m) * y_of(j, m + 1), (m, 0, T)), (*summed, *contributions))
+carried = Given("constant error flow: vartheta_j(t-m) = vartheta_j(t), whatever is shown at t-m-1", vartheta(m), vartheta(0), forall=(m,))
+conflict = Step("Delta w_ji in a carousel", change_in, alpha * vartheta(0) * Sum(y_of(i, m + 1), (m, 0, T)),
+                (*summed, *contributions, carried))
+
 # Mozer's fixed time constant, for comparison: c(t) = tau c(t-1) + (1 - tau) tanh(net(t)), one self-connection tau.
 
 leaky = Given("error of c_j(t-m): tau_j times the error of c_j(t-m+1)", vartheta(m), tau * vartheta(m - 1), forall=(m,),
@@ -114,7 +155,13 @@ eq_solution_printed, eq_solution = Eq(f(x), x / w), Eq(f(x), x / w + constant)
 eq_activation = Eq(f(w * y), y)
 eq_carousel = Eq(flow(q), 1)
 
+def stated(fact):
+    """The equation that a fact states."""
+    return Eq(fact.lhs, fact.rhs, evaluate=False)
+
+
 CLAIMS = [
+    claim("3.2 error", "error signal of a unit connected to itself only", "exact", stated(bptt), stated(bptt), bptt),
     claim("3.2 condition", "constant error flow requires f' w = 1.0", "exact", eq_condition, eq_condition, condition),
     claim("3.2 product", "flow over q steps of one unit", "exact", None, Eq(flow(q), factors), product_of_factors),
     claim("3.2 integration", "integrating the condition", "erratum", eq_solution_printed, eq_solution, no_slope, by_integration,
@@ -125,6 +172,12 @@ CLAIMS = [
     claim("3.2 activation", "activation has to remain constant", "exact", eq_activation, eq_activation, activation),
     claim("3.2 carousel", "constant error carousel", "exact", eq_carousel, eq_carousel, carousel,
           checks=[Check("carousel", "s", "s", False, identity, range(1, 101))]),
+    claim("3.2 input weight", "input weight conflict: what w_ji is told", "exact", None, stated(input_signal), input_signal,
+          note="Printed in words. One sum for the step at which j is to store and for all others at which it is to be left alone."),
+    claim("3.2 output weight", "output weight conflict: what w_kj is told", "exact", None, stated(output_signal), output_signal,
+          note="Printed in words: w_kj has to read j at one step and to keep j from disturbing k at the others."),
+    claim("3.2 conflict over a lag", "in a carousel every input of the lag gets the same error", "exact", None, stated(conflict), conflict,
+          note="The error does not say at which step the input was to be stored; the conflict grows with the lag."),
     claim("3.2 time constant", "compare Mozer's time constants", "exact", None, Eq(flow(q), tau ** q), decay,
           note="Error decays as tau_j^q; only tau_j = 1 is a carousel."),
 ]

@@ -1,7 +1,9 @@
 r"""Section 4: what a memory cell stores, how its output is bounded, and how its state drifts.
 
-Problem. By the forward pass of section 4 (no numbers)
+Problem. By the forward pass of section 4 (no numbers; u: any unit, by the weights that there are)
 
+    net_l(t) = sum_u w_lu y^u(t-1)    for l = in_j, out_j, c_j,
+    y^{in_j}(t) = f_{in_j}(net_{in_j}(t)),    y^{out_j}(t) = f_{out_j}(net_{out_j}(t)),
     s_{c_j}(0) = 0,    s_{c_j}(t) = s_{c_j}(t-1) + y^{in_j}(t) g(net_{c_j}(t)) for t > 0,
     y^{c_j}(t) = y^{out_j}(t) h(s_{c_j}(t)).
 
@@ -12,16 +14,34 @@ Assumption of drift. Each step brings at least delta > 0: y^{in_j}(t) g(net_{c_j
 inputs of the other sign, put -s for s: h is odd, h' is even.
 
 Results. s_{c_j}(t) is the plain sum of the gated inputs; |y^{c_j}(t)| < y^{out_j}(t). Under drift s_{c_j}(t) >= t delta
-and h'(s_{c_j}(t)) <= 2 exp(-t delta): the carousel keeps error unscaled for any lag, its entry closes exponentially.
+and h'(s_{c_j}(t)) <= 2 exp(-t delta): the carousel keeps error unscaled for any lag, its entry closes exponentially. The
+linear h that the paper names as a way out keeps h' = 1, at the price of an output that grows without bound. Three units in
+place of one cost at most 3^2 = 9 times the weights.
 """
 
+import numpy as np
 import sympy
 from sympy import Eq, Integer, Le, Lt, Sum, exp
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Given, Induction, Proof, Step, below, chain, equal, lag, last_term, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    ValueCheck,
+    below,
+    chain,
+    equal,
+    lag,
+    last_term,
+    quantity,
 )
-from flowcheck.notation import g, h, sigma
+from flowcheck.notation import ROUTINES, g, h, sigma
+
+from ._memory_cell_numbers import net_now, output_now, state_now
 
 t = lag("t")
 tau = sympy.Symbol("tau", integer=True, positive=True)
@@ -33,6 +53,12 @@ y_in, y_out = quantity("y_in", r"y^{{\mathrm{{in}}_j}}({0})"), quantity("y_out",
 y_c, s = quantity("y_c", "y^{{c_j}}({0})"), quantity("s", "s_{{c_j}}({0})")
 rest = quantity("rest", r"\varepsilon({0})", nonnegative=True)
 
+n, u, I, receiver = sympy.symbols("n u I l", integer=True, positive=True)  # noqa: E741  (the paper's letters)
+w, y, net = quantity("w", "w_{{{0} {1}}}"), quantity("y", "y^{{{0}}}({1})"), quantity("net", r"\mathrm{{net}}_{{{0}}}({1})")
+net_in = quantity("net_in", r"\mathrm{{net}}_{{\mathrm{{in}}_j}}({0})")
+
+eq_net = Given("net_l(t) = sum_u w_lu y^u(t-1)", net(receiver, t), Sum(w(receiver, u) * y(u, t - 1), (u, 1, n)), forall=(receiver, t))
+eq_in = Given("y^{in_j}(t) = f(net_{in_j}(t))", y_in(t), sigma(net_in(t)), forall=(t,))
 eq_start = Given("s(0) = 0", s(0), Integer(0))
 eq_s = Given("s(t) = s(t-1) + y^{in_j}(t) g(net_{c_j}(t)), t > 0", s(t), s(t - 1) + y_in(t) * g(net_c(t)), forall=(t,),
              where=(t >= 1,))
@@ -83,15 +109,50 @@ entry_closes = chain(
     equal("the state", 2 * exp(-drifted), drift),
     below("the rests left out", 2 * exp(-t * delta), exp_grows))
 
+# A linear h: its slope is 1, its output unbounded.
 
-def claim(id, title, status, fact, printed=False, note=""):
+linear = Given("h(x) = x", y_c(t), y_out(t) * s(t), forall=(t,))
+open_gate = Given("y^{out_j}(t) = f(net_{out_j}(t)) > 0", y_out(t), sympy.Symbol("y_{out}", positive=True), forall=(t,))
+unbounded = Step("y^{out} (s - t delta) >= 0", t * delta * y_out(t), y_c(t), (open_gate,), "<=", right=(linear, drift, open_gate))
+
+# Weights: each of n hidden units of a fully connected net with I inputs becomes a cell and two gates.
+
+before = quantity("before", r"\mathrm{{weights}}_{{\mathrm{{conventional}}}}")()
+after = quantity("after", r"\mathrm{{weights}}_{{\mathrm{{cells}}}}")()
+conventional = Given("n units read n units and I inputs", before, n * (n + I))
+cells_and_gates = Given("3 n units read 3 n units and I inputs", after, 3 * n * (3 * n + I))
+nine_times = Step("6 n I >= 0", after, 9 * before, (cells_and_gates,), "<=", right=(conventional,))
+
+
+def state_as_sum(values, q):
+    """What a change of s(t-q) leaves in s(t): all of it."""
+    return np.eye(values["s"].shape[1])
+
+
+def forward(vector, evaluate):
+    """A check of a forward equation of the memory cells of 1997."""
+    return ValueCheck("lstm1997", vector, evaluate)
+
+
+def claim(id, title, status, fact, printed=False, note="", checks=()):
     """A claim of section 4."""
     derived = {"=": Eq, "<=": Le, "<": Lt}[fact.relation](fact.lhs, fact.rhs, evaluate=False)
-    return Claim(f"4 {id}", "", "4", title, status, derived if printed else None, derived, Proof(fact), note=note)
+    printed = printed or status == "definition"
+    return Claim(f"4 {id}", "", "4", title, status, derived if printed else None, derived, Proof(fact), note=note, checks=checks)
 
 
 CLAIMS = [
-    claim("sum of inputs", "the state is the sum of the gated inputs", "exact", sum_of_inputs),
+    claim("net inputs", "net inputs of gates and cells", "definition", eq_net,
+          checks=[forward(f"net_{role}", lambda values, role=role: net_now(values, role)) for role in ("in", "out", "c")]),
+    claim("input gate", "activation of the input gate", "definition", eq_in,
+          checks=[forward("y_in", lambda values: ROUTINES["sigma"](net_now(values, "in")))]),
+    claim("output gate", "activation of the output gate", "definition", eq_out,
+          checks=[forward("y_out", lambda values: ROUTINES["sigma"](net_now(values, "out")))]),
+    claim("start", "the state before the first step", "definition", eq_start),
+    claim("state", "the state", "definition", eq_s, checks=[forward("s", state_now)]),
+    claim("output", "the output of a cell", "definition", eq_c, checks=[forward("y", output_now)]),
+    claim("sum of inputs", "the state is the sum of the gated inputs", "exact", sum_of_inputs,
+          checks=[Check("lstm1997", "s", "s", True, state_as_sum, range(1, 101))]),
     claim("output from above", "y^{c_j} is less than y^{out_j}", "inequality", from_above),
     claim("output from below", "-y^{c_j} is less than y^{out_j}", "inequality", from_below,
           note="With '4 output from above': |y^{c_j}(t)| < y^{out_j}(t), whatever is stored."),
@@ -103,4 +164,8 @@ CLAIMS = [
     claim("drift closes the entry", "under drift h'(s) vanishes exponentially", "inequality", entry_closes,
           note="h'(s_{c_j}(t)) scales every error on its way into the cell, (41). The remedy of the paper, a negative "
                "bias of the input gate, makes delta small."),
+    claim("linear h", "with h(x) = x the output grows without bound", "inequality", unbounded,
+          note="Section 4 names h(x) = x, with h' = 1, as a way out of drift, and this price."),
+    claim("number of weights", "at most 3^2 times the weights of a conventional net", "inequality", nine_times, printed=True,
+          note="Section 6, in words: each hidden unit is replaced by at most three units."),
 ]

@@ -15,8 +15,6 @@ from .targets import by_layer, derivations, described, network_and_inputs, prove
 
 __all__ = ["main"]
 
-FORMATS = click.Choice(["text", "json"])
-
 
 def main(arguments=None):
     """Run the command line; the one place where an exception becomes a line on stderr and an exit code."""
@@ -57,10 +55,14 @@ def cli():
     """Gradient flow in recurrent nets: derive it, verify it, measure it, diagnose trained nets."""
 
 
-def _out(command):
-    command = click.option("--format", "form", type=FORMATS, default="text", show_default=True)(command)
+def _out(command, formats=("text", "json")):
+    command = click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True)(command)
     file = click.Path(dir_okay=False, path_type=Path)
     return click.option("-o", "--out", type=file, help="Write to this file instead of stdout.")(command)
+
+
+def _out_in(*formats):
+    return lambda command: _out(command, formats)
 
 
 def _emit(text, out):
@@ -121,52 +123,54 @@ def cells(name, lags, form, out):
 @cli.command()
 @click.argument("target", required=False)
 @click.option("--path", type=click.Path(exists=True), help="A derivation file or folder instead of the paper's.")
-@_out
-def derive(target, path, form, out):
+@click.option("--section", metavar="NAME", help="One section only, e.g. 3.1 or A.2.")
+@_out_in("text", "json", "markdown", "latex", "html")
+def derive(target, path, section, form, out):
     """Prove the paper's formulas; TARGET is one equation by either number (41, A.39), or a file or folder."""
     from .claims import load
     from .report import documents, text
+    from .report.derivations import WRITERS, matching
 
     if target and not path and Path(target).exists():
         target, path = None, target
-    claims = load(derivations(path))
-    if target:
-        claims = [c for c in claims if target in (c.id, c.journal)]
-        if not claims:
-            raise click.UsageError(f"no equation {target!r}; flowcheck derive lists them")
+    path = derivations(path)
+    claims, others = matching(load(path), target, section)
+    if not claims:
+        raise click.UsageError(f"no equation {target or f'in section {section}'!r}; flowcheck derive lists them")
     with _progress("proving") as progress:
-        results = proved(claims, progress)
+        results = proved(claims, path, progress)
     if form == "json":
         _emit(documents.dumps(documents.derivations(results)), out)
+    elif form in WRITERS:
+        _emit(WRITERS[form](results), out)
     else:
-        _emit("\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results), out)
+        shown = "\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results)
+        _emit(shown + (f"\nalso: {', '.join(others)}\n" if others else ""), out)
     return int(any(error for _, error in results))
 
 
 @cli.command()
 @click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME]...")
 @click.option("--seed", default=7, show_default=True, help="Seed of the random nets.")
+@click.option("--certified", is_flag=True, help="Check claims in ball arithmetic too, with a rigorous bound (needs python-flint).")
 @_out
-def verify(targets, seed, form, out):
+def verify(targets, seed, certified, form, out):
     """Check cells and derivations: everything, or derivation files or folders (PATH) and single cells (cell:NAME)."""
     from .cells import catalogue, get
     from .claims import load
     from .report import documents, text
-    from .verify import check_cell
-    from .verify.paper import check_claim
+    from .tasks import in_order, verify_one
 
     names = [t.removeprefix("cell:") for t in targets if t.startswith("cell:")]
-    paths = [t for t in targets if not t.startswith("cell:")]
-    chosen = [get(n) for n in names] if targets else [*catalogue().values()]
-    claims = load(*paths) if paths else [] if targets else load(derivations())
-    checks, total = [], len(chosen) + len(claims)
+    paths = tuple(t for t in targets if not t.startswith("cell:")) or (() if targets else (str(derivations()),))
+    chosen = [get(n).name for n in names] if targets else [*catalogue()]
+    claims = [claim.id for claim in load(*paths)] if paths else []
+    tasks = [*(("cell", name, seed) for name in chosen), *(("claim", paths, number, certified) for number in claims)]
+    checks = []
     with _progress("verifying") as progress, _one_blas_thread():
-        for k, cell in enumerate(chosen):
-            progress(f"cell {cell.name}", k, total)
-            checks += check_cell(cell, seed=seed)
-        for k, claim in enumerate(claims, len(chosen)):
-            progress(f"equation {claim.id}", k, total)
-            checks += check_claim(claim, catalogue())
+        for k, found in enumerate(in_order(verify_one, tasks)):
+            progress(f"{tasks[k][0]} {tasks[k][1] if tasks[k][0] == 'cell' else tasks[k][2]}", k + 1, len(tasks))
+            checks += found
     _emit(documents.dumps(documents.verification(checks)) if form == "json" else text.verification_text(checks), out)
     return int(any(c.verdict == "fail" for c in checks))
 
@@ -309,7 +313,7 @@ def report(net, inputs_, layer, cells_, lags, seed, out):
         given = {"diagnosis": result, "inputs": inputs}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
-        results = proved(load(derivations()), progress)
+        results = proved(load(derivations()), derivations(), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
              f"--seed {seed}" if seed else None, f"-o {out}"]
     command = " ".join(["flowcheck report", *filter(None, words)])

@@ -1,14 +1,15 @@
-"""Derivatives that know nothing of cells: complex step and high-precision differences.
+"""Derivatives that know nothing of cells: complex step, high-precision differences, and balls that enclose the derivative.
 
 Each takes a plain function of arrays. The complex step is exact to rounding at any size of the derivative, as long as
 the function is analytic and its code accepts complex numbers; `is_complex_safe` tests that instead of assuming it.
 The mpmath oracle raises its precision until two precisions agree, and returns the error with the value.
-Imports NumPy and mpmath only.
+The ball oracle (python-flint) differentiates power series of balls, so its enclosure is rigorous.
+Imports NumPy and mpmath only, and python-flint where it is asked for.
 """
 
 import numpy as np
 
-__all__ = ["NotTrusted", "complex_step", "high_precision", "is_complex_safe"]
+__all__ = ["NotTrusted", "ball_slope", "complex_step", "high_precision", "is_complex_safe"]
 
 STEP = 2.0**-300
 """Step of the complex step, ~5e-91: its square is far below every rounding error, and derivatives down to 1e-217 stay normal numbers."""
@@ -87,6 +88,30 @@ def high_precision(f, x, direction, digits=20, max_dps=800):
                     return value, error
             previous, dps = value, 2 * dps
     raise NotTrusted(f"differences at {dps // 2} and {dps // 4} digits disagree beyond {digits} digits", previous)
+
+
+def ball_slope(f, digits=30, first_bits=128, max_bits=4096):
+    """(balls, bits): d f(eps) / d eps at eps = 0, entry by entry, each a ball (python-flint's arb) that holds the true derivative.
+
+    f takes one number, a power series eps of balls, and returns a list of numbers computed from it by +, -, *, / and exp. The
+    precision doubles until every radius is below 10^-digits of the largest entry. Raises NotTrusted at `max_bits`, ImportError without
+    python-flint.
+    """
+    import flint
+
+    bits, before = first_bits, (flint.ctx.prec, flint.ctx.cap)
+    try:
+        while bits <= max_bits:
+            flint.ctx.prec, flint.ctx.cap = bits, 2
+            found = [y.coeffs() if isinstance(y, flint.arb_series) else [y] for y in f(flint.arb_series([0, 1]))]
+            balls = [c[1] if len(c) > 1 else flint.arb(0) for c in found]
+            size = max((b.abs_upper() for b in balls), default=flint.arb(0))
+            if all(b.rad() <= size * flint.arb(10) ** -digits for b in balls):
+                return balls, bits
+            bits *= 2
+    finally:
+        flint.ctx.prec, flint.ctx.cap = before
+    raise NotTrusted(f"{max_bits} bits do not enclose the derivative to {digits} digits")
 
 
 def _items(y):

@@ -70,17 +70,12 @@ def derivations(path=None):
     return inside if inside.is_dir() else beside
 
 
-def proved(claims, progress):
-    """[(claim, "" or why its proof fails)]"""
-    from .verify.paper import prove
-    from .verify.result import Mismatch
+def proved(claims, path, progress):
+    """[(claim, "" or why its proof fails)], for claims that were loaded from `path`."""
+    from .tasks import in_order, prove
 
     results = []
-    for k, claim in enumerate(claims):
-        progress(f"proving {claim.id}", k, len(claims))
-        try:
-            prove(claim)
-            results.append((claim, ""))
-        except Mismatch as broken:
-            results.append((claim, broken.check.words))
+    for claim, error in zip(claims, in_order(prove, [((str(path),), claim.id) for claim in claims]), strict=True):
+        results.append((claim, error))
+        progress(f"proved {claim.id}", len(results), len(claims))
     return results

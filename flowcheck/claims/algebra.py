@@ -20,11 +20,11 @@ def _normal_sum(total):
         for factor in sympy.Mul.make_args(term):
             if isinstance(factor, sympy.Sum) and not inner:
                 inner, rest = list(factor.limits), [factor.function, *(a for a in sympy.Mul.make_args(term) if a != factor)]
-        outside, body = sympy.Mul(*rest).as_independent(*(l[0] for l in limits + inner), as_Add=False)
+        outside, body = sympy.Mul(*rest).as_independent(*(limit[0] for limit in limits + inner), as_Add=False)
         if body == 1:
             terms.append(outside * sympy.Mul(*(high - low + 1 for _, low, high in limits + inner)))
         else:
-            ordered = sorted(limits + inner, key=lambda l: _rank(l, body))
+            ordered = sorted(limits + inner, key=lambda limit: _rank(limit, body))
             terms.append(outside * sympy.Sum(body, *ordered))
     return sympy.Add(*terms)
 
@@ -79,14 +79,29 @@ def difference(lhs, rhs):
     if lhs == rhs:
         return sympy.Integer(0)
     rest = normal(normal(lhs) - normal(rhs))
-    if rest == 0 or not rest.has(Squashing, *_IN_SIGMA):
+    if rest == 0 or not (rest.has(Squashing, *_IN_SIGMA) or _divided_by_sum(rest)):
         return rest
-    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(_in_sigma(rest)))) == 0 else rest
+    by_sigma = _in_sigma(rest)
+    if rest.has(sympy.Sum) and by_sigma != rest:
+        return sympy.Integer(0) if normal(by_sigma) == 0 else rest
+    return sympy.Integer(0) if sympy.expand(sympy.numer(sympy.together(by_sigma))) == 0 else rest
 
 
 _IN_SIGMA = {h: lambda z: 2 * sigma(z) - 1, g: lambda z: 4 * sigma(z) - 2, tanh: lambda z: 2 * sigma(2 * z) - 1,
              sympy.tanh: lambda z: 2 * sigma(2 * z) - 1, sympy.coth: lambda z: 1 / (2 * sigma(2 * z) - 1),
-             sympy.exp: lambda z: sigma(z) / (1 - sigma(z))}
+             sympy.exp: lambda z: _exp_in_sigma(*z.as_coeff_Mul())}
+
+
+def _exp_in_sigma(times, z):
+    """exp(times z); whole multiples of one z share one sigma(z)."""
+    whole = times if times.is_Integer else sympy.Integer(1)
+    inner = z if times.is_Integer else times * z
+    return (sigma(inner) / (1 - sigma(inner))) ** whole
+
+
+def _divided_by_sum(expression):
+    """Whether a sum stands in a denominator, so that equal fractions may look different."""
+    return any(node.is_Pow and node.exp.is_negative and node.base.is_Add for node in sympy.preorder_traversal(expression))
 
 
 def _in_sigma(expression):
@@ -99,10 +114,14 @@ def same(a, b):
     a, b = sympy.sympify(a), sympy.sympify(b)
     if isinstance(a, sympy.Piecewise) and isinstance(b, sympy.Piecewise):
         return len(a.args) == len(b.args) and all(
-            x.cond == y.cond and same(x.expr, y.expr) for x, y in zip(a.args, b.args))
+            _same_case(x.cond, y.cond) and same(x.expr, y.expr) for x, y in zip(a.args, b.args))
     if isinstance(a, sympy.Piecewise) or isinstance(b, sympy.Piecewise):
         return False
     return difference(a, b) == 0
+
+
+def _same_case(a, b):
+    return a == b or isinstance(a, sympy.core.relational.Relational) and a.reversed == b
 
 
 def has_sign(expression, strictly):

@@ -1,18 +1,17 @@
 """A claim of a paper: an equation as printed and as derived, its proof, and how it meets the code."""
 
-import importlib.util
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import sympy
 
 from .. import notation
 from .algebra import same
-from .proof import Proof, ProofError
+from .facts import Given, ProofError
+from .proof import Proof
 
-__all__ = ["STATUSES", "Check", "Claim", "ClaimError", "Counterexample", "load"]
+__all__ = ["STATUSES", "Claim", "ClaimError", "Counterexample"]
 
-STATUSES = ("exact", "truncated", "inequality", "erratum")
+STATUSES = ("definition", "exact", "truncated", "inequality", "erratum")
 _RELATIONS = {sympy.Equality: "=", sympy.LessThan: "<=", sympy.StrictLessThan: "<"}
 
 
@@ -29,30 +28,12 @@ class Counterexample:
 
 
 @dataclass(frozen=True)
-class Check:
-    """How a claim meets the code: the claimed value of d sender(t) / d receiver(t-q) in plain NumPy.
-
-    cell               its name in the catalogue
-    sender, receiver   vectors of the cell; the receiver is perturbed where it is computed at step t-q, all later uses included
-    truncated          whether the recurrent connections are cut
-    evaluate           evaluate(values, q) -> array [sender unit, receiver unit]; for relation "<=" the log10 of a bound
-                       on every |entry|. `values` has the weights by name ("W_y", [to, from]) and each vector of the cell by
-                       name, of shape (steps, size), the last row at time t
-    lags               the lags q at which it is meant to be checked
-    """
-
-    cell: str
-    sender: str
-    receiver: str
-    truncated: bool
-    evaluate: callable
-    lags: range
-    relation: str = "="
-
-
-@dataclass(frozen=True)
 class Claim:
     """One equation of the paper. `printed` is None for a finding that the paper does not print.
+
+    status  "definition": what others start from; "exact"; "truncated": holds with ~tr; "inequality"; "erratum": printed is
+            provably not what is derived, and `counterexample` tells them apart
+    checks  how it meets the code: Check, ValueCheck, GradientCheck
 
     `id` is the preprint's number, "41", or a short name; `journal` the journal's number, "A.39".
     """
@@ -91,6 +72,8 @@ class Claim:
             raise ProofError(f"claim {self.id} ({self.title}): {error}") from None
 
     def _verify(self):
+        if self.status == "definition":
+            return self._defined()
         self.proof.verify()
         last, relation = self.proof.facts[-1], _relation(self.derived)
         strong_enough = relation == last.relation or relation == "<="
@@ -103,6 +86,15 @@ class Claim:
                     same(self.printed.lhs, self.derived.lhs) and same(self.printed.rhs, self.derived.rhs)):
                 raise ProofError(f"printed {self.printed} is not as derived, {self.derived}")
 
+    def _defined(self):
+        """A definition has no proof: it is the one given that others start from, as printed."""
+        if len(self.proof.facts) != 1 or not isinstance(self.proof.facts[0], Given) or self.proof.facts[0].lemma:
+            raise ProofError("a definition is one given, and nothing else")
+        given, = self.proof.facts
+        for form in (self.derived, self.printed):
+            if form is None or _relation(form) != given.relation or not (same(form.lhs, given.lhs) and same(form.rhs, given.rhs)):
+                raise ProofError(f"{form} is not as defined, {given.lhs} {given.relation} {given.rhs}")
+
     def _separate(self):
         if self.counterexample is None or self.printed is None:
             raise ProofError("an erratum needs the printed form and a counterexample")
@@ -110,6 +102,13 @@ class Claim:
             got = self.counterexample.instance(relation)
             if got is not expected:
                 raise ProofError(f"counterexample ({self.counterexample.words}): {relation} is {got}, not {expected}")
+
+    @property
+    def proof_status(self):
+        """What `verify` shows where it passes: "proved", "proved for n <= 4" (a family only), or "definition"."""
+        if self.status == "definition":
+            return "definition"
+        return f"proved for {self.proof.scope}" if self.proof.scope else "proved"
 
     @property
     def assumptions(self):
@@ -127,9 +126,16 @@ class Claim:
         return self._latex(self.derived)
 
     def _latex(self, relation):
-        sign = {"=": "=", "<=": r"\leq", "<": "<"}[_relation(relation)]
-        sign = r"\approx_{tr}" if self.status == "truncated" else sign
-        return f"{notation.latex(relation.lhs)} {sign} {notation.latex(relation.rhs)}"
+        return self._joined(relation.lhs, _relation(relation), relation.rhs)
+
+    def latex_of(self, fact):
+        """LaTeX of what a fact of the proof states, without dollar signs."""
+        return self._joined(fact.lhs, fact.relation, fact.rhs)
+
+    def _joined(self, lhs, relation, rhs):
+        sign = {"=": "=", "<=": r"\leq", "<": "<"}[relation]
+        sign = r"\approx_{tr}" if self.status == "truncated" and relation == "=" else sign
+        return f"{notation.latex(lhs)} {sign} {notation.latex(rhs)}"
 
 
 def _relation(relation):
@@ -137,45 +143,3 @@ def _relation(relation):
         if isinstance(relation, kind):
             return sign
     raise ProofError(f"{relation} is no equation and no inequality")
-
-
-def load(*paths):
-    """The claims of derivation files, or of all files of a folder that do not start with "_", in order.
-
-    Each claim's `source` is the path of its file. Raises ClaimError for a path that does not exist, a file without
-    CLAIMS, a folder without any, a claim that appears twice.
-    """
-    claims, seen = [], {}
-    for path in map(Path, paths):
-        if not path.exists():
-            raise ClaimError(f"{path}: no such file or folder")
-        files = [f for f in sorted(path.glob("*.py"), key=_reading_order) if not f.name.startswith("_")] if path.is_dir() else [path]
-        if not files:
-            raise ClaimError(f"{path}: no derivation files in this folder")
-        for file in files:
-            for claim in _claims_of(file):
-                if claim.id in seen:
-                    raise ClaimError(f"{file}: claim {claim.id!r} is already in {seen[claim.id]}")
-                seen[claim.id] = file
-                claims.append(replace(claim, source=str(file)))
-    return claims
-
-
-def _reading_order(file):
-    """Sections (s3_1 ...) before appendices (a1 ...), as in the paper; other files last."""
-    return {"s": 0, "a": 1}.get(file.name[0], 2), file.name
-
-
-def _claims_of(file):
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None:
-        raise ClaimError(f"{file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ClaimError(f"{file}: {type(error).__name__}: {error}") from error
-    claims = getattr(module, "CLAIMS", None)
-    if not claims or not all(isinstance(c, Claim) for c in claims):
-        raise ClaimError(f"{file}: a derivation file ends with CLAIMS = [...], a list of Claim")
-    return claims

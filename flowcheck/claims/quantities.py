@@ -44,8 +44,12 @@ def quantity(name, template, commutative=True, **assumptions):
         body = template.format(*(_Printed(a, printer) for a in self.args))
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
+    def _plain(self, printer):
+        return printer.unlatex(template.format(*(_Printed(a, printer) for a in self.args)))
+
     known = {f"is_{a}": value for a, value in ({"real": True, **assumptions} if commutative else {"commutative": False}).items()}
-    return type(name, (sympy.Function,), {**known, "is_number": False, "_diff_wrt": True, "_latex": _latex})
+    return type(name, (sympy.Function,), {**known, "is_number": False, "_diff_wrt": True,
+                                    "_latex": _latex, "_plain": _plain, "template": template})
 
 
 class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
@@ -65,6 +69,10 @@ class partial(sympy.Expr):  # noqa: N801  (reads as the sign it prints)
 
     def _sympystr(self, printer):
         return "d{}/d{}".format(*map(printer._print, self.args))
+
+    def _plain(self, printer):
+        x, y = map(printer._print, self.args)
+        return printer.unlatex(f"{self.sign} {x}/{self.sign} {y}")
 
 
 class total(partial):  # noqa: N801
@@ -93,6 +101,12 @@ class PathSum(sympy.Expr):
         return (rf"\sum_{{l_1=1}}^{{{n}}} \cdots \sum_{{l_{{{last}}}=1}}^{{{n}}} "
                 rf"\prod_{{m=1}}^{{{q}}} {printer.parenthesize(one_factor, PRECEDENCE['Mul'], strict=True)}")
 
+    def _plain(self, printer):
+        factor, _, _, q, n = self.args
+        one_factor = printer._print(factor(sympy.Symbol("l_{m-1}"), sympy.Symbol("l_m"), sympy.Symbol("m")))
+        q, n, last = (printer._print(a) for a in (q, n, q - 1))
+        return f"sum over l_1 ... l_[{last}] = 1 ... {n} of prod[m=1..{q}] {one_factor}"
+
 
 class MatrixEntry(sympy.Expr):
     """Entry j of the row vector A B C ..., or the number A B C ... where j is left out.
@@ -110,3 +124,8 @@ class MatrixEntry(sympy.Expr):
         body = " ".join(rf"\left({printer._print(a)}\right)" if isinstance(a, sympy.Product) else printer._print(a)
                         for a in factors)
         return body if j == 0 else rf"\left[{body}\right]_{{{printer._print(j)}}}"
+
+    def _plain(self, printer):
+        factors, j = self.args
+        body = " ".join(map(printer._print, factors))
+        return body if j == 0 else f"[{body}]_{printer._print(j)}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import symbolic
 from ..measure import Measured
+from .derivations import proof_steps
 
 __all__ = [
     "cells", "comparison", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification",
@@ -49,8 +50,11 @@ def derivations(results):
     """flowcheck.derivations/1, from (claim, proof error or None)."""
     return {"schema": "flowcheck.derivations/1", "equations": [{
         "id": claim.id, "journal": claim.journal, "section": claim.section, "title": claim.title, "status": claim.status,
-        "proof": "failed" if error else "proved", "printed": claim.printed_latex, "derived": claim.derived_latex,
-        "note": claim.note or "", "error": error or "",
+        "proof": "failed" if error else claim.proof_status, "printed": claim.printed_latex, "derived": claim.derived_latex,
+        "note": claim.note or "", "counterexample": claim.counterexample.words if claim.counterexample else "",
+        "assumptions": list(claim.assumptions), "error": error or "",
+        "steps": [{"kind": kind, "words": fact.words, "shows": claim.latex_of(fact), "by": list(because)}
+                  for kind, fact, because in proof_steps(claim)],
     } for claim, error in results]}
 
 

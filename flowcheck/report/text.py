@@ -1,6 +1,7 @@
 """What the verbs print in a terminal: short tables that fit 80 columns, with the numbers that decide."""
 
 import math
+import textwrap
 
 __all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "measurement_text", "runs_text",
            "verification_text"]
@@ -106,27 +107,52 @@ def cell_text(cell, measured, lags):
 
 def derivations_text(results):
     """All claims, a line each, and how many are proved."""
-    table = _table("equation", "journal", ("status", {"no_wrap": True}), ("proof", {"no_wrap": True}), ("claim", {"ratio": 1}))
+    table = _table("equation", "journal", ("status", {"no_wrap": True}), "proof", ("claim", {"ratio": 1}))
     for claim, error in results:
-        table.add_row(_plain(claim.id), claim.journal, claim.status, _plain("failed" if error else "proved"), _plain(claim.title))
+        proof = "failed" if error else claim.proof_status
+        table.add_row(_plain(claim.id), claim.journal, claim.status, _plain("" if proof == "definition" else proof), _plain(claim.title))
     failed = [(claim, error) for claim, error in results if error]
-    errata = sum(claim.status == "erratum" for claim, _ in results)
-    summary = f"{len(results) - len(failed)} of {len(results)} proved for every lag; {errata} errata"
+    count = {status: sum(claim.status == status for claim, _ in results) for status in ("definition", "erratum")}
+    shown = len(results) - count["definition"]
+    summary = f"{shown - len(failed)} of {shown} proved, {count['erratum']} of them errata of the paper; {count['definition']} definitions"
     return _render(table, "", *(_plain(error) for _, error in failed), summary)
 
 
 def derivation_text(claim, error):
     """One claim: as printed, as derived, what it rests on, its proof step by step."""
-    number = f"equation {claim.id}" + (f" (journal {claim.journal})" if claim.journal else "")
-    lines = [f"{number}, section {claim.section}: {claim.title}", f"status: {claim.status}, {'FAILED' if error else 'proved'}", "",
-             f"  printed: {claim.printed_latex}", f"  derived: {claim.derived_latex}"]
-    lines += ["", f"  {claim.note}"] if claim.note else []
-    lines += ["", "rests on:", *(f"  {a}" for a in claim.assumptions)] if claim.assumptions else []
-    if claim.counterexample:
-        lines += ["", f"counterexample: {claim.counterexample.words}"]
+    from .derivations import number, proof_steps
+    from .plain import plain
+
+    def shown(statement):
+        sign = {"=": "~tr" if claim.status == "truncated" else "="}
+        return f"{plain(statement.lhs)} {sign.get(statement.relation, statement.relation)} {plain(statement.rhs)}"
+
+    def wrapped(text, first="  ", then="      "):
+        return textwrap.wrap(text, 100, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False)
+
+    derived, printed = (None if form is None else f"{plain(form.lhs)} {_sign(form, claim)} {plain(form.rhs)}"
+                        for form in (claim.derived, claim.printed))
+    lines = [f"equation {number(claim)}, section {claim.section}: {claim.title}",
+             f"status: {claim.status}, {'FAILED' if error else claim.proof_status}", ""]
+    lines += wrapped(f"printed: {'(not in the paper)' if printed is None else printed}")
+    lines += wrapped(f"derived: {derived}") if derived != printed else []
+    lines += ["", *wrapped(claim.note, then="  ")] if claim.note else []
+    lines += ["", *wrapped(f"what tells them apart: {claim.counterexample.words}", "")] if claim.counterexample else []
+    lines += ["", "rests on:", *(line for a in claim.assumptions for line in wrapped(a))] if claim.assumptions else []
+    steps = proof_steps(claim)
+    lines += ["", "proof:"] if steps else []
+    for k, (kind, fact, because) in enumerate(steps, 1):
+        how = f"induction over {plain(fact.q)} from {fact.start}, " if kind == "induction" else "" if kind == "step" else f"{kind}, "
+        lines += wrapped(f"{k}. {how}{fact.words}: {shown(fact)}", "  ")
+        lines += wrapped(f"by {'; '.join(because)}", "       ", "          ") if because else []
     if error:
         lines += ["", error]
     return "\n".join(lines) + "\n"
+
+
+def _sign(relation, claim):
+    sign = {"==": "="}.get(relation.rel_op, relation.rel_op)
+    return "~tr" if sign == "=" and claim.status == "truncated" else sign
 
 
 def verification_text(checks):
@@ -145,6 +171,11 @@ def verification_text(checks):
         table.add_row(_plain(what), rung, *counts, _sci(error), _sci(limit))
     bad = [c for c in checks if c.verdict != "pass"]
     details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
+    bounded = [c for c in checks if c.verdict == "pass" and c.words.startswith("largest ratio")]
+    ratios = _table(("inequality", {"no_wrap": True}), "flow / bound")
+    for c in bounded:
+        ratios.add_row(_plain(c.id.removesuffix("/code")), c.words.removeprefix("largest ratio of flow to bound: "))
+    details += [ratios, ""] if bounded else []
     passed = len(checks) - len(bad)
     summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
     return _render(table, "", *details, summary)

@@ -1,0 +1,75 @@
+"""The single checks of `verify` and the proofs of `derive`, spread over a few processes; results come in the order of the tasks.
+
+Each task is small and says all that it needs in words (a cell's name, a file and a claim's number), so that every start method of
+processes can run it. The numbers do not depend on how many processes there are.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from multiprocessing import get_context
+
+__all__ = ["in_order", "prove", "verify_one"]
+
+WORKERS = 2
+WORTH_A_PROCESS = 8
+"""Fewer tasks than this are done before a second process has started."""
+
+
+def in_order(function, tasks, workers=None):
+    """Yield function(*task) for each task, in order; `workers` processes, as many as there are cores up to two by default."""
+    workers = min(workers or WORKERS, os.cpu_count() or 1)
+    if workers < 2 or len(tasks) < WORTH_A_PROCESS:
+        yield from (function(*task) for task in tasks)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_blas_thread)
+    try:
+        for future in [pool.submit(function, *task) for task in tasks]:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_blas_thread():
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+
+
+def verify_one(kind, *what):
+    """[Check] of a cell ("cell", name, seed) or of a claim ("claim", paths, number, certified)."""
+    return {"cell": _verify_cell, "claim": _verify_claim}[kind](*what)
+
+
+def _verify_cell(name, seed):
+    from .cells import get
+    from .verify import check_cell
+
+    return check_cell(get(name), seed=seed)
+
+
+def _verify_claim(paths, number, certified):
+    from .cells import catalogue
+    from .verify.paper import check_claim
+
+    return check_claim(_claims(paths)[number], catalogue(), certified=certified)
+
+
+def prove(paths, number):
+    """Why the proof of one claim fails; nothing if it holds."""
+    from .verify.paper import prove
+    from .verify.result import Mismatch
+
+    try:
+        prove(_claims(paths)[number])
+    except Mismatch as broken:
+        return broken.check.words
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _claims(paths):
+    """{number: claim}; paths is a tuple of strings."""
+    from .claims import load
+
+    return {claim.id: claim for claim in load(*paths)}
