@@ -76,7 +76,8 @@ def train(architecture, task, seed):
     optimiser = torch.optim.Adam(net.parameters(), RATE)
     for _ in range(UPDATES):
         x, target, steps = draw(rng, BATCH)
-        loss = torch.nn.functional.mse_loss(net(torch.tensor(x, dtype=torch.float32))[steps], torch.tensor(target[steps], dtype=torch.float32))
+        given, wanted = (torch.tensor(array, dtype=torch.float32) for array in (x, target[steps]))
+        loss = torch.nn.functional.mse_loss(net(given)[steps], wanted)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
