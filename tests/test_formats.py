@@ -153,7 +153,6 @@ BAD_TENSORS = {
     "bool for a size": dict(size=b"\x88K\x02\x86"),
     "no tuple": dict(size=b"K\x04"),
     "numel too large": dict(numel=b"M\xff\xff"),
-    "unknown storage": dict(kind=b"ctorch\nQInt8Storage\n"),
     "wider dtype": dict(kind=b"ctorch\nDoubleStorage\n"),
 }
 

@@ -32,7 +32,7 @@ def parse_answers(text):
         name, _, rest = part.strip().partition("=")
         kind, colon, order = rest.rpartition(":")
         kind, order = (kind, order) if colon else (rest, "")
-        answers.append(Answer(name.strip(), kind.strip(), "".join(c for c in order if c not in " ,")))
+        answers.append(Answer(name.strip(), kind.strip(), order.replace(" ", "")))
     return answers
 
 

@@ -119,8 +119,17 @@ def _unpacked(handle, where):
             raise ValueError(f"an array of {dtype}")
         return np.frombuffer(numbers, np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
+    left = [MOST]
+
+    def counted(made):
+        left[0] -= 1
+        if left[0] < 0:
+            raise ValueError(f"more than {MOST} dicts and lists")
+        return made
+
     try:
-        tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False, max_array_len=1024, max_map_len=MOST)
+        tree = msgpack.unpackb(data, ext_hook=extension, raw=False, strict_map_key=False, max_array_len=1024, max_map_len=MOST,
+                               object_hook=counted, list_hook=counted)
         if not isinstance(tree, dict):
             raise ValueError(f"a {type(tree).__name__} instead of a dict")
         return _joined(tree, 0)

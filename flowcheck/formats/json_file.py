@@ -11,7 +11,7 @@ from .stored import Contents, Stored
 
 __all__ = ["read_json"]
 
-LONGEST = 32 * 2**20  # bytes; Python's lists take some 25 times as many
+LONGEST = 16 * 2**20  # bytes; Python's lists take some 25 times as many
 UNITS = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
@@ -93,10 +93,15 @@ def _weights(entry, name, where):
 
 def _array(value, name, where):
     """The array of nested lists of numbers. Raises FormatError for anything else, ragged ones among it."""
+    level, kinds = [value], set()
+    while level:
+        kinds |= {type(v) for v in level if not isinstance(v, list)}
+        level = [inner for v in level if isinstance(v, list) for inner in v]
+    if kinds - {int, float}:
+        raise FormatError(f"{where}: {shown(name)} holds {', '.join(sorted(k.__name__ for k in kinds))}, expected nested lists of numbers; "
+                          "export it again")
     try:
-        array = np.array(value)
+        return np.array(value, float)
     except (ValueError, OverflowError, RecursionError) as error:
-        raise FormatError(f"{where}: {shown(name)} is no array ({shown(error)}), expected nested lists of numbers; export it again") from error
-    if array.dtype.kind not in "fiu" or array.ndim > 8:
-        raise FormatError(f"{where}: {shown(name)} holds {array.dtype}, expected nested lists of numbers; export it again")
-    return array.astype(float)
+        raise FormatError(f"{where}: {shown(name)} is no array ({shown(error, 120)}), expected nested lists of numbers; export it "
+                          "again") from error

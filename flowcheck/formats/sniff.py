@@ -1,5 +1,7 @@
 """Which format a file has: its extension says what it claims to be, its first bytes what it is. Both must agree."""
 
+import os
+import stat
 import zipfile
 from contextlib import contextmanager
 
@@ -28,8 +30,10 @@ ADVICE = {
 
 @contextmanager
 def opened(path):
-    """The file, open for reading. Raises FormatError where there is none or it cannot be read."""
+    """The file, open for reading. Raises FormatError where there is none, where it is no plain file (a pipe would hang), or cannot be read."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no plain file")
         handle = open(path, "rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

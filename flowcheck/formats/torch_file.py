@@ -9,6 +9,7 @@ from .archive import Archive
 from .errors import FormatError, shown
 from .nested import find_state_dict
 from .stored import Contents
+from .torch_names import is_recurrent
 from .torch_pickle import Opaque, Tensor, read_pickle
 
 __all__ = ["bfloat16_to_float32", "read_torch"]
@@ -34,11 +35,11 @@ def read_torch(handle, where):
     order = archive.read(f"{root}byteorder").strip() if f"{root}byteorder" in archive else b"little"
     if order not in (b"little", b"big"):
         raise FormatError(f"{where}: byteorder is {shown(order)}, expected little or big; fetch the file again")
-    found = read_pickle(archive.read(f"{root}data.pkl"), where)
+    found, module = read_pickle(archive.read(f"{root}data.pkl"), where)
     if isinstance(found, Opaque) and found.kind.startswith("__torch__."):
         tensors, notes = _script_tensors(found, where), ["TorchScript program: its parameters are read, its code is not"]
     else:
-        tensors, notes = _saved_tensors(found, where)
+        tensors, notes = _saved_tensors(found, module, where)
     arrays = _Arrays(archive, root, "<" if order == b"little" else ">", where)
     if any(t.storage.dtype == "bfloat16" for t in tensors.values()):
         notes.append("bfloat16 tensors converted to float32")
@@ -50,23 +51,21 @@ def bfloat16_to_float32(bits):
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def _saved_tensors(root, where):
-    """({name: Tensor}, notes) of what torch.save wrote. Raises FormatError for a pickled module."""
+def _saved_tensors(root, module, where):
+    """({name: Tensor}, notes) of what torch.save wrote. Raises FormatError for a pickled module, and for weights that are no plain tensors."""
     if isinstance(root, Opaque) and not root.items:
         _refuse_object(root, where)
     if not isinstance(root, (dict, Opaque)):
         raise FormatError(f"{where}: expected a dict of tensors, got {type(root).__name__}; save model.state_dict()")
     path, entries = find_state_dict(root, lambda v: isinstance(v, Tensor), where, lambda v: v.items if isinstance(v, Opaque) else v)
-    objects = [v for v in root.values() if isinstance(v, Opaque)] if isinstance(root, dict) else []
-    strangers = [v for v in entries.values() if isinstance(v, Opaque)]
     tensors = {k: v for k, v in entries.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    for module in (*strangers, *(() if tensors else objects)):
-        if not tensors or "_parameters" in module.state:
-            _refuse_object(module, where)
-    notes = [f"state_dict taken from {path}"] if path else []
-    if objects:
-        notes.append(f"{len(objects)} objects of other types left unread, {shown(objects[0].kind)} the first")
-    return tensors, notes
+    if module is not None and not any(map(is_recurrent, tensors)):
+        _refuse_object(module, where)
+    for name, value in entries.items():
+        if isinstance(value, Opaque) and isinstance(name, str) and is_recurrent(name):
+            raise FormatError(f"{where}: {shown(name)} is made by {shown(value.kind)}, expected a plain tensor; convert it to float32 and save "
+                              "again")
+    return tensors, [f"state_dict taken from {path}"] if path else []
 
 
 def _refuse_object(found, where):

@@ -22,7 +22,7 @@ STORAGES = {
 }
 ORDERED = ("collections", "OrderedDict")
 TENSOR = ("torch._utils", "_rebuild_tensor_v2")
-PARAMETER = ("torch._utils", "_rebuild_parameter")
+PARAMETERS = {("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state")}
 FIRST_ARGUMENT = {("torch.jit._pickle", name) for name in (
     "restore_type_tag", "build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")}
 
@@ -86,7 +86,9 @@ class Opaque:
 
 
 def read_pickle(data, where):
-    """The object that the stream describes: dicts, lists, tuples, scalars, a Tensor for every tensor, Opaque for the rest.
+    """(object that the stream describes, the outermost module that it pickles or None).
+
+    The object is of dicts, lists, tuples, scalars, a Tensor for every tensor, Opaque for the rest.
 
     Raises FormatError for a global that runs code, unknown opcodes, and a stream that does not hold together.
     """
@@ -102,7 +104,7 @@ def read_pickle(data, where):
             machine.step(opcode.name, argument)
         if len(machine.stack) != 1 or machine.below:
             raise ValueError(f"{len(machine.stack)} objects left, expected 1")
-        return machine.stack.pop()
+        return machine.stack.pop(), machine.module
     except FormatError:
         raise
     except Exception as error:  # genops decodes arguments, and what a damaged one raises depends on the opcode
@@ -114,7 +116,7 @@ def read_pickle(data, where):
 class _Machine:
     def __init__(self, where):
         self.where = where
-        self.stack, self.below, self.memo = [], [], {}
+        self.stack, self.below, self.memo, self.module = [], [], {}, None
 
     def step(self, op, argument):
         if op in _ARGUMENTS:
@@ -204,8 +206,7 @@ class _Machine:
         _, kind, key, _, numel = declared
         self.expect(isinstance(kind, Global) and kind.module == "torch" and type(key) is str and type(numel) is int,
                     "a storage without type, key or length")
-        self.expect(kind.name in STORAGES, f"a storage of unknown type {shown(kind.name)}")
-        return Storage(STORAGES[kind.name], key, numel)
+        return Storage(STORAGES[kind.name], key, numel) if kind.name in STORAGES else Opaque(str(kind))
 
     def reduce(self, function, arguments):
         if not isinstance(function, Global) or type(arguments) is not tuple:
@@ -215,17 +216,20 @@ class _Machine:
             return OrderedDict()
         if function.pair == TENSOR and len(arguments) >= 4 and isinstance(arguments[0], Storage):
             return Tensor(*arguments[:4])
-        if function.pair == PARAMETER and arguments and isinstance(arguments[0], Tensor):
+        if arguments and isinstance(arguments[0], Opaque) and function.module == "torch._utils":
+            return arguments[0]
+        if function.pair in PARAMETERS and arguments and isinstance(arguments[0], Tensor):
             return arguments[0]
         if function.pair in FIRST_ARGUMENT and arguments:
             return arguments[0]
-        if function.pair in (ORDERED, TENSOR, PARAMETER):
+        if function.pair in (ORDERED, TENSOR, *PARAMETERS):
             raise ValueError(f"{shown(function.name)} called with other arguments than a state_dict gives it")
         return Opaque(str(function))
 
     def build(self, target, state):
         if isinstance(target, Opaque):
             target.state = state if isinstance(state, dict) else {}
+            self.module = target if "_parameters" in target.state else self.module
         elif not isinstance(target, OrderedDict) or not isinstance(state, dict) or set(state) - {"_metadata"}:
             self.refuse("the state of an object")  # _metadata of a state_dict: versions of modules, no weights
 
