@@ -1,10 +1,12 @@
-"""HDF5 files as a tree of small arrays and a few attributes, without following anything out of the file.
+"""HDF5 files as a tree of arrays and texts, read in a process of its own that may be lost without harm."""
 
-Links to other files, external and virtual datasets, and filters that HDF5 would load as plugins are refused; sizes are checked before
-anything is read.
-"""
-
-import math
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -13,96 +15,93 @@ from .extras import needed
 
 __all__ = ["Hdf5"]
 
-DEEPEST = 24
-MOST = 20_000
-LONGEST_TEXT = 16 * 2**20  # a model's config
-FLOOR, RATIO = 128 * 2**20, 100  # as in archive: what deflated weights may come to
-FILTERS = {1, 2, 3, 32000}  # deflate, shuffle, fletcher32, lzf: those that h5py brings along
+SECONDS = 5  # for one answer; a file of a gigabyte gets more
+BYTES_PER_SECOND = 100e6
+LONGEST_ANSWER = 64 * 2**20  # of the listing
 
 
 class Hdf5:
-    """An open HDF5 file: `arrays` {path: dataset} of all float datasets, `read(path)`, `text(path, attribute)`.
+    """An open HDF5 file: `arrays` {path: shape} of all float datasets, `read(path)`, `text(path, attribute)`.
 
-    Raises FormatError for damage, links and external data, and for sizes that no file of this length can have.
+    file   a path, or the bytes of a file
+
+    Raises FormatError for damage, links and external data, for sizes that no file of this length can have, and for files on which the
+    HDF5 library crashes or comes to no end.
     """
 
-    def __init__(self, handle, where):
-        self.h5py, self.where = needed("h5py", where), where
-        handle.seek(0, 2)
-        self.left = max(FLOOR, RATIO * handle.tell())
-        handle.seek(0)
-        self.arrays, self.groups, self.count = {}, {}, 0
-        self.file = self._guarded("header", lambda: self.h5py.File(handle, "r"))
-        self._guarded("root", lambda: self._walk(self.file, "", {}))
+    def __init__(self, file, where):
+        needed("h5py", where)
+        self.where = where
+        if isinstance(file, bytes):
+            request, data = {"bytes": len(file)}, file
+        else:
+            request, data = {"open": str(Path(file).absolute())}, b""
+        self.seconds = SECONDS + min(50, (len(data) or os.stat(file).st_size) / BYTES_PER_SECOND)
+        reply, _ = self._ask(request, data, "the header")
+        self.arrays, self.texts = {path: tuple(shape) for path, shape in reply["arrays"].items()}, reply["texts"]
 
     def read(self, path):
-        """The array of a dataset, its declared size checked first."""
-        dataset = self.arrays[path]
-        shape, itemsize = self._guarded(path, lambda: (dataset.shape, dataset.dtype.itemsize))
-        chunk = self._guarded(path, lambda: self._checked_storage(path, dataset))
-        self.left -= math.prod(shape) * itemsize + math.prod(chunk) * itemsize
-        if self.left < 0:
-            raise FormatError(f"{self.where}: refused: {shown(path)} declares {shown(shape)} numbers, more than a file of this length can "
-                              "hold; save it again")
-        return self._guarded(path, lambda: np.asarray(dataset[()]))
+        """The array of a dataset, float32 or float64."""
+        reply, data = self._ask({"read": path}, b"", shown(path))
+        return np.frombuffer(data, reply["dtype"]).reshape(reply["shape"])
 
     def text(self, path, name):
         """A text attribute, or a list of texts, of a group; None where there is none."""
-        group = self.groups.get(path)
-        return None if group is None else self._guarded(f"{path}@{name}", lambda: self._attribute(group, path, name))
+        return self.texts.get(path, {}).get(name)
 
-    def refuse(self, what):
-        raise FormatError(f"{self.where}: refused: {what}; save the weights alone, into one file")
-
-    def _guarded(self, what, read):
-        try:
-            return read()
-        except FormatError:
-            raise
-        except MemoryError:
-            raise
-        except Exception as error:  # h5py raises OSError, KeyError, RuntimeError, ValueError, TypeError and more for damage
-            raise FormatError(f"{self.where}: {shown(what)} of the HDF5 file is damaged ({shown(error, 120)}); fetch the file "
-                              "again") from error
-
-    def _walk(self, group, path, above):
-        """Lists groups and float datasets below a group; each object once, so that links in a circle end."""
-        self.groups[path] = group
-        address = self.h5py.h5o.get_info(group.id).addr
-        if len(above) > DEEPEST or address in above:
-            self.refuse(f"group {shown(path)} is in a circle of groups or nested more than {DEEPEST} deep")
-        for name in group:
-            self.count += 1
-            if self.count > MOST:
-                self.refuse(f"it has more than {MOST} objects")
-            inner = f"{path}/{name}".lstrip("/")
-            if not isinstance(group.get(name, getlink=True), self.h5py.HardLink):
-                self.refuse(f"{shown(inner)} is a link to elsewhere, which is not followed")
-            item = group[name]
-            if isinstance(item, self.h5py.Group):
-                self._walk(item, inner, {**above, address: path})
-            elif isinstance(item, self.h5py.Dataset) and item.dtype.kind == "f" and item.shape is not None:
-                self.arrays[inner] = item
-
-    def _checked_storage(self, path, dataset):
-        """The shape of a chunk, () for plain storage."""
-        plist = dataset.id.get_create_plist()
-        if plist.get_external_count() or dataset.is_virtual:
-            self.refuse(f"{shown(path)} has its numbers in another file")
-        filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
-        if set(filters) - FILTERS:
-            self.refuse(f"{shown(path)} is packed by filter {max(set(filters) - FILTERS)}, which is not built in")
-        return dataset.chunks or ()
-
-    def _attribute(self, group, path, name):
-        if name not in group.attrs:
-            return None
-        attribute = self.h5py.h5a.open(group.id, name.encode())
-        if attribute.get_storage_size() > LONGEST_TEXT:
-            self.refuse(f"attribute {name} of {shown(path or 'the file')} takes {attribute.get_storage_size()} bytes")
-        value = group.attrs[name]
-        return [_as_text(v) for v in value.tolist()] if isinstance(value, np.ndarray) else _as_text(value)
+    def _ask(self, request, data, what):
+        reply, answer = _worker.ask(json.dumps(request).encode() + b"\n" + data, self.seconds)
+        if reply is None:
+            raise FormatError(f"{self.where}: {what} of the HDF5 file is damaged (the HDF5 library {answer}); fetch the file again")
+        if "refused" in reply:
+            raise FormatError(f"{self.where}: refused: {shown(reply['refused'], 200)}; save the weights alone, into one file")
+        if "damaged" in reply:
+            raise FormatError(f"{self.where}: {what} of the HDF5 file is damaged ({shown(reply['damaged'], 120)}); fetch the file again")
+        return reply, answer
 
 
-def _as_text(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+class _Worker:
+    """The process that has HDF5 open, started when it is first asked and again when it was lost."""
+
+    def __init__(self):
+        self.process, self.lock = None, threading.Lock()
+
+    def ask(self, request, seconds):
+        """(answer, bytes after it), or (None, how it was lost)."""
+        with self.lock:
+            if self.process is None or self.process.poll() is not None:
+                self._start()
+            late = threading.Event()
+            timer = threading.Timer(seconds, lambda: (late.set(), self.process.kill()))
+            timer.start()
+            try:
+                self.process.stdin.write(request)
+                self.process.stdin.flush()
+                reply = json.loads(self.process.stdout.readline(LONGEST_ANSWER))
+                data = self.process.stdout.read(reply.get("bytes", 0))
+                if len(data) < reply.get("bytes", 0):
+                    raise ValueError("short answer")
+                return reply, data
+            except (OSError, ValueError):  # a broken pipe, or no whole answer
+                self.stop()
+                return None, f"came to no end in {round(seconds)} s" if late.is_set() else "crashed on it"
+            finally:
+                timer.cancel()
+
+    def _start(self):
+        command = [sys.executable, str(Path(__file__).with_name("hdf5_worker.py")), json.dumps(sys.path)]
+        environment = os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"}  # "::" turns HDF5's plugins off
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+
+    def stop(self):
+        """Ends the process, if there is one."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process = None
+
+
+_worker = _Worker()
+atexit.register(_worker.stop)

@@ -42,7 +42,7 @@ def parse_config(text, where):
     """The dict of a model's JSON config. Raises FormatError for anything else."""
     try:
         config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise FormatError(f"{where}: the model's config is no JSON ({shown(error)}); fetch the file again") from error
     if not isinstance(config, dict):
         raise FormatError(f"{where}: the model's config is {type(config).__name__}, expected a dict; save the model again")

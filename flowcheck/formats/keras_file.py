@@ -1,6 +1,5 @@
 """Keras files: `.keras` and `.h5`, whole models and weights only, Keras 2 and 3, plain and CuDNN layout. No Keras, no load_model."""
 
-import io
 import re
 from dataclasses import dataclass
 
@@ -45,12 +44,12 @@ def read_keras(handle, where):
     if "metadata.json" in archive:
         version = parse_config(archive.read("metadata.json"), where).get("keras_version")
     config = parse_config(archive.read("config.json"), where)
-    return _contents(Hdf5(io.BytesIO(archive.read(WEIGHTS)), where), config, version, where)
+    return _contents(Hdf5(archive.read(WEIGHTS), where), config, version, where)
 
 
 def read_hdf5(handle, where):
     """Contents of an open HDF5 file that Keras wrote, with the model's config or without."""
-    file = Hdf5(handle, where)
+    file = Hdf5(handle.name, where)
     text = file.text("", "model_config")
     version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
     return _contents(file, None if text is None else parse_config(text, where), version, where)
@@ -61,6 +60,7 @@ def _contents(file, config, version, where):
     if not triples:
         raise FormatError(f"{where}: expected recurrent layers (kernel and recurrent_kernel), got {len(file.arrays)} arrays "
                           f"({', '.join(shown(n, 40) for n in list(file.arrays)[:4])}); save the model that has them")
+    version = version if isinstance(version, str) else None
     words = f"Keras {shown(version, 20)}" if version else "a Keras that left no version"
     found = Contents(notes=[f"written by {words}, {'config read' if config else 'weights only'}"], tensors=_dense(file, triples, where))
     if config is None:
@@ -89,6 +89,9 @@ def _triples(file, where):
         if names[0] not in file.arrays:
             raise FormatError(f"{where}: {shown(path)} has no {shown(names[0])} beside it; fetch the file again")
         arrays = [number(file.read(n), n, where) for n in names if n in file.arrays]
+        if not arrays[0].ndim == arrays[1].ndim == 2:
+            raise FormatError(f"{where}: {shown(group)} has arrays of shapes {arrays[0].shape} and {arrays[1].shape}, expected two matrices, a "
+                              "kernel and a recurrent kernel; fetch the file again")
         found.append(Triple(group, arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None))
     order = file.text("", "layer_names") or file.text("model_weights", "layer_names") or []
     order = order if isinstance(order, list) else [order]
@@ -170,9 +173,9 @@ def _saved_name(file, path):
 def _rows(triple, kind, reset_after, name, notes, where):
     """({role: rows [to, from]}, Keras's kind) of a triple, in plain layout. Raises FormatError for shapes that do not meet."""
     kernel, recurrent, bias = triple.kernel, triple.recurrent, triple.bias
-    units = recurrent.shape[0] if recurrent.ndim == 2 else 0
+    units = len(recurrent)
     n, rest = divmod(recurrent.shape[1], units) if units else (0, 1)
-    if rest or n not in GATES or kernel.ndim != 2 or kernel.shape[1] != n * units or kind not in (None, GATES[n]):
+    if rest or n not in GATES or kernel.shape[1] != n * units or kind not in (None, GATES[n]):
         raise FormatError(f"{where}: kernel {kernel.shape} and recurrent_kernel {recurrent.shape} are not those of "
                           f"{kind or 'an LSTM, GRU or SimpleRNN'}, expected (inputs, G x units) and (units, G x units); fetch the file again")
     kind, total = GATES[n], n * units
@@ -200,8 +203,7 @@ def _rows(triple, kind, reset_after, name, notes, where):
 
 
 def _is_cudnn(triple):
-    return triple.bias is not None and triple.bias.ndim == 1 and triple.recurrent.ndim == 2 and (
-        len(triple.bias) == 2 * triple.recurrent.shape[1])
+    return triple.bias is not None and triple.bias.ndim == 1 and len(triple.bias) == 2 * triple.recurrent.shape[1]
 
 
 def _activations(kind, config, version, name, notes, where):
@@ -237,7 +239,7 @@ def _assumed(kind, cudnn, version, name, stack, notes):
 
 
 def _major(version):
-    found = re.match(r"[0-9]+", version) if isinstance(version, str) else None
+    found = re.match(r"[0-9]+", version) if version else None
     return int(found[0]) if found else None
 
 
@@ -245,12 +247,12 @@ def _dense(file, triples, where):
     """{name.weight, name.bias} [to, from] of plain kernels that a layer's output could feed, for the read-out."""
     widths = {k * t.recurrent.shape[0] for t in triples for k in (1, 2)}
     recurrent, found = {t.path for t in triples}, {}
-    for path, dataset in file.arrays.items():
+    for path, shape in file.arrays.items():
         group, _, name = path.rpartition("/")
         suffix = ":0" if name.endswith(":0") else ""
         legacy, dense = name.removesuffix(":0") == "kernel", name == "0" and re.search(r"(^|/)dense[^/]*/vars$", group)
-        if group in recurrent or path.startswith("optimizer") or not (legacy or dense) or len(dataset.shape) != 2 or (
-                dataset.shape[0] not in widths):
+        if group in recurrent or path.startswith("optimizer") or not (legacy or dense) or len(shape) != 2 or (
+                shape[0] not in widths):
             continue
         title = _saved_name(file, group)
         found[f"{title}.weight"] = file.read(path).T
