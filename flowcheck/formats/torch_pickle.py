@@ -32,7 +32,7 @@ HARMLESS_BUILTINS = {
     "tuple", "type",
 }
 RUN_CODE = {
-    "_pickle", "asyncio", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "ensurepip", "importlib", "linecache", "marshal", "nt",
+    "_io", "_pickle", "asyncio", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "ensurepip", "importlib", "io", "linecache", "marshal", "nt",
     "os", "pdb", "pickle", "pip", "pkgutil", "posix", "profile", "pty", "pydoc", "runpy", "shutil", "socket", "subprocess", "sys", "timeit",
     "trace", "webbrowser",
 }
