@@ -347,7 +347,7 @@ def bombs():
     yield "code.pt", zipped({"net/data.pkl": stream(b"]" + b"N" * 9_000_000 + b"t")})
     del zeros
     whole = torch_zip(state(good))
-    yield "opcodes.pt", torch_zip(b"N0" * 700_000 + state(good))
+    yield "opcodes.pt", torch_zip(b"N0" * 300_000 + state(good))
     yield "tuples.pt", torch_zip(b"(" * 200_000 + b"t" * 200_000)
     hashes = b"".join(number(0).replace(b"\x8a\x08" + bytes(8), b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little")) + b"N" for k in range(9, 9000))
     yield "hashes.pt", torch_zip(b"}(" + hashes + b"u")
@@ -384,7 +384,7 @@ def path_tricks(folder):
 
 
 def deep_nesting():
-    yield "marks.pt", torch_zip(b"(" * 900_000)
+    yield "marks.pt", torch_zip(b"(" * 490_000)
     yield "lists.pt", torch_zip(b"]" * 100_000 + b"a" * 99_999)
     yield "dicts.pt", torch_zip((b"}" + text("a")) * 50_000 + b"N" + b"s" * 50_000)
     yield "self.pt", torch_zip(b"}q\x00" + text("self") + b"h\x00s")

@@ -40,7 +40,7 @@ def watch(folder, events):
         if event == "open":
             name, mode, flags = arguments
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or (mode or "r").strip("rb")
-            known = isinstance(name, int) or os.path.realpath(os.fspath(name)).startswith((folder, *libraries, "/dev/null", "/proc/self/"))
+            known = isinstance(name, int) or os.path.realpath(os.fspath(name)).startswith((folder, *libraries, "/dev/null")) or name == "/proc/self/maps"
             if writes and name != os.devnull or not known:
                 events.append(f"open {name!r} {mode}")
         elif event.startswith(WATCHED):

@@ -27,8 +27,11 @@ def read_shards(handle, where):
                           "fetch it again") from error
     found, folders = Contents(), {path.parent.resolve(), path.resolve().parent}  # a cache may keep both as links to one folder
     for shard in dict.fromkeys(places.values()):
-        if not isinstance(shard, str) or Path(shard).name != shard or "\0" in shard or (path.parent / shard).resolve().parent not in folders:
+        if not isinstance(shard, str) or Path(shard).name != shard or "\0" in shard or (
+                path.parent / shard).resolve().parent not in folders:
             raise FormatError(f"{where}: refused: {shown(shard)} is no file in the index's own folder; keep the files together")
+        if not (path.parent / shard).is_file():
+            raise FormatError(f"{where}: {shown(shard)} is not beside the index, expected every file that it lists; fetch that one as well")
         with opened(path.parent / shard) as file:
             part = read_safetensors(file, shard)
         found.tensors |= {name: array for name, array in part.tensors.items() if places.get(name) == shard}

@@ -13,7 +13,7 @@ from .errors import FormatError, shown
 __all__ = ["Opaque", "Storage", "Tensor", "read_pickle"]
 
 LARGEST = 8 * 2**20  # a state_dict takes about 100 bytes per tensor
-LONGEST = 1_000_000  # opcodes, about 60 per tensor
+LONGEST = 500_000  # opcodes, about 60 per tensor
 
 STORAGES = {
     "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": "bfloat16",
@@ -100,7 +100,7 @@ def read_pickle(data, where):
     try:
         for k, (opcode, argument, position) in enumerate(pickletools.genops(data)):
             if k > LONGEST:
-                machine.refuse(f"more than {LONGEST} things")
+                raise FormatError(f"{where}: refused: data.pkl holds more than {LONGEST} things; save model.state_dict() alone")
             machine.step(opcode.name, argument)
         if len(machine.stack) != 1 or machine.below:
             raise ValueError(f"{len(machine.stack)} objects left, expected 1")
