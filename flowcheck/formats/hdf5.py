@@ -21,7 +21,7 @@ LONGEST_ANSWER = 64 * 2**20  # of the listing
 
 
 class Hdf5:
-    """An open HDF5 file: `arrays` {path: shape} of all float datasets, `read(path)`, `text(path, attribute)`.
+    """An open HDF5 file: `arrays` {path: shape} of all float datasets, `read(path)`, `text(path, attribute)`; closed at the end of `with`.
 
     file   a path, or the bytes of a file
 
@@ -39,6 +39,12 @@ class Hdf5:
         self.seconds = SECONDS + min(50, (len(data) or os.stat(file).st_size) / BYTES_PER_SECOND)
         reply, _ = self._ask(request, data, "the header")
         self.arrays, self.texts = {path: tuple(shape) for path, shape in reply["arrays"].items()}, reply["texts"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        _worker.close()
 
     def read(self, path):
         """The array of a dataset, float32 or float64."""
@@ -87,6 +93,11 @@ class _Worker:
                 return None, f"came to no end in {round(seconds)} s" if late.is_set() else "crashed on it"
             finally:
                 timer.cancel()
+
+    def close(self):
+        """Has the open file closed, so that others may write it."""
+        if self.process is not None:
+            self.ask(b'{"close": true}\n', SECONDS)
 
     def _start(self):
         command = [sys.executable, str(Path(__file__).with_name("hdf5_worker.py")), json.dumps(sys.path)]

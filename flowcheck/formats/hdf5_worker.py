@@ -1,7 +1,7 @@
 """The process in which HDF5 files are opened: the HDF5 library loops or crashes on some damaged files, and here it may.
 
 Run as a script by `hdf5`; imports nothing of flowcheck. Requests are lines of JSON on stdin, {"open": path}, {"bytes": n} with n bytes after
-it, or {"read": path}; an answer is a line of JSON, with the bytes of an array after it. Nothing that a file names is followed out of it, and
+it, {"read": path}, or {"close": true}; an answer is a line of JSON, with the bytes of an array after it. Nothing that a file names is followed out of it, and
 sizes are checked before anything is read.
 """
 
@@ -102,12 +102,14 @@ def answer(request, tree):
         array = tree.read(request["read"])
         data = numpy.ascontiguousarray(array).tobytes()
         return {"shape": array.shape, "dtype": array.dtype.str, "bytes": len(data)}, data, tree
+    if tree is not None:
+        tree.file.close()
+    if "close" in request:
+        return {}, b"", None
     if "open" in request:
         file, size = request["open"], os.stat(request["open"]).st_size
     else:
         file, size = io.BytesIO(sys.stdin.buffer.read(request["bytes"])), request["bytes"]
-    if tree is not None:  # the library takes a file of the same place for one that it has open already
-        tree.file.close()
     limit_memory(size)
     tree = Tree(file, size)
     return {"arrays": {path: dataset.shape for path, dataset in tree.arrays.items()}, "texts": tree.texts}, b"", tree

@@ -44,15 +44,16 @@ def read_keras(handle, where):
     if "metadata.json" in archive:
         version = parse_config(archive.read("metadata.json"), where).get("keras_version")
     config = parse_config(archive.read("config.json"), where)
-    return _contents(Hdf5(archive.read(WEIGHTS), where), config, version, where)
+    with Hdf5(archive.read(WEIGHTS), where) as file:
+        return _contents(file, config, version, where)
 
 
 def read_hdf5(handle, where):
     """Contents of an open HDF5 file that Keras wrote, with the model's config or without."""
-    file = Hdf5(handle.name, where)
-    text = file.text("", "model_config")
-    version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
-    return _contents(file, None if text is None else parse_config(text, where), version, where)
+    with Hdf5(handle.name, where) as file:
+        text = file.text("", "model_config")
+        version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
+        return _contents(file, None if text is None else parse_config(text, where), version, where)
 
 
 def _contents(file, config, version, where):

@@ -110,11 +110,13 @@ def _params(cell, gates, recurrent, stored, where):
         k = nets.index(net)
         return stored[role][k * units:(k + 1) * units].copy()
 
-    params, peepholes = {}, [edge for edge in cell.parameters.values() if edge.net in diagonal and edge.source != "1"]
+    params, peepholes = {}, _peepholes(cell, gates, diagonal) if "peephole" in stored else []
     for name, edge in cell.parameters.items():
-        if edge in peepholes and "peephole" in stored:
-            k = peepholes.index(edge)
+        if edge.net in peepholes and edge.source != "1":
+            k = peepholes.index(edge.net)
             params[name] = stored["peephole"][k * units:(k + 1) * units].copy()
+        elif edge.net == cell.output.name and "weight_hr" in stored:
+            params[name] = stored["weight_hr"].copy()
         elif edge.source == "1":
             sides = (("bias_ih", gates), ("bias_hh", recurrent))
             found = [rows(role, nets, edge.net) for role, nets in sides if edge.net in nets and role in stored]
@@ -126,6 +128,12 @@ def _params(cell, gates, recurrent, stored, where):
         else:
             raise FormatError(f"{where}: the layout of cell {cell.name} has no rows for {name} ({edge}); mend the cell's layout")
     return params
+
+
+def _peepholes(cell, gates, diagonal):
+    """The diagonal nets in the order of the gates that add them to their own."""
+    added = [{s.name for s in unit.reads} for unit in cell.units]
+    return [net for gate in gates for reads in added if gate in reads for net in sorted(reads & diagonal)]
 
 
 def _listed(stacks):
