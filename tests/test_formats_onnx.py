@@ -288,27 +288,11 @@ def test_doubling_a_constant_is_no_way_to_fill_the_memory(tmp_path, rng):
 
 # Peepholes
 
-def vanilla():
-    """An LSTM with peepholes whose layout is declared here, built from the operator's equations."""
-    from flowcheck.equations import Cell, Layout, Net, Unit
-    from flowcheck.notation import sigma, symbols, tanh
-    x, y_prev, s_prev, y, s = symbols("x y_prev s_prev y s")
-    net_f, net_in, net_c, net_out, peep_f, peep_in, peep_out, y_f, y_in, y_out = symbols(
-        "net_f net_in net_c net_out peep_f peep_in peep_out y_f y_in y_out")
-    return Cell("vanilla", "ONNX's LSTM", 2017, inputs=[x], state={s_prev: s, y_prev: y}, output=y, equations=[
-        Net(net_f, x, y_prev), Net(peep_f, s_prev, kind="diagonal", bias=None), Unit(y_f, sigma(net_f + peep_f)),
-        Net(net_in, x, y_prev), Net(peep_in, s_prev, kind="diagonal", bias=None), Unit(y_in, sigma(net_in + peep_in)),
-        Net(net_c, x, y_prev), Unit(s, y_f * s_prev + y_in * tanh(net_c)),
-        Net(net_out, x, y_prev), Net(peep_out, s, kind="diagonal", bias=None), Unit(y_out, sigma(net_out + peep_out)),
-        Unit(y, y_out * tanh(s)),
-    ], layouts=[Layout("onnx", "LSTM(peepholes)", ("net_in", "net_out", "net_f", "net_c"), letters=("i", "o", "f", "c"))])
-
-
 def test_peepholes_agree_with_the_reference_evaluator(tmp_path, rng):
     tensors, x = weights(rng, "LSTM", peepholes=True), rng.standard_normal((9, 2, INPUTS))
     path = written(tmp_path / "net.onnx", [recurrent_node("LSTM", {"B": "B", "P": "P"})], tensors)
-    cells = {name: cell for name, cell in CELLS.items() if not any(lay.kind == "LSTM(peepholes)" for lay in cell.layouts)}
-    network = load(path, cells | {"vanilla": vanilla()})
+    network = load(path, CELLS)
+    assert [one.cell.name for one in network.layers] == ["lstm_vanilla"]
     np.testing.assert_allclose(outputs(network, x), reference(path, x), rtol=0, atol=1e-12)
     with pytest.raises(FormatError, match="LSTM.peepholes. of onnx, which no cell"):
-        load(path, cells)
+        load(path, {"lstm": CELLS["lstm"]})

@@ -187,29 +187,15 @@ def test_sharded_safetensors(tmp_path, layers, shards):
     refused(index, "no index of safetensors")
 
 
-def projected():
-    """torch's LSTM with proj_size, its layout declared here."""
-    from flowcheck.equations import Cell, Layout, Net, Unit
-    from flowcheck.notation import sigma, symbols, tanh
-    x, y_prev, s_prev, y, s, m = symbols("x y_prev s_prev y s m")
-    net_in, net_f, net_c, net_out, y_in, y_f, y_out = symbols("net_in net_f net_c net_out y_in y_f y_out")
-    return Cell("projected", "Sak et al. 2014", 2014, inputs=[x], state={s_prev: s, y_prev: y}, output=y, equations=[
-        Net(net_in, x, y_prev), Unit(y_in, sigma(net_in)), Net(net_f, x, y_prev), Unit(y_f, sigma(net_f)), Net(net_c, x, y_prev),
-        Net(net_out, x, y_prev), Unit(y_out, sigma(net_out)), Unit(s, y_f * s_prev + y_in * tanh(net_c)), Unit(m, y_out * tanh(s)),
-        Net(y, m, bias=None, size="projected"),
-    ], lengths={"projected": 2}, layouts=[
-        Layout("torch", "LSTM(proj_size)", ("net_in", "net_f", "net_c", "net_out"), letters=("i", "f", "g", "o"))])
-
-
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
 def test_projections(tmp_path, options):
     torch.manual_seed(3)
     module = torch.nn.LSTM(3, 5, proj_size=2, **options).double()
     torch.save(module.state_dict(), tmp_path / "net.pt")
-    cells = {name: cell for name, cell in CELLS.items() if not any("proj_size" in lay.kind for lay in cell.layouts)}
-    network, x = load(tmp_path / "net.pt", cells | {"projected": projected()}), np.random.default_rng(1).standard_normal((7, 2, 3))
+    network, x = load(tmp_path / "net.pt", CELLS), np.random.default_rng(1).standard_normal((7, 2, 3))
+    assert {one.cell.name for one in network.layers} == {"lstm_projected"}
     with torch.no_grad():
         y, _ = module(torch.from_numpy(x))
     np.testing.assert_allclose(outputs(network, x), y.numpy(), rtol=0, atol=1e-12)
     with pytest.raises(FormatError, match="LSTM.proj_size. of torch, which no cell"):
-        load(tmp_path / "net.pt", cells)
+        load(tmp_path / "net.pt", {"lstm": CELLS["lstm"]})
