@@ -175,6 +175,10 @@ def verify(targets, seed, certified, form, out):
     return int(any(c.verdict == "fail" for c in checks))
 
 
+_LAYER = ("Prefix of the layers to take, where a file has several stacks; with =KIND:ORDER also what the file leaves open: a cell and the "
+          "letters of its gates in the file's order, rnn=gru_reset_before:zrh. Several by commas.")
+
+
 def _net_options(*argument, **options):
     return lambda command: _with_net_options(command, click.argument(*argument, **options))
 
@@ -184,7 +188,7 @@ def _with_net_options(command, argument):
         click.option("--seed", default=0, show_default=True, help="Seed of fresh weights and noise inputs."),
         click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
         click.option("--units", default=32, show_default=True, help="Units, for cell:NAME."),
-        click.option("--layer", help="Prefix of the layers to take, where a file has several stacks."),
+        click.option("--layer", metavar="NAME[=KIND:ORDER]", help=_LAYER),
         click.option("--inputs", "inputs_", metavar="FILE|N",
                      help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
         argument,
@@ -249,7 +253,7 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, d
     if form == "json":
         _emit(documents.dumps(documents.measurement(network, measured, inputs, used_seed, device)), out)
     else:
-        _emit(text.measurement_text(measured, inputs), out)
+        _emit(text.measurement_text(measured, inputs, network), out)
 
 
 @cli.command()
@@ -287,7 +291,7 @@ def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None
 @cli.command()
 @click.argument("net", required=False)
 @click.option("--inputs", "inputs_", metavar="FILE", help=".npy or .npz with LAYER.x, for NET.")
-@click.option("--layer", help="Prefix of the layers to take, where a file has several stacks.")
+@click.option("--layer", metavar="NAME[=KIND:ORDER]", help=_LAYER)
 @click.option("--cells", "cells_", is_flag=True, help="Instead, compare all cells of the catalogue at their initialisation.")
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(2), help="Lags of the curves.")
 @click.option("--seed", default=0, show_default=True)

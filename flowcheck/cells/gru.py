@@ -22,5 +22,9 @@ CELL = Cell(
         Unit(y, (1 - z) * n + z * y_prev),
     ],
     claims=[CellClaim("product:z", "y", "with the recurrent connections cut, flow over q steps is the product of q update gates")],
-    layouts=[Layout("torch", "GRU", ("net_r", "net_z", "net_n"), ("net_r", "net_z", "net_m"), letters=("r", "z", "n"))],
+    layouts=[
+        Layout("torch", "GRU", ("net_r", "net_z", "net_n"), ("net_r", "net_z", "net_m"), letters=("r", "z", "n")),
+        Layout("keras", "GRU", ("net_z", "net_r", "net_n"), ("net_z", "net_r", "net_m"), letters=("z", "r", "h")),
+        Layout("onnx", "GRU(linear_before_reset=1)", ("net_z", "net_r", "net_n"), ("net_z", "net_r", "net_m"), letters=("z", "r", "h")),
+    ],
 )

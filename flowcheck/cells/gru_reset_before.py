@@ -1,6 +1,6 @@
 """Gated recurrent unit, reset gate before the product, as first published: n = tanh(W x + U (r y(t-1)))."""
 
-from ..equations import Cell, CellClaim, Net, Unit
+from ..equations import Cell, CellClaim, Layout, Net, Unit
 from ..notation import sigma, symbols, tanh
 
 x, y_prev, net_r, net_z, net_n, r, z, n, ry, y = symbols("x y_prev net_r net_z net_n r z n ry y")
@@ -19,4 +19,8 @@ CELL = Cell(
         Unit(y, (1 - z) * n + z * y_prev),
     ],
     claims=[CellClaim("product:z", "y", "with the recurrent connections cut, flow over q steps is the product of q update gates")],
+    layouts=[
+        Layout("keras", "GRU(reset_after=False)", ("net_z", "net_r", "net_n"), letters=("z", "r", "h")),
+        Layout("onnx", "GRU", ("net_z", "net_r", "net_n"), letters=("z", "r", "h")),
+    ],
 )

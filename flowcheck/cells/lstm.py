@@ -23,5 +23,9 @@ CELL = Cell(
         Unit(y, y_out * tanh(s)),
     ],
     claims=[CellClaim("product:y_f", "s", "with the recurrent connections cut, flow over q steps is the product of q forget gates")],
-    layouts=[Layout("torch", "LSTM", ("net_in", "net_f", "net_c", "net_out"), letters=("i", "f", "g", "o"))],
+    layouts=[
+        Layout("torch", "LSTM", ("net_in", "net_f", "net_c", "net_out"), letters=("i", "f", "g", "o")),
+        Layout("keras", "LSTM", ("net_in", "net_f", "net_c", "net_out"), letters=("i", "f", "c", "o")),
+        Layout("onnx", "LSTM", ("net_in", "net_out", "net_f", "net_c"), letters=("i", "o", "f", "c")),
+    ],
 )

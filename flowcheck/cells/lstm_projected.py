@@ -1,6 +1,6 @@
 """LSTM with a recurrent projection: gates see a linear image of the outputs (Sak, Senior & Beaufays 2014; torch's proj_size)."""
 
-from ..equations import Cell, CellClaim, Net, Unit
+from ..equations import Cell, CellClaim, Layout, Net, Unit
 from ..notation import sigma, symbols, tanh
 
 x, y_prev, s_prev = symbols("x y_prev s_prev")
@@ -23,5 +23,6 @@ CELL = Cell(
         Net(y, m, bias=None, size="projected"),
     ],
     claims=[CellClaim("product:y_f", "s", "with the recurrent connections cut, flow over q steps is the product of q forget gates")],
+    layouts=[Layout("torch", "LSTM(proj_size)", ("net_in", "net_f", "net_c", "net_out"), letters=("i", "f", "g", "o"))],
     lengths={"projected": 8},
 )

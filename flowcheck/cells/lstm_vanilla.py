@@ -1,6 +1,6 @@
 """Vanilla LSTM: forget gate, peepholes, tanh for g and h, full gradient (Greff et al. 2017); and `variant`, it with one thing changed."""
 
-from ..equations import Cell, CellClaim, Net, Unit
+from ..equations import Cell, CellClaim, Layout, Net, Unit
 from ..notation import sigma, symbols, tanh
 
 x, y_prev, s_prev = symbols("x y_prev s_prev")
@@ -25,12 +25,14 @@ EQUATIONS = [
 KEPT = CellClaim("product:y_f", "s", "with recurrent connections and peepholes cut, flow is the product of the forget gates")
 
 
-def variant(name, words, changed=(), without=(), kept=None, claims=(KEPT,)):
+def variant(name, words, changed=(), without=(), kept=None, claims=(KEPT,), layouts=()):
     """The vanilla LSTM with some equations changed or left out, and some values kept as further states."""
     new = {e.out: e for e in changed}
     equations = [new.get(e.out, e) for e in EQUATIONS if e.out not in without]
     state = {s_prev: s, y_prev: y} | (kept or {})
-    return Cell(name, f"Greff et al. 2017, {words}", 2017, inputs=[x], state=state, output=y, equations=equations, claims=claims)
+    return Cell(name, f"Greff et al. 2017, {words}", 2017, inputs=[x], state=state, output=y, equations=equations, claims=claims,
+                layouts=layouts)
 
 
-CELL = variant("lstm_vanilla", "the vanilla LSTM")
+CELL = variant("lstm_vanilla", "the vanilla LSTM", layouts=[
+    Layout("onnx", "LSTM(peepholes)", ("net_in", "net_out", "net_f", "net_c"), letters=("i", "o", "f", "c"))])

@@ -10,7 +10,7 @@ STORED_ONLY = (zipfile.ZIP_STORED,)
 DEFLATED_TOO = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # One-hot inputs deflate about a hundredfold; what stays under the floor fits in any memory.
-DEFLATED_FLOOR = 256 * 2**20
+DEFLATED_FLOOR = 128 * 2**20
 DEFLATED_RATIO = 100
 
 
@@ -18,10 +18,11 @@ class Archive:
     """The members of an open zip file: `names`, `size(name)`, `read(name)`.
 
     Raises FormatError for a file that is no zip, damaged, encrypted, compressed in a way that is not in `methods`,
-    with two members of one name, or that declares more bytes than such a file can hold (a zip bomb).
+    with two members of one name, or that declares more bytes than such a file can hold (a zip bomb). Members whose name
+    has `without` in it are left out, unread and unchecked.
     """
 
-    def __init__(self, handle, where, methods=STORED_ONLY):
+    def __init__(self, handle, where, methods=STORED_ONLY, without=None):
         self.where = where
         handle.seek(0, 2)
         length = handle.tell()
@@ -32,9 +33,10 @@ class Archive:
         except Exception as error:  # zipfile raises a dozen types on damaged files, NotImplementedError among them
             raise FormatError(f"{where}: not a whole zip file ({error}); it is truncated or damaged, fetch it "
                               "again") from error
-        self._members = {m.filename: m for m in members}
-        if len(self._members) < len(members):
+        if len({m.filename for m in members}) < len(members):
             raise FormatError(f"{where}: refused: two members of the zip file have one name; save the file again")
+        members = [m for m in members if without is None or without not in m.filename]
+        self._members = {m.filename: m for m in members}
         for m in members:
             if m.flag_bits & 1 or m.compress_type not in methods:
                 how = "encrypted" if m.flag_bits & 1 else f"compressed (method {m.compress_type})"

@@ -17,10 +17,10 @@ def number(array, name, where):
         raise FormatError(f"{where}: {shown(name)} is of type {array.dtype}, expected floats; convert it to float32 "
                           "and save again")
     array = np.array(array, np.float64 if array.dtype.itemsize >= 8 else np.float32)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        at = ", ".join(map(str, bad[0]))
-        raise FormatError(f"{where}: {shown(name)} has {len(bad)} numbers that are not finite, the first at [{at}], "
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = ", ".join(map(str, np.unravel_index(finite.argmin(), finite.shape)))
+        raise FormatError(f"{where}: {shown(name)} has {np.count_nonzero(~finite)} numbers that are not finite, the first at [{at}], "
                           "expected none; use a checkpoint from before training diverged")
     return array
 
@@ -64,5 +64,5 @@ def check_stack(layers, where):
             if width not in (None, layer.n_inputs):
                 raise FormatError(f"{where}: layer {shown(layer.name)} reads {layer.n_inputs} inputs, but {below} "
                                   f"below it puts out {width}; select one stack with layer=NAME")
-        width, below = sum(layer.units for layer in level), " and ".join(shown(layer.name) for layer in level[:2])
+        width, below = sum(layer.n_outputs for layer in level), " and ".join(shown(layer.name) for layer in level[:2])
     return layers

@@ -93,7 +93,7 @@ def _input_set(label, layer, arrays, where):
     x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer)
     h = arrays.get("h")
     if h is not None:
-        h = _time_first(h, layer.units, f"{where}: {shown(label)}.h", "units", layer)
+        h = _time_first(h, layer.n_outputs, f"{where}: {shown(label)}.h", "units", layer)
         if h.shape[:2] != x.shape[:2]:
             raise FormatError(f"{where}: {shown(label)}.h has {h.shape[1]} x {h.shape[0]} sequences and steps, "
                               f"expected {x.shape[1]} x {x.shape[0]} as in {shown(label)}.x; save the states of these "

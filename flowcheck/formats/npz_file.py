@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..network import Layer, Readout
+from .activations import cell_by_name
 from .archive import DEFLATED_TOO, Archive
 from .checks import check_layer, check_stack, number
 from .errors import FormatError, shown
@@ -121,10 +122,9 @@ def _own_layer(name, found, k, cells, where):
     word, level, reverse, order = (
         _scalar(found, *what, name, where) for what in (("cell", "", "U"), ("level", k, "i"), ("reverse", False, "b"),
                                                         ("gate_order", "", "U")))
-    if word not in cells:
-        raise FormatError(f"{where}: {shown(name)}/cell is {shown(word)!r}, expected one of {', '.join(cells)}")
+    cell = cell_by_name(word, cells, f"{where}: {shown(name)}/cell")
     params = {w: number(a, f"{name}/{w}", where) for w, a in found.items() if w not in WORDS}
-    return check_layer(Layer(name, cells[word], params, level, reverse, order), where)
+    return check_layer(Layer(name, cell, params, level, reverse, order), where)
 
 
 def _scalar(found, word, default, kind, name, where):

@@ -26,9 +26,9 @@ def prove_gate_order(layer, x, h, tolerance=TOLERANCE):
     Raises FormatError, with the error and the order that does reproduce h, where the declared order does not.
     """
     x, h = np.asarray(x, np.float64), np.asarray(h, np.float64)
-    if x.ndim != 3 or x.shape[-1] != layer.n_inputs or h.shape != (*x.shape[:2], layer.units) or not h.size:
+    if x.ndim != 3 or x.shape[-1] != layer.n_inputs or h.shape != (*x.shape[:2], layer.n_outputs) or not h.size:
         raise FormatError(f"{shown(layer.name)}: proof of the gate order got x {x.shape} and h {h.shape}, expected "
-                          f"(time, batch, {layer.n_inputs}) and (time, batch, {layer.units})")
+                          f"(time, batch, {layer.n_inputs}) and (time, batch, {layer.n_outputs})")
     error = _error(layer, x, h, np.float64)
     rows = _rows(layer)
     screen = (x[:SCREEN], h[:SCREEN])

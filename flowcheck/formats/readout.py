@@ -12,7 +12,7 @@ __all__ = ["find_readout"]
 
 def find_readout(tensors, layers, where):
     """(Readout or None, notes): the 2-D weight with as many columns as the last level has units, if exactly one has."""
-    width = sum(layer.units for layer in layers if layer.level == max(one.level for one in layers))
+    width = sum(layer.n_outputs for layer in layers if layer.level == max(one.level for one in layers))
     fits = {n: W for n, W in tensors.items()
             if W.ndim == 2 and W.dtype.kind == "f" and W.shape[1] == width and len(W) and not is_recurrent(n)}
     if len(fits) != 1:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from .errors import FormatError, shown
+from .stored import Contents
 from .torch_file import bfloat16_to_float32
 from .torch_names import is_recurrent, natural
 
@@ -14,7 +15,7 @@ NUMPY = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U
 
 
 def read_safetensors(handle, where):
-    """({tensor name: array}, notes) of an open safetensors file, names in natural order (the format keeps none).
+    """Contents of an open safetensors file, names in natural order (the format keeps none).
 
     The library checks header and offsets. Raises FormatError for what it refuses and for recurrent weights of a
     type that numpy lacks (float8).
@@ -38,7 +39,7 @@ def read_safetensors(handle, where):
     except Exception as error:  # SafetensorError is an Exception of no narrower type
         raise FormatError(f"{where}: not a whole safetensors file ({shown(error, 200)}); fetch it again") from error
     tensors |= _bfloat16(handle, bits)
-    return tensors, ["bfloat16 tensors converted to float32"] if bits else []
+    return Contents(tensors=tensors, notes=["bfloat16 tensors converted to float32"] if bits else [])
 
 
 def _bfloat16(handle, names):

@@ -1,4 +1,4 @@
-"""Torch state_dicts (`.pt`, `.pth`, zip) as arrays: no torch, no pickle, nothing executed."""
+"""Torch checkpoints (`.pt`, `.pth`, `.ckpt`, zip) as arrays: no torch, no pickle, nothing executed."""
 
 import math
 import re
@@ -7,39 +7,43 @@ import numpy as np
 
 from .archive import Archive
 from .errors import FormatError, shown
+from .nested import find_state_dict
+from .stored import Contents
 from .torch_names import is_recurrent
-from .torch_pickle import Tensor, read_pickle
+from .torch_pickle import Opaque, Tensor, read_pickle
 
 __all__ = ["bfloat16_to_float32", "read_torch"]
 
-DEEPEST = 4  # {"checkpoint": {"model": {"state_dict": ...}}} is one level less
+DEEPEST = 32  # modules in modules of a TorchScript program
+MOST = 100_000
 SHARED = 16  # tensors may share storages (tied weights), but not to make a small file fill the memory
 
 
 def read_torch(handle, where):
-    """({tensor name: array}, notes) of an open torch zip file. Arrays are read-only views of the file's bytes.
+    """Contents of an open torch zip file, under torch's names. Arrays are read-only views of the file's bytes.
 
-    Of nested dicts the one with recurrent weights is taken. Raises FormatError for anything but tensors in dicts,
-    for storages and tensors whose declared sizes do not meet, and for several dicts with recurrent weights.
+    Of nested dicts the one with recurrent weights is taken. Of a TorchScript program its parameters are read and its code is not.
+    Raises FormatError for a pickled module, for storages and tensors whose declared sizes do not meet, and for several dicts with
+    recurrent weights.
     """
-    archive = Archive(handle, where)
+    archive = Archive(handle, where, without="/code/")
     roots = [n.removesuffix("data.pkl") for n in archive.names if re.fullmatch(r"([^/]+/)?data\.pkl", n)]
     if len(roots) != 1:
         raise FormatError(f"{where}: expected one data.pkl in the zip file, got {len(roots)}; save it with "
                           "torch.save(model.state_dict(), path)")
     root = roots[0]
-    if any(n.startswith(f"{root}code/") for n in archive.names):
-        raise FormatError(f"{where}: refused: it is a TorchScript program, and loading it would run code; save "
-                          "torch.jit.load(path).state_dict() with torch.save instead")
     order = archive.read(f"{root}byteorder").strip() if f"{root}byteorder" in archive else b"little"
     if order not in (b"little", b"big"):
         raise FormatError(f"{where}: byteorder is {shown(order)}, expected little or big; fetch the file again")
-    path, tensors = _state_dict(read_pickle(archive.read(f"{root}data.pkl"), where), where)
+    found, module = read_pickle(archive.read(f"{root}data.pkl"), where)
+    if isinstance(found, Opaque) and found.kind.startswith("__torch__."):
+        tensors, notes = _script_tensors(found, where), ["TorchScript program: its parameters are read, its code is not"]
+    else:
+        tensors, notes = _saved_tensors(found, module, where)
     arrays = _Arrays(archive, root, "<" if order == b"little" else ">", where)
-    notes = [f"state_dict taken from {path}"] if path else []
     if any(t.storage.dtype == "bfloat16" for t in tensors.values()):
         notes.append("bfloat16 tensors converted to float32")
-    return {name: arrays.array(name, tensor) for name, tensor in tensors.items()}, notes
+    return Contents(tensors={name: arrays.array(name, tensor) for name, tensor in tensors.items()}, notes=notes)
 
 
 def bfloat16_to_float32(bits):
@@ -47,27 +51,44 @@ def bfloat16_to_float32(bits):
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def _state_dict(root, where):
-    """(path, {name: Tensor}) of the one dict with recurrent weights, or else of the one with most tensors."""
-    if not isinstance(root, dict):
+def _saved_tensors(root, module, where):
+    """({name: Tensor}, notes) of what torch.save wrote. Raises FormatError for a pickled module, and for weights that are no plain tensors."""
+    if isinstance(root, Opaque) and not root.items:
+        _refuse_object(root, where)
+    if not isinstance(root, (dict, Opaque)):
         raise FormatError(f"{where}: expected a dict of tensors, got {type(root).__name__}; save model.state_dict()")
-    found, seen, level = [], set(), [("", root)]
+    path, entries = find_state_dict(root, lambda v: isinstance(v, Tensor), where, lambda v: v.items if isinstance(v, Opaque) else v)
+    tensors = {k: v for k, v in entries.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if module is not None and not any(map(is_recurrent, tensors)):
+        _refuse_object(module, where)
+    for name, value in entries.items():
+        if isinstance(value, Opaque) and isinstance(name, str) and is_recurrent(name):
+            raise FormatError(f"{where}: {shown(name)} is made by {shown(value.kind)}, expected a plain tensor; convert it to float32 and save "
+                              "again")
+    return tensors, [f"state_dict taken from {path}"] if path else []
+
+
+def _refuse_object(found, where):
+    raise FormatError(f"{where}: refused: it pickles {shown(found.kind)}, and loading it would run code; save model.state_dict() instead")
+
+
+def _script_tensors(module, where):
+    """{dotted name: Tensor} of the attributes of a TorchScript module and of the modules in it."""
+    tensors, level = {}, [("", module)]
     for _ in range(DEEPEST):
         deeper = []
-        for path, entries in level:
-            if id(entries) in seen:
-                continue
-            seen.add(id(entries))
-            tensors = {k: v for k, v in entries.items() if isinstance(k, str) and isinstance(v, Tensor)}
-            found.append((any(map(is_recurrent, tensors)), path, tensors))
-            deeper += [(f"{path}[{shown(k)!r}]", v) for k, v in entries.items() if isinstance(v, dict)]
+        for prefix, one in level:
+            for name, value in one.state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{prefix}{name}"] = value
+                elif isinstance(value, Opaque):
+                    deeper.append((f"{prefix}{name}.", value))
         level = deeper
-    recurrent = [(path, tensors) for has, path, tensors in found if has]
-    if len(recurrent) > 1:
-        paths = ", ".join(path or "the file itself" for path, _ in recurrent[:4])
-        raise FormatError(f"{where}: expected one dict with recurrent weights, got {len(recurrent)} ({paths}); save "
-                          "the one you mean in a file of its own")
-    return recurrent[0] if recurrent else max(((p, t) for _, p, t in found), key=lambda entry: len(entry[1]))
+        if len(tensors) + len(level) > MOST:
+            break
+    if level:
+        raise FormatError(f"{where}: modules are nested more than {DEEPEST} deep, or more than {MOST}; save model.state_dict() instead")
+    return tensors
 
 
 class _Arrays:

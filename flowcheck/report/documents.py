@@ -83,6 +83,7 @@ def flow_entry(measured):
 def measurement(network, measured, inputs, seed, device=None):
     """flowcheck.flow/1; `inputs` says in words what the flows were measured on, `device` the tensors.Device if not NumPy."""
     where = {} if device is None else {"device": device.name, "dtype": device.dtype}
+    where |= {"net": _net(network)} if network.sha256 else {}
     return {"schema": "flowcheck.flow/1", "target": network.source, "sha256": network.sha256 or None, "inputs": inputs, "seed": seed,
             **where, "flows": [flow_entry(m) for m in measured]}
 
@@ -92,9 +93,7 @@ def diagnosis(result, inputs):
     network = result.network
     return {
         "schema": "flowcheck.diagnosis/1",
-        "net": {"source": network.source, "sha256": network.sha256, "notes": list(network.notes), "layers": [{
-            "name": layer.name, "cell": layer.cell.name, "units": layer.units, "inputs": layer.n_inputs, "gate_order": layer.gate_order,
-        } for layer in network.layers]},
+        "net": _net(network),
         "inputs": inputs,
         "flows": [flow_entry(m) for m in result.measured],
         "findings": [f.as_json() for f in result.findings],
@@ -124,6 +123,13 @@ def comparison(command, compared):
         "flow": flow_entry(Measured(c.flow, c.rate)),
         "theory": None if c.theory is None else {"words": c.theory_words, "log10_relative_to_lag_0": _numbers(c.theory)},
     } for c in compared]}
+
+
+def _net(network):
+    """Where a net is from, what its reader assumed, and its layers."""
+    return {"source": network.source, "sha256": network.sha256, "notes": list(network.notes), "layers": [{
+        "name": layer.name, "cell": layer.cell.name, "units": layer.units, "inputs": layer.n_inputs, "gate_order": layer.gate_order,
+    } for layer in network.layers]}
 
 
 def _number(value):

@@ -181,11 +181,12 @@ def verification_text(checks):
     return _render(table, "", *details, summary)
 
 
-def measurement_text(measured, inputs):
-    """Flows with rate, interval, half-life, horizon and verdict."""
+def measurement_text(measured, inputs, network=None):
+    """Flows with rate, interval, half-life, horizon and verdict; of a net from a file also its layers and what its reader assumed."""
+    read = [] if network is None or not network.sha256 else [_plain(network.source), *_net_lines(network), ""]
     errors = [m.rounding_error for m in measured if m.rounding_error is not None]
     precision = [f"relative error of the flows against float64 on the same trajectory: at most {max(errors):.0e}"] if errors else []
-    return _render(f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured), *precision)
+    return _render(*read, f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured), *precision)
 
 
 def flow_tables(measured):
@@ -236,10 +237,15 @@ def _four(value, none=""):
     return none if value is None else f"{value:.4g}"
 
 
+def _net_lines(network):
+    """One line per layer and per note."""
+    layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
+    return [_plain(line) for line in (*layers, *(f"note: {n}" for n in network.notes))]
+
+
 def diagnosis_text(result, inputs):
     """Layers, their main flows (single paths are in the JSON and on the page), findings with remedy."""
     network = result.network
-    layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
     several = len(network.layers) > 1
     table = _table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
                    ("unit", {"justify": "right", "no_wrap": True}), ("finding", {"ratio": 1}))
@@ -248,7 +254,7 @@ def diagnosis_text(result, inputs):
         table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
     remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
     main = [m for m in result.measured if not m.flow.quantity.startswith(f"{_output(result, m)} to ")]
-    parts = [_plain(f"{network.source} on {inputs}"), *map(_plain, layers), *(_plain(f"note: {n}") for n in network.notes), "",
+    parts = [_plain(f"{network.source} on {inputs}"), *_net_lines(network), "",
              *flow_tables(main), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
