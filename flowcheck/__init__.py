@@ -16,6 +16,7 @@ _PUBLIC = {
     "check_gradient": "gradcheck", "verify_gradient": "gradcheck",
     "clipped": "verify", "direction": "verify", "stochastic": "verify", "truncated": "verify", "up_to_scale": "verify",
     "load": "formats",
+    "from_jax": "adapters", "from_keras": "adapters", "from_torch": "adapters",
 }
 
 __all__ = sorted(_PUBLIC)

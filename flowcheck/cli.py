@@ -7,6 +7,7 @@ error is one line. Everything heavy is imported by the verb that needs it, so th
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -66,12 +67,15 @@ def _out_in(*formats):
 
 
 def _emit(text, out):
+    text = text if text.endswith("\n") else text + "\n"
     if out is None:
-        click.echo(text, nl=not text.endswith("\n"))
+        click.echo(text, nl=False)
     else:
         from .report.files import write_atomically
 
-        write_atomically(out, text if text.endswith("\n") else text + "\n")
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        earlier = out.read_text(encoding="utf-8") if summary and out.is_file() and out.samefile(summary) else ""
+        write_atomically(out, earlier + text)
 
 
 @contextlib.contextmanager
@@ -149,30 +153,52 @@ def derive(target, path, section, form, out):
     return int(any(error for _, error in results))
 
 
-@cli.command()
-@click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME]...")
-@click.option("--seed", default=7, show_default=True, help="Seed of the random nets.")
-@click.option("--certified", is_flag=True, help="Check claims in ball arithmetic too, with a rigorous bound (needs python-flint).")
-@_out
-def verify(targets, seed, certified, form, out):
-    """Check cells and derivations: everything, or derivation files or folders (PATH) and single cells (cell:NAME)."""
-    from .cells import catalogue, get
-    from .claims import load
-    from .report import documents, text
-    from .tasks import in_order, verify_one
+VERIFICATION_FORMATS = ["text", "json", "junit", "sarif", "github", "markdown"]
 
-    names = [t.removeprefix("cell:") for t in targets if t.startswith("cell:")]
-    paths = tuple(t for t in targets if not t.startswith("cell:")) or (() if targets else (str(derivations()),))
-    chosen = [get(n).name for n in names] if targets else [*catalogue()]
-    claims = [claim.id for claim in load(*paths)] if paths else []
-    tasks = [*(("cell", name, seed) for name in chosen), *(("claim", paths, number, certified) for number in claims)]
-    checks = []
+
+def _also(context, option, given):
+    """((format, path), ...) of FORMAT=FILE."""
+    pairs = [text.partition("=") for text in given]
+    for form, equals, path in pairs:
+        if form not in VERIFICATION_FORMATS or not (equals and path):
+            raise click.BadParameter(f"{form}{equals}{path}: expected FORMAT=FILE, with a format of {', '.join(VERIFICATION_FORMATS)}")
+    return tuple((form, Path(path)) for form, _, path in pairs)
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME | MODULE:OBJECT]...")
+@click.option("--seed", default=7, show_default=True, help="Seed of the random nets and directions.")
+@click.option("--certified", is_flag=True, help="Check claims in ball arithmetic too, with a rigorous bound (needs python-flint).")
+@click.option("--format", "form", type=click.Choice(VERIFICATION_FORMATS), default="text", show_default=True)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write to this file instead of stdout; $GITHUB_STEP_SUMMARY is appended to.")
+@click.option("--also", multiple=True, metavar="FORMAT=FILE", callback=_also, help="Write this format to a file, too. Repeatable.")
+@click.option("--baseline", type=click.Path(dir_okay=False, path_type=Path), help="Failures that this file knows do not fail the run.")
+@click.option("--write-baseline", "new_baseline", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the failures of this run as a baseline; without --baseline they then do not fail it.")
+@click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), default="fail", show_default=True,
+              help="Whether inconclusive checks fail the run, too.")
+def verify(targets, seed, certified, form, out, also, baseline, new_baseline, fail_on):
+    """Check cells, derivations and your own backward pass.
+
+    Without targets: every cell and the paper's derivations. PATH is a derivation file or folder, cell:NAME a cell. MODULE:OBJECT is your
+    code, which is imported and run: a function without arguments that returns (forward, backward, params, inputs, state0), or what
+    from_torch, from_jax or from_keras gives. Exit code 1 when a check fails that is not in the baseline.
+    """
+    from .checks import run_checks
+    from .report.baseline import read_baseline, write_baseline
+    from .report.verification import render
+
+    known = None if baseline is None else read_baseline(baseline)
     with _progress("verifying") as progress, _one_blas_thread():
-        for k, found in enumerate(in_order(verify_one, tasks)):
-            progress(f"{tasks[k][0]} {tasks[k][1] if tasks[k][0] == 'cell' else tasks[k][2]}", k + 1, len(tasks))
-            checks += found
-    _emit(documents.dumps(documents.verification(checks)) if form == "json" else text.verification_text(checks), out)
-    return int(any(c.verdict == "fail" for c in checks))
+        ran = run_checks(dict.fromkeys(targets), seed, progress, certified)
+    outcome = replace(ran, baseline=known, strict=fail_on == "inconclusive")
+    for name, path in [(form, out), *also]:
+        _emit(render(outcome, name), path)
+    if new_baseline is not None:
+        count = write_baseline(new_baseline, outcome)
+        click.echo(f"{new_baseline}: {count} known failure{'' if count == 1 else 's'}", err=True)
+    return int(bool(outcome.failures) and (new_baseline is None or baseline is not None))
 
 
 _LAYER = ("Prefix of the layers to take, where a file has several stacks; with =KIND:ORDER also what the file leaves open: a cell and the "

@@ -5,6 +5,7 @@ processes can run it. The numbers do not depend on how many processes there are.
 """
 
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
@@ -37,8 +38,10 @@ def _one_blas_thread():
 
 
 def verify_one(kind, *what):
-    """[Check] of a cell ("cell", name, seed) or of a claim ("claim", paths, number, certified)."""
-    return {"cell": _verify_cell, "claim": _verify_claim}[kind](*what)
+    """([Check], seconds) of a cell ("cell", name, seed) or of a claim ("claim", paths, number, certified)."""
+    start = time.perf_counter()
+    checks = {"cell": _verify_cell, "claim": _verify_claim}[kind](*what)
+    return checks, time.perf_counter() - start
 
 
 def _verify_cell(name, seed):

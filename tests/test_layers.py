@@ -39,15 +39,18 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},
+    "adapters": set(),
+    "user_code": {"adapters", "gradcheck", "report"},
+    "checks": {"user_code", "targets", "tasks", "claims", "cells", "report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells", "tasks"},
-    "runs": {"targets", "measure", "diagnose", "report", "__init__"},
     "tasks": {"cells", "claims", "verify"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "tasks"},
+    "runs": {"targets", "measure", "diagnose", "report", "__init__"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
-    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
+    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "targets", "tasks", "cli", "__init__", "pytest_plugin"}
-MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath", "flint"}
 
@@ -177,7 +180,7 @@ def test_import_statements_of_every_form_are_read(source, package, expected):
 
 def loaded_by(code):
     """Heavy top-level modules that a fresh interpreter has loaded after running the code."""
-    script = f"{code}\nimport sys\nprint('LOADED', *({{'sympy', 'matplotlib', 'torch', 'scipy'}} & set(sys.modules)))"
+    script = f"{code}\nimport sys\nprint('LOADED', *({{'sympy', 'matplotlib', 'torch', 'scipy', 'jax', 'keras'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
     )
@@ -187,6 +190,10 @@ def loaded_by(code):
 
 def test_importing_flowcheck_loads_nothing_heavy():
     assert loaded_by("import flowcheck\nassert 'catalogue' in dir(flowcheck)") == set()
+
+
+def test_importing_the_adapters_loads_no_framework():
+    assert loaded_by("import flowcheck.adapters") == set()
 
 
 def test_the_check_for_heavy_modules_sees_them():

@@ -155,8 +155,8 @@ def _sign(relation, claim):
     return "~tr" if sign == "=" and claim.status == "truncated" else sign
 
 
-def verification_text(checks):
-    """Failures and inconclusive checks in full, passes counted by cell or section."""
+def verification_text(checks, details=None):
+    """Passes counted by cell or section, then `details`: failures and inconclusive checks in full, unless given."""
     table = _table("what", "rung", ("pass", {"justify": "right"}), ("fail", {"justify": "right"}), ("?", {"justify": "right"}),
                    ("worst error", {"justify": "right"}), ("catches", {"justify": "right"}))
     groups = {}
@@ -170,15 +170,15 @@ def verification_text(checks):
         counts = str(count["pass"]), str(count["fail"] or ""), str(count["inconclusive"] or "")
         table.add_row(_plain(what), rung, *counts, _sci(error), _sci(limit))
     bad = [c for c in checks if c.verdict != "pass"]
-    details = [_plain(f"{c.verdict.upper()}  {c.words or c.id}") for c in bad]
+    if details is None:
+        details = [f"{c.verdict.upper()}  {c.words or c.id}" for c in bad]
     bounded = [c for c in checks if c.verdict == "pass" and c.words.startswith("largest ratio")]
     ratios = _table(("inequality", {"no_wrap": True}), "flow / bound")
     for c in bounded:
         ratios.add_row(_plain(c.id.removesuffix("/code")), c.words.removeprefix("largest ratio of flow to bound: "))
-    details += [ratios, ""] if bounded else []
     passed = len(checks) - len(bad)
     summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
-    return _render(table, "", *details, summary)
+    return _render(table, "", *map(_plain, details), *([ratios, ""] if bounded else []), summary)
 
 
 def measurement_text(measured, inputs, network=None):

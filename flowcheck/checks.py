@@ -1,0 +1,66 @@
+"""What `flowcheck verify` runs: cells, derivations and the user's own code, each check with its place in a source file."""
+
+import time
+from pathlib import Path
+
+from .report.outcome import Location, Outcome, target
+
+__all__ = ["run_checks"]
+
+
+def run_checks(targets, seed, progress, certified=False):
+    """The Outcome of the targets; of every cell and the paper's derivations without any.
+
+    A target is a path of derivations, cell:NAME, or module:object. Cells and claims are spread over processes, the user's objects
+    run in this one. Raises ValueError, one line, for a target that is none of these.
+    """
+    from .cells import catalogue, get
+    from .claims import load
+    from .targets import derivations
+    from .tasks import in_order, verify_one
+    from .user_code import is_object_name
+
+    names = [get(t.removeprefix("cell:")).name for t in targets if t.startswith("cell:")] if targets else [*catalogue()]
+    others = [t for t in targets if not t.startswith("cell:")]
+    objects = [t for t in others if is_object_name(t) and not Path(t).exists()]
+    paths = tuple(t for t in others if t not in objects) if targets else (str(derivations()),)
+    claims = load(*paths) if paths else []
+    tasks = [*(("cell", name, seed) for name in names), *(("claim", paths, claim.id, certified) for claim in claims)]
+    places = [*(_of_cell(name) for name in names), *(_of_claim(claim) for claim in claims)]
+    checks, locations, seconds, messages = [], {}, {}, {}
+
+    def take(found, took, where=None, said=""):
+        name = target(found[0])
+        checks.extend(found)
+        locations.update(dict.fromkeys([c.id for c in found] if where else [], where))
+        seconds[name] = seconds.get(name, 0.0) + took
+        messages.update({name: said} if said else {})
+    for k, name in enumerate(objects):
+        progress(name, k, len(objects) + len(tasks))
+        take(*_object(name, seed))
+    for k, (found, took) in enumerate(in_order(verify_one, tasks)):
+        progress(places[k].name, len(objects) + k + 1, len(objects) + len(tasks))
+        take(found, took, places[k])
+    return Outcome(tuple(checks), locations, seconds, messages)
+
+
+def _object(name, seed):
+    from .user_code import check_object
+
+    start = time.perf_counter()
+    found, where, said = check_object(name, seed=seed)
+    return found, time.perf_counter() - start, where, said
+
+
+def _of_cell(name):
+    return _in_file(Path(__file__).parent / "cells" / f"{name}.py", "CELL =", name)
+
+
+def _of_claim(claim):
+    return _in_file(Path(claim.source), f'"{claim.id}"', f"equation {claim.id}")
+
+
+def _in_file(path, words, name):
+    """The first line of a file that has some words, or its first line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return Location(str(path), next((n for n, text in enumerate(lines, 1) if words in text), 1), name)
