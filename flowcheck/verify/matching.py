@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def match_forward(functions, arguments, y, cells):
+    return None
