@@ -110,7 +110,7 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     if outcome.verdict == "fail":
         if smallest:
             shrink.first_lags(outcome, expected, rng)
-        if match is not None and declared in (full, read_intent("truncated_1997")):
+        if match is not None and declared == full:
             which_term.name_terms(outcome, match, seeds)
     return outcome.verification()
 

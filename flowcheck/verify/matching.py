@@ -137,7 +137,7 @@ def _randomised(arguments, rng):
 
 
 def _acts_on(functions, arguments, layout, name, rng):
-    """{"1"}: acts on the output without inputs and state; else the subset of {"x", "h"} that it needs; empty: it does not act; None: error."""
+    """{"1"}: acts on the output without inputs and state; else the subset of {"x", "h"} that it needs, empty if none; None: error."""
     values = arguments.values()
     quiet_x = {layout.x: np.zeros_like(values[layout.x])} if layout.x in values else {}
     quiet_s = {n: np.zeros_like(a) for n, a in arguments.groups["state0"].items() if n in values}
