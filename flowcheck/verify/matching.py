@@ -18,7 +18,7 @@ __all__ = ["Match", "match_forward"]
 SHORT = 3
 CLOSE = 1e-9
 """Two orders of the same sums differ by rounding over three steps."""
-MOST_READINGS = 64
+MOST_READINGS = 256
 
 
 class Match:
@@ -116,7 +116,7 @@ def match_forward(functions, arguments, y, cells):
     steps = min(SHORT, arguments.steps)
     short = _randomised(arguments.window(0, steps), rng)
     for layout in layouts(functions, arguments, y):
-        parts = {n: _acts_on(functions, short, layout, n, rng) for n in arguments.groups["params"]}
+        parts = {n: _acts_on(functions, short, layout, n) for n in arguments.groups["params"]}
         if any(p is None for p in parts.values()):
             continue
         for cell in cells:
@@ -136,68 +136,81 @@ def _randomised(arguments, rng):
     return arguments.with_values({n: 0.7 * rng.normal(size=a.shape) for n, a in arguments.values().items()})
 
 
-def _acts_on(functions, arguments, layout, name, rng):
-    """{"1"}: acts on the output without inputs and state; else the subset of {"x", "h"} that it needs, empty if none; None: error."""
-    values = arguments.values()
-    quiet_x = {layout.x: np.zeros_like(values[layout.x])} if layout.x in values else {}
-    quiet_s = {n: np.zeros_like(a) for n, a in arguments.groups["state0"].items() if n in values}
-    first = arguments.window(0, 1)
-    found = set()
+def _acts_on(functions, arguments, layout, name):
+    """(must, may, entries): what an array reads for certain and at most ("x", "h" a state, "1" nothing: a bias), and the entries of state0
+    that alone make it act. An array that acts on no output reads nothing; None where the functions do not take the trial.
+    """
+    values, rng = arguments.values(), np.random.default_rng(5)
     if name not in values:
         return None
+    states = [n for n in arguments.groups["state0"] if n in values]
+    first = arguments.window(0, 1)
+    whole = layout.x not in values
     changed = {name: values[name] + rng.normal(size=values[name].shape)}
-    cut = lambda v: {n: np.take(a, [0], axis=arguments.axis(n)) if arguments.axis(n) is not None else a for n, a in v.items()}  # noqa: E731
 
-    def acts(quiet, trial):
+    def acts(trial, x=True, live=states):
+        quiet = {n: np.zeros_like(values[n]) for n in states if n not in live}
+        if not x and not whole:
+            quiet[layout.x] = np.zeros_like(trial.values()[layout.x])
         before, after = (functions.outputs(trial.with_values(quiet | extra))[layout.output] for extra in ({}, changed))
         return before.shape != after.shape or not np.array_equal(before, after)
 
     try:
-        if not acts({}, arguments):
-            return found
-        whole = not np.issubdtype(arguments.groups["inputs"][layout.x].dtype, np.inexact)
-        if not whole and acts(cut(quiet_x) | quiet_s, first):
-            return {"1"}
-        if acts(quiet_s, first):
-            found.add("x")
-        if quiet_s and not whole and acts(cut(quiet_x), first):
-            found.add("h")
-        if whole and np.ndim(values[name]) == 1:
-            return {"1"}
-        return found or {"h"}
+        if not acts(arguments):
+            return set(), set(), frozenset()
+        if whole:
+            return set(), {"1"} if values[name].ndim == 1 else {"x", "h", "1"}, frozenset()
+        if acts(first, x=False, live=()):
+            return {"1"}, {"x", "h", "1"}, frozenset()
+        if not acts(first, x=False):
+            return {"x"}, {"x"}, frozenset()
+        entries = frozenset(s for s in states if acts(first, x=False, live=(s,)))
+        if values[name].ndim == 1 or 1 in values[name].shape:  # a bias behind a closed gate acts only where a state does
+            return set(), {"h", "1"}, entries
+        return {"h", "x"} if acts(first, live=()) else {"h"}, {"x", "h", "1"}, entries
     except (ValueError, IndexError, TypeError, KeyError):
         return None
 
 
 def _match_cell(functions, arguments, layout, cell, lengths, parts):
-    roles = Roles(cell, lengths)
-    acting = [n for n, p in parts.items() if p]
-    shapes = {}
-    for n in acting:
-        shapes.setdefault((arguments.groups["params"][n].shape, frozenset(parts[n])), []).append(n)
+    roles, groups = Roles(cell, lengths), {}
+    for n, part in parts.items():
+        if part[1]:  # arrays of one shape that act on the same things are read alike
+            key = (arguments.groups["params"][n].shape, *map(frozenset, part))
+            groups.setdefault(key, []).append(n)
     options = []
-    for (shape, kinds), names in shapes.items():
-        per_name = [readings(n, shape, roles, set(kinds)) for n in names]
+    for (shape, must, may, _), names in groups.items():
+        per_name = [readings(n, shape, roles, must, may) for n in names]
         if not per_name[0]:
             return None
         options.append([sum((p[k] for p in per_name), []) for k in range(len(per_name[0]))])
-    state_entries = [n for n, a in arguments.groups["state0"].items() if layout.state(a).shape[-1] in set(lengths.values())]
-    olds = list(cell.state)
-    count = min(len(state_entries), len(olds))
-    maps = [dict(zip((s.name for s in pick), entries, strict=True)) for pick in permutations(olds, count)
-            for entries in [tuple(state_entries[:count])]
-            if all(lengths[cell.sizes[s.name]] == layout.state(arguments.groups["state0"][e]).shape[-1] for s, e in zip(pick, entries))]
-    for number, choice in enumerate(product(*options)):
+    acting, tried = {n: part[2] for n, part in parts.items()}, 0
+    for choice in product(*options):
         blocks = sum(choice, [])
-        if number >= MOST_READINGS or not _covers(blocks, roles):
-            if number >= MOST_READINGS:
-                return None
+        if not _covers(blocks, roles):
             continue
-        for states in maps or [{}]:
+        tried += 1
+        if tried > MOST_READINGS:
+            return None
+        for states in _state_maps(arguments, layout, cell, lengths, blocks, acting):
             match = _settle(functions, arguments, layout, cell, lengths, roles, blocks, states)
             if match is not None:
                 return match
     return None
+
+
+def _state_maps(arguments, layout, cell, lengths, blocks, acting):
+    """[{previous state of the cell: entry of state0}] that the shapes allow, and the arrays that act on single states."""
+    entries = [n for n, a in arguments.groups["state0"].items() if a.dtype.kind == "f"]
+    width = {n: layout.state(arguments.groups["state0"][n]).shape[-1] for n in entries}
+    entries = [n for n in entries if width[n] in lengths.values()]
+    count, found = min(len(entries), len(cell.state)), []
+    for pick in permutations(cell.state, count):
+        states = {s.name: n for s, n in zip(pick, entries[:count], strict=True)}
+        fits = all(lengths[cell.sizes[old]] == width[n] for old, n in states.items())
+        if fits and all(b.role not in states or not acting[b.entry] or states[b.role] in acting[b.entry] for b in blocks):
+            found.append(states)
+    return found or [{}]
 
 
 def _covers(blocks, roles):

@@ -122,7 +122,7 @@ def _variants(cell, right):
         for old, new in cell.state.items():
             for here, there in ((old, new), (new, old)):
                 if z.has(here):
-                    yield "another vector", put(slope.subs(here, there)), f"the derivative {_plain(slope)} is taken at {there}, not at {here}"
+                    yield "another vector", put(slope.subs(here, there)), f"the derivative {_plain(slope)} is taken at {there}"
         yield from _shifts(right, slope, z)
     for value in right.atoms(Squashing):
         yield "not squashed", right.subs(value, value.args[0]), f"{_plain(value.args[0])} stands for {_plain(value)}"

@@ -59,14 +59,14 @@ class Roles:
         self.rows = sorted({lengths[cell.sizes[e.net]] for e in cell.parameters.values()})
 
 
-def readings(entry, shape, roles, parts):
-    """[[Block]]: every way to read an array of that shape. `parts` is what its values act on: a subset of {"x", "h", "1"}."""
+def readings(entry, shape, roles, must, may):
+    """[[Block]]: every way to read an array of that shape. Its values read what is in `must`, and nothing outside `may`: "x", "h", "1"."""
     found = []
     if len(shape) == 1:
         for row in roles.rows:
             if shape[0] % row == 0:
                 for role in roles.sizes:
-                    if roles.sizes[role] == 1 and (role == "1") == ("1" in parts) and role != "x":
+                    if roles.sizes[role] == 1 and _kind(role) in may and must <= {_kind(role)}:
                         count = shape[0] // row
                         if count <= len(roles.params[role]):
                             found.append([Block(entry, k, role, (slice(k * row, (k + 1) * row),), False, row) for k in range(count)])
@@ -75,24 +75,26 @@ def readings(entry, shape, roles, parts):
             rows, columns = shape[::-1] if transposed else shape
             for row in roles.rows:
                 if rows % row == 0:
-                    for order in _orders(columns, roles, parts):
+                    for order in _orders(columns, roles, must, may):
                         if rows // row <= max(len(roles.params[r]) for r in order):
                             found.append(_blocks(entry, row, rows // row, order, roles, transposed))
     elif len(shape) == 3:
-        for inner in readings(entry, shape[1:], roles, parts):
+        for inner in readings(entry, shape[1:], roles, must, may):
             if {b.slot for b in inner} == {0}:
                 found.append([Block(entry, k, b.role, (k, *b.index), b.transposed, b.length) for k in range(shape[0]) for b in inner])
     return found
 
 
-def _orders(columns, roles, parts):
-    """Orders of roles whose lengths add up to the columns, and whose kinds are those that the array acts on."""
+def _kind(role):
+    return role if role in ("x", "1") else "h"
+
+
+def _orders(columns, roles, must, may):
+    """Orders of roles whose lengths add up to the columns, and whose kinds are what the array reads."""
     names = [r for r in roles.sizes if not r.startswith("diagonal")]
     for count in range(1, len(names) + 1):
         for order in permutations(names, count):
-            kinds = {r if r in ("x", "1") else "h" for r in order}
-            if sum(roles.sizes[r] for r in order) == columns and ("1" in kinds) == ("1" in parts) and \
-                    ("1" in parts or kinds == parts):
+            if sum(roles.sizes[r] for r in order) == columns and must <= {_kind(r) for r in order} <= may:
                 yield order
 
 
