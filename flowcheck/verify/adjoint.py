@@ -67,9 +67,9 @@ class Adjoint:
     def gradients(self, backward, mutation=None, start=0, scale=1.0):
         """gradients.Gradients from the errors at the nets, summed as the mutation says."""
         kinds, found = {n.out.name: n.kind for n in self.cell.nets}, {}
-        rule, target, other = mutation.weights if mutation is not None and mutation.weights else ("", "", "")
+        rule, target, other = mutation.weights if mutation is not None and mutation.weights else ("", (), "")
         for name, edge in self.cell.parameters.items():
-            hit = rule if target in (name, "*") else ""
+            hit = rule if name in target else ""
             found[name] = self._weight(backward.nets[edge.net], edge, kinds[edge.net], hit, start, scale)
             if hit == "other":
                 edge = self.cell.parameters[other]
@@ -87,8 +87,6 @@ class Adjoint:
         late, source = self._steps_from(start), None if edge.source == "1" else self.run[edge.source]
         if rule == "scaled":
             error = error * (1 + (scale - 1) * late)
-        elif rule == "zero":
-            error = error * (1 - late)
         elif rule in ("last", "first", "not last", "not first"):
             at = np.zeros((self.steps, 1, 1))
             at[-1 if "last" in rule else 0] = 1
@@ -98,7 +96,7 @@ class Adjoint:
             error = error / self.steps
         elif rule == "mean over batch":
             error = error / error.shape[1]
-        elif "source" in rule:
+        elif "source" in rule and source is not None:
             moved = _shifted(source, 1 if rule.startswith("later") else -1, "wrapping" in rule)
             source = moved * late + source * (1 - late)
         if source is None:
@@ -106,7 +104,7 @@ class Adjoint:
         if kind == "diagonal":
             return (error * source).sum(axis=(0, 1))
         found = np.einsum("tbi,tbj->ij", error, source)
-        if rule == "transposed":
+        if rule == "transposed" and found.shape[0] == found.shape[1]:
             wrong = np.einsum("tbi,tbj->ij", error * late, source)
             found = found - wrong + wrong.T
         return found
@@ -151,7 +149,8 @@ class Adjoint:
             if wrong and wrong.swap and name == max(wrong.swap, key=self._position):
                 a, b = wrong.swap
                 sent = self._send_between(t, adjoint, add, wrong, changed)
-                adjoint[a], adjoint[b] = adjoint.get(b, 0.0), adjoint.get(a, 0.0)
+                zero = np.zeros(self.run[a].shape[1:])
+                adjoint[a], adjoint[b] = adjoint.get(b, zero), adjoint.get(a, zero)
             if name not in adjoint or name in sent:
                 continue
             error = adjoint[name]

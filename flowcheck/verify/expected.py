@@ -26,6 +26,14 @@ class Expected:
         moved, errors = self.tangents.along(arguments, name, direction)
         return [_sum(seed.grad_outputs, moved, errors) for seed in seeds]
 
+    def from_step(self, arguments, start):
+        """The arguments of the steps from `start` on, in the state reached there; None where the states are not known."""
+        if start == 0:
+            return arguments
+        if self.states is not None:
+            return _from_state(self.functions, arguments, self.functions.outputs(arguments), self.states, start)
+        return None if self.surrogate is None else self.surrogate.from_step(arguments, start)
+
     def declared(self, arguments, name, t, direction, seeds):
         """As `full`, with what the intent leaves out left out; None for a seed that cannot be judged. t: step of a time-indexed entry."""
         if self.intent.kind != "truncated":

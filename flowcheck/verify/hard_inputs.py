@@ -1,20 +1,19 @@
 """Arguments that are hard on purpose: what hides at zero biases, symmetric weights, two steps, a zero state or under decay shows here.
 
-They have the shapes of the user's arguments; all are random, unequal and seeded. Inputs that are nonzero at one step only isolate one lag
-of the weights that read them.
+They have the shapes of the user's arguments; all are random, unequal and seeded.
 """
 
 import numpy as np
 
+from . import step_by_step
 from .comparison import SATURATED, saturation
 from .declared import compare_declared
-from .seeds import Seed, make_seeds
+from .seeds import make_seeds
 
-__all__ = ["harder", "impulse", "randomised"]
+__all__ = ["harder", "randomised"]
 
 FEW = 6
 """Steps of the random arguments; errors over more are sent along the user's own sequence."""
-GAINS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0)
 
 
 def harder(outcome, expected, rng):
@@ -32,9 +31,10 @@ def harder(outcome, expected, rng):
         if outcome.verdict == "fail":
             return
     if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
-        _isolated_lags(outcome, expected, rng)
-        if outcome.verdict != "fail":
-            _sustained(outcome, expected, rng)
+        even = step_by_step.sustained(outcome, expected, rng)
+        for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
+            if outcome.verdict != "fail":
+                step_by_step.weights(outcome, expected, rng, trial, where)
     if not done:
         outcome.notes.append("forward is not finite on random arguments of these shapes: no harder ones were tried")
 
@@ -60,116 +60,21 @@ def randomised(arguments, rng, gain=1.0, steps=None):
     return moved.with_values(picked | noise)
 
 
-def impulse(arguments, t):
-    """The arguments with every real input zero except at step t."""
-    values = {}
-    for name, a in arguments.groups["inputs"].items():
-        if arguments.axis(name) is not None and np.issubdtype(a.dtype, np.floating):
-            values[name] = np.zeros_like(a)
-            values[name][arguments.at_step(name, t)] = a[arguments.at_step(name, t)]
-    return arguments.with_values(values)
-
-
 def _unsaturated(functions, arguments, rng, gain):
     """Random arguments and their outputs, weights halved until no output is saturated; (None, None) where there are none."""
     steps = min(max(arguments.steps, FEW), 8) if arguments.steps else None
     for halvings in range(8):
         trial = randomised(arguments, rng, gain / 2**halvings, steps)
-        y = _finite_outputs(functions, trial)
+        y = finite_outputs(functions, trial)
         if y is not None and saturation(y) >= SATURATED:
             return trial, y
     return None, None
 
 
-def _finite_outputs(functions, arguments):
+def finite_outputs(functions, arguments):
     try:
         with np.errstate(all="ignore"):
             y = functions.outputs(arguments)
     except (ValueError, ArithmeticError, IndexError):
         return None
     return y if all(np.all(np.isfinite(v)) for v in y.values() if np.issubdtype(v.dtype, np.inexact)) else None
-
-
-def _last(functions, arguments, y, rng):
-    return next((s for s in make_seeds(functions, arguments, y, rng) if s.t == arguments.steps - 1), None)
-
-
-def _isolated_lags(outcome, expected, rng):
-    """Weights that read the inputs, one lag at a time: the input is nonzero at one step only."""
-    arguments, steps = outcome.arguments, outcome.arguments.steps
-    names = [n for _, n, _ in arguments.entries() if n in arguments.groups["params"]]
-    names = [n for n in names if _reads_inputs_only(expected, arguments, n, rng)]
-    if not names or saturation(outcome.functions.outputs(arguments)) < SATURATED:
-        return
-    good, bad, looked = -1, None, []
-    for lag in sorted({0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, steps - 1}):
-        if lag < steps and bad is None:
-            looked.append(lag)
-            good, bad = (good, lag) if _fails_at(outcome, expected, names, lag, rng) else (lag, None)
-    while bad is not None and bad - good > 1:
-        lag = (good + bad) // 2
-        good, bad = (good, lag) if _fails_at(outcome, expected, names, lag, rng) else (lag, bad)
-    if bad is None:
-        for name in names:
-            outcome.unseen[name] = f"lags apart but for {', '.join(map(str, looked))}, by inputs at one step only"
-        return
-    _, trial, comparisons = _at_lag(outcome, expected, names, bad, rng)
-    for one in comparisons:
-        if one.bad is not None:
-            one.bad = (bad, *one.bad[1:])
-    outcome.add(comparisons, where="inputs nonzero at one step only", arguments=trial)
-
-
-def _reads_inputs_only(expected, arguments, name, rng):
-    """Whether a weight is idle while the inputs are zero, so that an impulse isolates one lag of it."""
-    quiet = impulse(arguments, arguments.steps - 1)
-    y = expected.functions.outputs(quiet)
-    seeds = [s for s in make_seeds(expected.functions, quiet, y, rng) if s.t is not None and s.t < arguments.steps - 1]
-    if not seeds or not expected.tangents.exact:
-        return False
-    v = rng.normal(size=arguments.values()[name].shape)
-    return all(value == 0 for value, _ in expected.full(quiet, name, v, seeds))
-
-
-def _at_lag(outcome, expected, names, lag, rng):
-    trial = impulse(outcome.arguments, outcome.arguments.steps - 1 - lag)
-    y = outcome.functions.outputs(trial)
-    seed = _last(outcome.functions, trial, y, rng)
-    comparisons, _ = compare_declared(expected, trial, [seed], rng, only=names, moves=1)
-    return seed, trial, comparisons
-
-
-def _fails_at(outcome, expected, names, lag, rng):
-    return any(one.verdict == "fail" for one in _at_lag(outcome, expected, names, lag, rng)[2])
-
-
-def _sustained(outcome, expected, rng):
-    """Weights along the whole sequence, scaled so that error flows as evenly as it can: far lags count in the sum over them."""
-    arguments, functions = outcome.arguments, outcome.functions
-    flowing = next((n for _, n, _ in arguments.entries() if arguments.axis(n) is not None), None)
-    if flowing is None or arguments.steps > 256:
-        return
-    base, best = randomised(arguments, rng, 1.0), None
-    quiet = {n: 0.1 * a for n, a in base.values().items() if arguments.axis(n) is not None}
-    for gain in GAINS:
-        trial = base.with_values({n: gain * base.groups["params"][n] for n in base.groups["params"]
-                                  if np.issubdtype(base.groups["params"][n].dtype, np.floating)} | quiet)
-        y = _finite_outputs(functions, trial)
-        seed = None if y is None else _last(functions, trial, y, rng)
-        if seed is None or saturation(y) < SATURATED:
-            continue
-        sizes = []
-        for t in (0, arguments.steps - 1):
-            v = np.zeros(arguments.values()[flowing].shape)
-            v[arguments.at_step(flowing, t)] = rng.normal(size=v[arguments.at_step(flowing, t)].shape)
-            sizes.append(abs(expected.full(trial, flowing, v, [seed])[0][0]))
-        if min(sizes) > 0 and np.isfinite(max(sizes)):
-            unevenness = abs(np.log(sizes[0] / sizes[1]))
-            best = (unevenness, trial, seed) if best is None or unevenness < best[0] else best
-    if best is None:
-        return
-    _, trial, seed = best
-    everywhere = Seed("errors at all steps", make_seeds(functions, trial, functions.outputs(trial), rng)[-1].grad_outputs, None)
-    names = [n for _, n, _ in arguments.entries() if arguments.axis(n) is None]
-    comparisons, _ = compare_declared(expected, trial, [seed, everywhere], rng, only=names)
-    outcome.add(comparisons, where="random arguments of the same shapes, weights scaled until error flows evenly", arguments=trial)

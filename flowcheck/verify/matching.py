@@ -64,6 +64,15 @@ class Match:
         state0 = {old: np.broadcast_to(s, (batch, s.shape[1])) for old, s in state0.items()}
         return self.kernel.forward(self.params(values), x, state0, **options)
 
+    def from_step(self, arguments, start):
+        """The arguments of the steps from `start` on, in the state that the cell reaches there; None where not all states are entries."""
+        if set(self.states) != set(self.kernel.states):
+            return None
+        run = self.run(arguments)
+        reached = {entry: self.layout.state_back(run.at(old, start), arguments.groups["state0"][entry].shape)
+                   for old, entry in self.states.items()}
+        return arguments.window(start, arguments.steps).with_values(reached)
+
     def errors(self, grad_outputs):
         """{vector: errors (time, batch, units)} from errors at the user's outputs."""
         found = {}

@@ -11,7 +11,7 @@ from .. import notation, symbolic
 from ..equations import Net
 from ..notation import Slope, Squashing
 
-__all__ = ["Mutation", "every_mutation", "later", "net_term", "partial_term"]
+__all__ = ["Mutation", "every_mutation", "later", "net_term", "partial_term", "weight_mutations"]
 
 LATER, EARLIER, WRAP = "__later", "__earlier", "_wrap"
 
@@ -27,7 +27,7 @@ class Mutation:
     edges     ((net, source), change): a connection of weights; scale: a factor on the term, None where it is to be found
     carry     (previous state, change): what one step hands to the step before
     swap      two nets whose errors are exchanged
-    weights   (rule, parameter, other): a weight gradient summed otherwise
+    weights   (rule, parameters, other): weight gradients summed otherwise
     errors    how the errors at the outputs enter otherwise
     """
 
@@ -61,8 +61,8 @@ def later(symbol, steps, wrap):
 
 
 def every_mutation(cell):
-    """[Mutation] of all partial derivatives, connections, carries, sums over time and errors of a cell."""
-    found = [*_of_partials(cell), *_of_edges(cell), *_of_carries(cell), *_of_nets(cell), *_of_weights(cell), *_of_errors(cell)]
+    """[Mutation] of all partial derivatives, connections, carries and errors of a cell."""
+    found = [*_of_partials(cell), *_of_edges(cell), *_of_carries(cell), *_of_nets(cell), *_of_errors(cell)]
     seen, unique = set(), []
     for m in found:
         key = (m.partials, m.edges, m.carry, m.swap, m.weights, m.errors, m.free_scale)
@@ -119,6 +119,8 @@ def _variants(cell, right):
         for g in notation.squashing_functions().values():
             if g is not f:
                 yield "slope of another function", put(g.slope(z)), f"{_plain(g.slope(z))} stands for {_plain(slope)}"
+                wrong = g.slope_in_value(value)
+                yield "slope of another function", put(wrong), f"{_plain(wrong)} stands for {_plain(slope)}"
         for old, new in cell.state.items():
             for here, there in ((old, new), (new, old)):
                 if z.has(here):
@@ -210,29 +212,38 @@ def _of_nets(cell):
                 yield Mutation(f"d/d {a}, d/d {b}", "swapped", f"the errors of {a} and {b} are swapped", swap=(a, b))
 
 
-def _of_weights(cell):
+def weight_mutations(cell, entries):
+    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}."""
     rules = {"last": "only the last step is accumulated", "first": "only the first step is kept: assigned, not added",
              "later source": "its source is taken one step late", "earlier source": "its source is taken one step early",
              "later source wrapping": "its source is taken one step late, wrapping around at the end",
              "earlier source wrapping": "its source is taken one step early, wrapping around at the start",
              "mean over time": "the mean over time stands for the sum", "mean over batch": "the mean over the batch stands for the sum",
-             "zero": "it is zero", "not last": "the last step is left out", "not first": "the first step is left out"}
-    biases = {n: e.net for n, e in cell.parameters.items() if e.source == "1"}
-    for name, edge in cell.parameters.items():
-        term = f"dE/d{name}"
-        yield Mutation(term, "scaled", f"{term} is multiplied by a constant", weights=("scaled", name, ""), free_scale=True)
-        for rule, words in rules.items():
-            if not ("source" in rule and edge.source == "1"):
-                yield Mutation(term, rule, f"{term}: {words}", weights=(rule, name, ""))
-        if edge.source != "1" and cell.sizes[edge.net] == cell.sizes[edge.source]:
-            yield Mutation(term, "transposed", f"{term} is transposed", weights=("transposed", name, ""))
-        for other in cell.parameters:
-            same = cell.parameters[other]
-            if other != name and same.source == edge.source and cell.sizes[same.net] == cell.sizes[edge.net]:
-                kind = "another gate's bias" if name in biases else "another gate's weights"
-                yield Mutation(term, kind, f"{term}: the gradient of {other} stands for it", weights=("other", name, other))
-    for rule in ("last", "first", "mean over time", "mean over batch", "not first", "not last"):
-        yield Mutation("all dE/dW", rule, f"all weight gradients: {rules[rule]}", weights=(rule, "*", ""))
+             "not last": "the last step is left out", "not first": "the first step is left out"}
+    found = []
+    for entry, params in entries.items():
+        for some in dict.fromkeys([tuple(params), *((p,) for p in params)]):
+            term = f"dE/d{entry}" if len(some) == len(params) else f"dE/d{entry}, its part {some[0]}"
+            edges = [cell.parameters[p] for p in some]
+            found.append(Mutation(term, "scaled", f"{term} is multiplied by a constant", weights=("scaled", some, ""), free_scale=True))
+            found += [Mutation(term, rule, f"{term}: {words}", weights=(rule, some, "")) for rule, words in rules.items()
+                      if "source" not in rule or any(e.source != "1" for e in edges)]
+            if any(e.source != "1" and cell.sizes[e.net] == cell.sizes[e.source] for e in edges):
+                found.append(Mutation(term, "transposed", f"{term}: transposed", weights=("transposed", some, "")))
+            found += _another_gate(cell, term, some[0]) if len(some) == 1 else []
+    found += [Mutation("all dE/dW", rule, f"all weight gradients: {rules[rule]}", weights=(rule, tuple(cell.parameters), ""))
+              for rule in ("last", "first", "mean over time", "mean over batch", "not first", "not last")]
+    return found
+
+
+def _another_gate(cell, term, name):
+    """The gradient of another gate's weights or bias returned for this one's."""
+    edge = cell.parameters[name]
+    for other, its in cell.parameters.items():
+        if other != name and its.source == edge.source and cell.sizes[its.net] == cell.sizes[edge.net]:
+            what = "bias" if edge.source == "1" else "weights"
+            words = f"{term}: the gradient of {other} stands for it"
+            yield Mutation(term, f"another gate's {what}", words, weights=("other", (name,), other))
 
 
 def _of_errors(cell):

@@ -65,7 +65,7 @@ class Outcome:
         """One finding an entry: the first comparison that failed says it."""
         self.failed += [(one, arguments, where)] if one.verdict == "fail" else []
         known = [f for f in self.findings if f.entry == one.entry and f.term == f"dE/d{one.entry}"]
-        if known and ORDER[known[0].verdict] <= ORDER[one.verdict]:
+        if known and ORDER[known[0].verdict] <= ORDER[one.verdict] and not (known[0].lag is None and lag is not None):
             return
         self.findings = [f for f in self.findings if f not in known]
         self.findings.append(Finding(one.entry, lag, f"dE/d{one.entry}", error, tolerance, words, one.verdict))
@@ -120,7 +120,7 @@ class Outcome:
         checks = sorted(self.checks, key=lambda c: (ORDER[c.verdict], c.first_bad_lag is None))
         for name in (n for group, n, _ in self.arguments.entries() if group != "state0"):
             by_lag = self.detectable.get(name, {})
-            if set(by_lag) == {None} and name not in self.unseen and self.arguments.steps:
+            if set(by_lag) == {None} and self.verdict != "fail" and name not in self.unseen and self.arguments.steps:
                 self.unseen[name] = "lags apart, only their sum"
         return Verification(self.verdict, tuple(checks), self.detectable, tuple(self.notes), tuple(findings), self.omitted, self.unseen,
                             str(self.intent), self.cell, self.shrunk)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .adjoint import Adjoint
 from .hard_inputs import randomised
-from .mutations import Mutation, every_mutation
+from .mutations import Mutation, every_mutation, weight_mutations
 
 __all__ = ["Hypothesis", "explain", "name_terms"]
 
@@ -18,6 +18,8 @@ FITS = 1e-6
 """A mutation explains a gradient if it agrees with it to what rounding leaves of a recurrent gradient in double precision, at its size
 at every lag; FITS_SINGLE for a backward pass in single precision."""
 FITS_SINGLE = 1e-3
+SUM_ROUNDING = 1e-13
+"""Rounding of a sum over some hundred steps, relative to its largest entry."""
 SCREEN = 3
 """Steps around the first bad lag on which every mutation is tried."""
 
@@ -43,6 +45,7 @@ class Hypothesis:
             value = round(self.scale, 6) + 0.0
             said = known.get(value, f"is {self.scale:.4g} times what it should be")
             text = f"{self.mutation.term}: " + said if "multiplied" in text else text
+        text = text if text.startswith(self.mutation.term) else f"{self.mutation.term}: {text}"
         return text + (f" (at lags from {self.start} on)" if self.start else "")
 
     @property
@@ -122,13 +125,14 @@ def name_terms(outcome, match, seeds):
     """Give the findings of an Outcome the terms that explain them."""
     if not outcome.failed or not match.outputs:
         return
-    arguments = outcome.failed[0][1]
-    fits, tried, told_apart = explain(match, arguments, outcome.functions)
+    arguments = next((a for one, a, _ in outcome.failed if one.bad and one.bad[0] is not None), outcome.failed[0][1])
+    lags = {f.lag for f in outcome.findings if f.lag}
+    fits, tried, told_apart = explain(match, arguments, outcome.functions, lags)
     bad = {one.entry for one, _, _ in outcome.failed}
     if not fits:
         outcome.notes.append(f"none of {tried} single changes of the backward pass of {match.cell.name} reproduces these numbers")
         return
-    best, others = fits[0], [h for h in fits[1:] if h.mutation.term != fits[0].mutation.term or h.kind != fits[0].kind]
+    best, others = fits[0], fits[1:]
     words = f"; explained by {best.words}"
     if others:
         words += f"; or by {'; or by '.join(h.words for h in others[:2])}" + (f" ({len(others) - 2} more)" if len(others) > 2 else "")
@@ -137,7 +141,7 @@ def name_terms(outcome, match, seeds):
         words += f" ({told_apart} other changes fit here and were told apart by random weights, inputs and states)"
     outcome.findings = [
         replace(f, term=best.mutation.term, words=f.words + words if k == 0 else f.words, formula=best.mutation.formula,
-                hypotheses=tuple(str(h.words) for h in fits[:8])) if f.entry in bad and f.verdict == "fail" else f
+                hypotheses=tuple(h.words for h in fits[:8])) if f.entry in bad and f.verdict == "fail" else f
         for k, f in _counted(outcome.findings, bad)]
 
 
@@ -149,21 +153,27 @@ def _counted(findings, bad):
         yield number, f
 
 
-def explain(match, arguments, functions, seed=3):
-    """([Hypothesis], number tried, number told apart): single mutations that reproduce the gradient that backward returns, best first."""
+def explain(match, arguments, functions, lags=(), seed=3):
+    """([Hypothesis], number tried, number told apart): single mutations that reproduce the gradient that backward returns, best first.
+
+    One hypothesis for each term, the best. `lags`: lags from which sums over time may be wrong.
+    """
     rng = np.random.default_rng(seed)
     cases = [_Case(match, arguments, functions, rng, everywhere) for everywhere in (False, True)]
     tolerance = FITS_SINGLE if cases[0].single else FITS
-    mutations = every_mutation(match.cell)
+    entries = {}
+    for block, param in match.blocks:
+        entries.setdefault(block.entry, []).append(param)
+    mutations = [*every_mutation(match.cell), *weight_mutations(match.cell, entries)]
     bad = cases[0].first_bad(tolerance)
-    if bad is None and cases[0].distance(cases[0].wanted) <= tolerance:
+    if bad is None and cases[0].distance(cases[0].wanted) <= SUM_ROUNDING:
         cases = cases[::-1]
         bad = cases[0].first_bad(tolerance)
     case, fits = cases[0], []
     starts = sorted({0, *([bad, bad - 1] if bad else [])} - {-1})
     for mutation in mutations:
         late = [s for s in starts if s or (bad or 0) < 2 or mutation.kind == "shifted in time"]
-        for start in ([0, *_weight_starts(case, mutation)] if bad is None else late):
+        for start in (sorted({0, *lags}) if bad is None else late):
             fit = _fit(case, mutation, start, bad, tolerance)
             if fit is not None:
                 fits.append(fit)
@@ -174,7 +184,10 @@ def explain(match, arguments, functions, seed=3):
             break
         fits = _tell_apart(fits, match, arguments, functions, rng, trial, tolerance)
     fits = sorted(fits, key=lambda f: (_order(f), not f.at_start, f.start))
-    return fits, len(mutations), before - len({(f.mutation.term, f.kind) for f in fits})
+    best = {}
+    for fit in fits:
+        best.setdefault(fit.mutation.term, fit)
+    return list(best.values()), len(mutations), before - len({(f.mutation.term, f.kind) for f in fits})
 
 
 def _order(fit):
@@ -186,11 +199,17 @@ def _moves_errors(mutation):
     return bool(mutation.partials or mutation.edges or mutation.carry or mutation.swap or mutation.errors)
 
 
-def _weight_starts(case, mutation):
-    """Lags from which a sum over time may be wrong: those at which the running sum leaves the gradient found."""
-    if not mutation.weights or mutation.weights[1] == "*":
-        return []
-    return range(1, min(case.run.steps, 128)) if mutation.weights[0] in ("zero", "scaled") else []
+def _sums_fit(case, predicted):
+    """Whether predicted weight gradients have the deviation found: to a thousandth, or to the sum's rounding where it has none."""
+    deviates = False
+    for name in case.judged:
+        found, right, guess = case.found[name], case.wanted[name], predicted[name]
+        off, size = np.abs(found - right).max(initial=0.0), np.abs(right).max(initial=0.0)
+        rounding = SUM_ROUNDING * size
+        deviates |= off > 10 * rounding
+        if not np.abs(guess - found).max(initial=0.0) <= 1e-3 * off * (off > 10 * rounding) + 10 * rounding:
+            return False
+    return deviates
 
 
 def _fit(case, mutation, start, bad, tolerance):
@@ -216,7 +235,7 @@ def _fit(case, mutation, start, bad, tolerance):
             return None
     predicted = case.predict(mutation, start, scale)
     distance = case.distance(predicted)
-    if distance > tolerance:
+    if not (_sums_fit(case, predicted) if bad is None else distance <= tolerance):
         return None
     return Hypothesis(mutation, start, scale, distance, case.distance(predicted, only=case.starts) <= tolerance)
 
@@ -253,6 +272,8 @@ def _pieces_at(case, grads, bad):
 
 
 def _still_fits(fit, case, tolerance):
+    if not _moves_errors(fit.mutation):
+        return _sums_fit(case, case.predict(fit.mutation, fit.start, fit.scale)) or case.distance(case.wanted) <= SUM_ROUNDING
     return case.distance(case.predict(fit.mutation, fit.start, fit.scale)) <= tolerance
 
 
