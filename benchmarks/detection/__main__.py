@@ -1,4 +1,4 @@
-"""`python -m benchmarks detection [--quick | --full]`: who sees which wrong backward pass, flowcheck beside the others, in one run."""
+"""`python -m benchmarks detection [--quick | --full | --per-net N]`: who sees which wrong backward pass, in one run."""
 
 import argparse
 import json
@@ -66,16 +66,18 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks detection", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="8 mistakes a net and 60 right nets")
     parser.add_argument("--full", action="store_true", help="every mistake x lag x regime; hours")
+    parser.add_argument("--per-net", type=int, help="so many mistakes a net, spread over its terms (default: all, once)")
     parser.add_argument("--right", type=int, default=1000, help="number of right nets (default 1000)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"), help="folder of detection.json and detection.md")
     given = parser.parse_args(arguments)
-    cases = grid.grid() if given.full else grid.sample(8 if given.quick else None)
+    cases = grid.grid() if given.full else grid.sample(8 if given.quick else given.per_net)
     nets = list(grid.right_nets(60 if given.quick else given.right))
     with threadpool_limits(1), multiprocessing.get_context("spawn").Pool(given.processes) as pool:
         right = list(pool.imap(run_right, nets, chunksize=4))
         rows = list(pool.imap(run_case, cases))
-    what = "full grid" if given.full else f"{len(cases)} cases" + (", quick" if given.quick else ": every mistake of every net once")
+    spread = "every mistake of every net once" if not (given.quick or given.per_net) else "spread over all terms"
+    what = "full grid" if given.full else f"{len(cases)} cases, {spread}"
     result = {"what": what, "grid": len(grid.grid()), "missing": checkers.available()[1], "rows": rows, "right": right,
               "machine": {"machine": platform.machine(), "python": platform.python_version(), "numpy": np.__version__,
                           "flowcheck": flowcheck.__version__}}

@@ -78,7 +78,8 @@ def _jax():
             return jax.pure_callback(lambda *a: forward(*map(np.asarray, a)), shape, *arrays)
 
         f.defvjp(lambda *arrays: (f(*arrays), arrays),
-                 lambda arrays, g: tuple(jax.pure_callback(lambda g, *a: backward(list(map(np.asarray, a)), np.asarray(g)), like, g, *arrays)))
+                 lambda arrays, g: tuple(jax.pure_callback(
+                     lambda g, *a: backward(list(map(np.asarray, a)), np.asarray(g)), like, g, *arrays)))
         try:
             check_grads(f, [jnp.asarray(v) for v in values], order=1, modes=["rev"])
         except AssertionError:

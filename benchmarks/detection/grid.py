@@ -1,4 +1,4 @@
-"""The cases: nets x mistakes x first bad lag x spectral radius, and the seeded right nets. A sample takes every mistake of every net once."""
+"""The cases: nets x mistakes x first bad lag x spectral radius; a sample takes every mistake of every net once. The seeded right nets."""
 
 from dataclasses import dataclass
 

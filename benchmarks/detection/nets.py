@@ -23,7 +23,8 @@ def slope_of_sigma(y, t, net):
     v = y[t]
     s = sigma(v)
     moved = {k: z * (1 - z) for k, z in around(y, t).items()}
-    return {"activation": v, "complement": 1 - v, "activated": s * (1 - s), "squared": (v * (1 - v)) ** 2, "forgotten": np.ones_like(v)} | moved
+    return {"activation": v, "complement": 1 - v, "activated": s * (1 - s), "squared": (v * (1 - v)) ** 2,
+            "forgotten": np.ones_like(v)} | moved
 
 
 def slope_of_tanh(y, t, net):
@@ -159,7 +160,8 @@ def lstm_backward(p, x, s, G, plant):
         sums.outer("Wh", error, before_y[t], before_y, t)
         sums.bias("b", error)
         dx[t] = p["Wx"].T @ error
-        dc = plant("carry of s", dc * plant("d s / d s_prev", f, 1, **around(k["f"], t), other=i, forgotten=1 + 0 * f), 1, **{"wrong side": dc * f})
+        back = dc * plant("d s / d s_prev", f, 1, **around(k["f"], t), other=i, forgotten=1 + 0 * f)
+        dc = plant("carry of s", back, 1, **{"wrong side": back})
         dy = sum(through(plant, f"{net} <- y_prev", W, e, 1) for net, W, e in
                  zip(("net_in", "net_f", "net_c", "net_out"), (Wi, Wf, Wg, Wo), (di, df, dg, do), strict=True))
     return sums.grads | {"x": dx, "y0": dy, "c0": dc}

@@ -4,16 +4,19 @@ from .grid import LAGS
 
 __all__ = ["markdown"]
 
+INTRODUCTION = """Made by `python -m benchmarks detection`. Hand-written backward passes of six nets, each wrong in one term from a lag on
+(`benchmarks/detection/nets.py`); every checker with its defaults, on the same cases in the same run. A share is that of the wrong backward
+passes which were rejected."""
+
 
 def markdown(result):
     """Markdown of one run."""
     rows = [r for r in result["rows"] if not r.get("equivalent")]
     right, others = result["right"], sorted({name for r in rows for name in r["others"]})
-    lines = ["# Who sees a wrong backward pass", "", "Made by `python -m benchmarks detection`. Hand-written backward passes of six nets, each "
-             "wrong in one term from a lag on (see `benchmarks/detection/nets.py`); every checker with its defaults, on the same cases in the "
-             "same run. A share is that of the wrong backward passes which were rejected.", "",
-             f"Run: {result['what']} of a grid of {result['grid']}; {len(result['rows']) - len(rows)} cases whose mistake changes no bit of the "
-             f"gradient are left out. Not installed and left out: {', '.join(result['missing']) or 'none'}.", ""]
+    same = len(result["rows"]) - len(rows)
+    lines = ["# Who sees a wrong backward pass", "", INTRODUCTION, "",
+             f"Run: {result['what']} of a grid of {result['grid']}; {same} whose mistake changes no bit of the gradient are left out. "
+             f"Not installed and left out: {', '.join(result['missing']) or 'none'}.", ""]
     head = ["first bad lag", "cases", "flowcheck", *others]
     lines += _row(head), _row(["---"] * len(head))
     for lag in LAGS:
@@ -24,9 +27,10 @@ def markdown(result):
     lines.append(_row(["all", len(rows), _share(r["flowcheck"] for r in rows), *(_share(r["others"][n] for r in rows) for n in others)]))
     first = [r["lag"] == r["first"] for r in rows]
     named = [r["rank"] is not None and r["rank"] <= 2 for r in rows]
-    lines += ["", f"flowcheck named the first bad lag in {_share(first)} of the cases and had the wrong term among its first two hypotheses in "
-              f"{_share(named)} (first: {_share(r['rank'] == 1 for r in rows)}). CPU time a case: median "
-              f"{sorted(r['seconds'] for r in rows)[len(rows) // 2]:.2f} s." if rows else "", "", "## By net", ""]
+    median = sorted(r["seconds"] for r in rows)[len(rows) // 2]
+    best = _share(r["rank"] == 1 for r in rows)
+    lines += ["", f"flowcheck named the first bad lag in {_share(first)} of the cases and had the wrong term among its first two "
+              f"hypotheses in {_share(named)} (first: {best}). CPU time a case: median {median:.2f} s.", "", "## By net", ""]
     head = ["net", "mistakes", "caught", "first lag", "term in first two"]
     lines += _row(head), _row(["---"] * len(head))
     for net in dict.fromkeys(r["net"] for r in rows):
@@ -34,8 +38,8 @@ def markdown(result):
         lines.append(_row([net, len({(r["term"], r["kind"]) for r in some}), _share(r["flowcheck"] for r in some),
                            _share(r["lag"] == r["first"] for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
     verdicts = {v: sum(r["verdict"] == v for r in right) for v in ("pass", "inconclusive", "fail")}
-    lines += ["", "## Right nets", "", f"{len(right)} right backward passes (spectral radius 0.3 to 5, float64 and float32): {verdicts['pass']} pass, "
-              f"{verdicts['inconclusive']} inconclusive, {verdicts['fail']} called wrong.", ""]
+    lines += ["", "## Right nets", "", f"{len(right)} right backward passes (spectral radius 0.3 to 5, float64 and float32): "
+              f"{verdicts['pass']} pass, {verdicts['inconclusive']} inconclusive, {verdicts['fail']} called wrong.", ""]
     missed = [r for r in rows if not (r["flowcheck"] and r["lag"] == r["first"] and (r["rank"] or 9) <= 2)]
     if missed:
         lines += ["## Where flowcheck fell short", ""]

@@ -77,23 +77,37 @@ def _last(functions, arguments, rng):
 
 
 def _one_step(expected, arguments, seed, names, lag):
-    """[Comparison] of the part of dE/dw that belongs to step T-1-lag: the run from that step less the run from the next."""
+    """[Comparison] of the part of dE/dw that belongs to step T-1-lag: the run from that step less the run from the next.
+
+    All weights move at once, each in proportion to the inverse of its part; only where that fails they are moved one by one.
+    """
     functions, start = expected.functions, arguments.steps - 1 - lag
     runs = [(s, expected.from_step(arguments, s)) for s in (start, start + 1) if s < arguments.steps]
     late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in runs]
     grads = [functions.grads(trial, part.grad_outputs) for trial, part in late]
-    rng, found = np.random.default_rng(lag), []
-    for name in names:
-        one = Comparison(name, "params", seed, grads[0].get(name))
-        found.append(one)
-        if any(g.get(name) is None or g[name].shape != arguments.values()[name].shape for g in grads):
-            continue
-        for _ in range(2):
-            v = rng.normal(size=arguments.values()[name].shape)
-            got = [float(np.sum(g[name] * v)) for g in grads]
-            wanted = [expected.full(trial, name, v, [part])[0][0] for trial, part in late]
-            _judge(one, lag, got, wanted)
-    return found
+    shape = {n: arguments.values()[n].shape for n in names}
+    found = {n: Comparison(n, "params", seed, grads[0].get(n)) for n in names
+             if all(g.get(n) is not None and g[n].shape == shape[n] for g in grads)}
+    parts = {n: grads[0][n] - (grads[1][n] if len(grads) > 1 else 0.0) for n in found}
+    rng = np.random.default_rng(lag)
+    directions = {n: rng.normal(size=shape[n]) / (np.linalg.norm(parts[n]) or 1.0) for n in found}
+
+    def judge(one, some):
+        got = [sum(float(np.sum(g[n] * directions[n])) for n in some) for g in grads]
+        wanted = [expected.full(trial, None, {n: directions[n] for n in some}, [part])[0][0] for trial, part in late]
+        _judge(one, lag, got, wanted)
+
+    if not found:
+        return []
+    joint = Comparison("", "params", seed, next(iter(found.values())).grad)
+    judge(joint, list(found))
+    if joint.verdict == "pass":
+        for one in found.values():
+            one.tolerances = {lag: v * len(found) for lag, v in joint.tolerances.items()}
+    else:
+        for n, one in found.items():
+            judge(one, [n])
+    return list(found.values())
 
 
 def _judge(one, lag, got, wanted):

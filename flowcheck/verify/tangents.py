@@ -35,15 +35,16 @@ class Tangents:
         return {k: v for k, v in outputs.items() if np.issubdtype(v.dtype, np.inexact)}
 
     def along(self, arguments, name, direction):
-        """{output: tangent}, {output: error estimate} when entry `name` moves along a direction."""
-        value = {name: arguments.values()[name]}
+        """{output: tangent}, {output: error estimate} when entry `name` moves along a direction; name None: a dict of directions."""
+        directions = direction if name is None else {name: direction}
+        value = {k: arguments.values()[k] for k in directions}
         run = lambda v: self._real_outputs(self.functions.outputs(arguments.with_values(v)))  # noqa: E731
         if self.exact:
-            return complex_step(run, value, {name: direction}), {}
+            return complex_step(run, value, directions), {}
         if self.jvp is not None:
-            moved = self.jvp(*arguments.copies(), {name: direction})
+            moved = self.jvp(*arguments.copies(), directions)
             return {k: np.asarray(v, float) for k, v in moved.items()}, {}
-        return extrapolated_differences(run, value, {name: direction}, self.eps)
+        return extrapolated_differences(run, value, directions, self.eps)
 
     def _test_jvp(self, arguments, direction):
         values = arguments.values()
