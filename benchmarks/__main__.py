@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import sys
 import tracemalloc
 
 import numpy as np
@@ -64,4 +65,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["detection"]:
+        from .detection.__main__ import main as detection
+
+        detection(sys.argv[2:])
+    else:
+        main()

@@ -123,15 +123,16 @@ def lstm_problem(gain, steps, seed=0, dtype=np.float64):
     return tuple({k: v.astype(dtype) for k, v in group.items()} for group in (params, inputs, state0))
 
 
-def verify_rnn(problem, backward=rnn_backward, forward=rnn_forward):
-    return verify_gradient(forward, backward, *problem)
+def verify_rnn(problem, backward=rnn_backward, forward=rnn_forward, hard=False):
+    """On the arguments given alone; harder ones are tried in the tests that say so."""
+    return verify_gradient(forward, backward, *problem, hard=hard, smallest=False)
 
 
 def verify_lstm(problem, backward=lstm_backward):
     """Time is axis 1 of x and out; the last state, which has no axis of time, stays out of the sum."""
     forward = lambda *groups: {"out": lstm_forward(*groups)["out"]}  # noqa: E731
     last = {"last_c": np.zeros_like(problem[2]["c0"])}
-    return verify_gradient(forward, lambda p, x, s, g: backward(p, x, s, {**last, **g}), *problem, time_axis=1)
+    return verify_gradient(forward, lambda p, x, s, g: backward(p, x, s, {**last, **g}), *problem, time_axis=1, hard=False, smallest=False)
 
 
 GAINS = [0.3, 0.7, 1.2, 2.5, 5.0]
@@ -179,7 +180,7 @@ def test_a_right_backward_pass_of_a_flow_that_the_complex_step_cannot_hold_is_no
 
 @pytest.mark.parametrize(("gain", "seed"), [(10.0, 10), (20.0, 3), (20.0, 7), (20.0, 8), (40.0, 0), (40.0, 1)])
 def test_a_right_backward_pass_of_a_saturated_net_is_not_called_wrong(gain, seed):
-    verification = verify_rnn(quiet_problem(gain, 30, seed))
+    verification = verify_rnn(quiet_problem(gain, 30, seed), hard=True)
     assert verification.verdict != "fail", str(verification)
 
 
@@ -299,10 +300,11 @@ def mutating_forward(params, inputs, state0):
 @pytest.mark.parametrize(("forward", "backward", "argument"), [
     (rnn_forward, mutating_backward, "inputs['x']"), (mutating_forward, rnn_backward, "state0['h0']"),
 ], ids=["backward", "forward"])
-def test_a_function_that_changes_its_arguments_is_refused(forward, backward, argument):
-    with pytest.raises(ValueError) as refused:
+def test_a_function_that_changes_its_arguments_is_a_finding(forward, backward, argument):
+    with pytest.raises(Mismatch) as caught:
         check_gradient(forward, backward, *rnn_problem(0.9, 6))
-    assert argument in str(refused.value) and "in place" in str(refused.value) and "\n" not in str(refused.value)
+    said = [f.words for f in caught.value.verification.findings if argument in f.words]
+    assert len(said) == 1 and "in place" in said[0] and "in place" in str(caught.value)
 
 
 def test_a_forward_that_is_not_deterministic_fails():
@@ -322,23 +324,25 @@ def forward_that_casts(params, inputs, state0):
     return rnn_forward(params, inputs, state0)
 
 
-@pytest.mark.parametrize(
-    "forward",
-    [
-        forward_with(np.abs),
-        forward_with(np.real),
-        forward_with(np.conj),
-        forward_with(lambda y: y + 0.01 * np.abs(y)),
-        forward_that_casts,
-    ],
-    ids=["abs", "real", "conj", "partly-abs", "refuses-complex"],
-)
-def test_a_forward_that_the_complex_step_cannot_judge_is_inconclusive_not_passed(forward):
+@pytest.mark.parametrize(("forward", "verdict"), [
+    (forward_with(np.abs), "fail"),
+    (forward_with(lambda y: y + 0.01 * np.abs(y)), "fail"),
+    (forward_with(np.real), "pass"),
+    (forward_with(np.conj), "pass"),
+    (forward_that_casts, "pass"),
+], ids=["abs", "partly-abs", "real", "conj", "refuses-complex"])
+def test_a_forward_that_the_complex_step_cannot_judge_is_judged_by_differences(forward, verdict):
     verification = verify_rnn(rnn_problem(0.9, 6), forward=forward)
-    assert verification.verdict == "inconclusive"
-    with pytest.raises(Mismatch) as stopped:
-        check_gradient(forward, rnn_backward, *rnn_problem(0.9, 6))
-    assert stopped.value.verification.verdict == "inconclusive" and "complex step cannot judge" in str(stopped.value)
+    assert verification.verdict == verdict, str(verification)
+    assert any("extrapolated differences" in note and "complex step cannot judge" in note for note in verification.notes)
+
+
+def test_where_differences_cannot_see_a_lag_the_check_says_so():
+    """Flow at lag 39 is 1e-20 of the output: no difference can see it, and a backward that is wrong there is not called right."""
+    verification = verify_rnn(rnn_problem(0.3, 40), forward=forward_that_casts)
+    assert verification.verdict == "inconclusive" and [f.entry for f in verification.findings] == ["h0"]
+    assert "lags from" in verification.unseen["x"]
+    assert max(verification.detectable["x"]) < 39
 
 
 def test_a_backward_that_returns_no_dict_is_refused():
@@ -360,7 +364,7 @@ def test_every_message_is_short():
         check_gradient(forward, backward, many, {"x": np.arange(5.0)[:, None]}, {})
     assert len(str(caught.value).splitlines()) <= 25
     assert all("\n" not in c.words for c in caught.value.verification.checks)
-    assert "more" in str(caught.value)
+    assert "also: W2" in str(caught.value)
 
 
 def test_a_pass_says_what_it_could_have_caught_at_every_lag():

@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
 ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "gradients", "flow", "rates", "network"}
-ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
+ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "diagnose", "report"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
     "notation": set(),
@@ -31,11 +31,12 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),
+    "differences": set(),
     "claims": {"notation"},
     "tensors": {"flow", "kernels", "step"},
     "measure": {"tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
-    "verify": {"oracles", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
+    "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},

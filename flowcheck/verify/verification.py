@@ -90,8 +90,11 @@ class Verification:
                 lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught")
         for name, by_lag in list(self.omitted.items())[:3]:
             lines += _wrapped(_omitted_words(name, by_lag))
-        if self.unseen:
-            lines += _wrapped("not seen: " + "; ".join(f"{k}: {v}" for k, v in self.unseen.items()))[:4]
+        if self.unseen and self.verdict != "fail":
+            by_words = {}
+            for name, words in self.unseen.items():
+                by_words.setdefault(words, []).append(name)
+            lines += _wrapped("not seen: " + "; ".join(f"of {', '.join(names)}, {words}" for words, names in by_words.items()))[:4]
         for note in self.notes[:4]:
             lines += _wrapped(f"note: {note}")
         return "\n".join(line[:WIDTH] for line in lines[:LINES])

@@ -1,0 +1,80 @@
+"""Arguments that are hard on purpose: what hides at zero biases, symmetric weights, two steps, a zero state or under decay shows here.
+
+They have the shapes of the user's arguments; all are random, unequal and seeded.
+"""
+
+import numpy as np
+
+from . import step_by_step
+from .comparison import SATURATED, saturation
+from .declared import compare_declared
+from .seeds import make_seeds
+
+__all__ = ["harder", "randomised"]
+
+FEW = 6
+"""Steps of the random arguments; errors over more are sent along the user's own sequence."""
+
+
+def harder(outcome, expected, rng):
+    """Compare on harder arguments until something fails; adds to the Outcome what was found and what was looked at."""
+    arguments, functions, done = outcome.arguments, outcome.functions, []
+    for name, made in (("contracting", 0.7), ("expanding", 1.8)):
+        trial, y = _unsaturated(functions, arguments, rng, made)
+        if y is None:
+            continue
+        comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng, moves=1)
+        outcome.add(comparisons, where=f"random arguments of the same shapes, weights {name}", arguments=trial)
+        for finding in findings:
+            outcome.add_finding(finding)
+        done.append(name)
+        if outcome.verdict == "fail":
+            return
+    if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
+        even = step_by_step.sustained(outcome, expected, rng)
+        for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
+            if outcome.verdict != "fail":
+                step_by_step.weights(outcome, expected, rng, trial, where)
+    if not done:
+        outcome.notes.append("forward is not finite on random arguments of these shapes: no harder ones were tried")
+
+
+def randomised(arguments, rng, gain=1.0, steps=None):
+    """Arguments of the same shapes, every real number moved by noise of its entry's size; flags (all 0 or 1) stay; `steps` long."""
+    values = {}
+    for group, name, a in arguments.entries():
+        size = float(np.sqrt(np.mean(a**2))) or 0.5
+        if np.isin(a, (0.0, 1.0)).all() and np.any(a) and a.size > 1:
+            values[name] = a
+        elif group == "params":
+            values[name] = gain * (a + 0.5 * size * rng.normal(size=a.shape))
+        else:
+            values[name] = a + max(size, 0.3) * rng.normal(size=a.shape)
+    moved = arguments.with_values(values)
+    if steps is None or steps == arguments.steps:
+        return moved
+    order = rng.permutation(np.resize(np.arange(arguments.steps), steps))
+    picked = {n: np.take(a, order, axis=arguments.axis(n)) for n, a in moved.groups["inputs"].items() if arguments.axis(n) is not None}
+    noise = {n: a + 0.3 * rng.normal(size=a.shape) for n, a in picked.items() if np.issubdtype(a.dtype, np.floating)
+             and not np.isin(a, (0.0, 1.0)).all()}
+    return moved.with_values(picked | noise)
+
+
+def _unsaturated(functions, arguments, rng, gain):
+    """Random arguments and their outputs, weights halved until no output is saturated; (None, None) where there are none."""
+    steps = min(max(arguments.steps, FEW), 8) if arguments.steps else None
+    for halvings in range(8):
+        trial = randomised(arguments, rng, gain / 2**halvings, steps)
+        y = finite_outputs(functions, trial)
+        if y is not None and saturation(y) >= SATURATED:
+            return trial, y
+    return None, None
+
+
+def finite_outputs(functions, arguments):
+    try:
+        with np.errstate(all="ignore"):
+            y = functions.outputs(arguments)
+    except (ValueError, ArithmeticError, IndexError):
+        return None
+    return y if all(np.all(np.isfinite(v)) for v in y.values() if np.issubdtype(v.dtype, np.inexact)) else None

@@ -1,0 +1,338 @@
+"""Find out how someone's forward pass is a cell of the catalogue: which array holds which weights, in which gate order and layout.
+
+Nothing is guessed from names: candidates come from the shapes, and one is taken if the compiled cell gives the same outputs on random
+weights, inputs and states. One role (inputs, previous outputs, biases) is settled at a time, with the weights of the others set to zero.
+"""
+
+from itertools import permutations, product
+
+import numpy as np
+
+from ..kernels import ShapeError, compile_cell
+from ..oracles import STEP
+from .layout import layouts
+from .readings import Roles, readings
+
+__all__ = ["Match", "match_forward"]
+
+SHORT = 3
+CLOSE = 1e-9
+"""Two orders of the same sums differ by rounding over three steps."""
+MOST_READINGS = 256
+
+
+class Match:
+    """A cell and where its weights, inputs, states and outputs are in someone's arguments.
+
+    blocks    [(Block, parameter of the cell)]
+    states    {previous state of the cell: entry of state0}
+    outputs   {output of the user: vector of the cell}; `final` those that hold the last state only
+    """
+
+    def __init__(self, functions, cell, layout, blocks, states, lengths):
+        self.functions, self.cell, self.kernel, self.layout = functions, cell, compile_cell(cell), layout
+        self.blocks, self.states, self.lengths, self.outputs, self.final = blocks, states, lengths, {}, {}
+
+    @property
+    def words(self):
+        """Which array is which weights, in the order of the gates."""
+        found = {}
+        for block, param in self.blocks:
+            found.setdefault(block.entry, []).append(param)
+        return "; ".join(f"{entry} = [{', '.join(dict.fromkeys(names))}]" for entry, names in found.items())
+
+    def params(self, values):
+        """The cell's weights from {entry: array}; biases that no array holds are zero."""
+        found = {}
+        for block, param in self.blocks:
+            part = block.take(values[block.entry])
+            found[param] = found[param] + part if param in found else part
+        for name, edge in self.cell.parameters.items():
+            if name not in found:
+                found[name] = np.zeros(self.lengths[self.cell.sizes[edge.net]])
+        return found
+
+    def state0(self, values):
+        return {old: self.layout.state(values[entry]) for old, entry in self.states.items()}
+
+    def run(self, arguments, values=None, **options):
+        """Trajectory of the cell on someone's arguments, some values replaced."""
+        values = {n: a for group in arguments.groups.values() for n, a in group.items()} | (values or {})
+        x = self.layout.cell_x(values[self.layout.x], arguments.axis(self.layout.x))
+        state0 = self.state0(values)
+        batch = x.shape[1]
+        state0 = {old: np.broadcast_to(s, (batch, s.shape[1])) for old, s in state0.items()}
+        return self.kernel.forward(self.params(values), x, state0, **options)
+
+    def from_step(self, arguments, start):
+        """The arguments of the steps from `start` on, in the state that the cell reaches there; None where not all states are entries."""
+        if set(self.states) != set(self.kernel.states):
+            return None
+        run = self.run(arguments)
+        reached = {entry: self.layout.state_back(run.at(old, start), arguments.groups["state0"][entry].shape)
+                   for old, entry in self.states.items()}
+        return arguments.window(start, arguments.steps).with_values(reached)
+
+    def errors(self, grad_outputs):
+        """{vector: errors (time, batch, units)} from errors at the user's outputs."""
+        found = {}
+        for name, vector in self.outputs.items():
+            g = grad_outputs[name]
+            e = self.layout.over_time(g, self.functions.output_axis(name, g))
+            found[vector] = found.get(vector, 0.0) + e
+        return found
+
+    def gradients(self, arguments, found):
+        """{entry: gradient in the user's layout} of gradients.Gradients of the cell."""
+        grads = {}
+        for block, param in self.blocks:
+            shape = arguments.groups["params"][block.entry].shape
+            block.put(grads.setdefault(block.entry, np.zeros(shape)), found.params[param])
+        x = arguments.groups["inputs"][self.layout.x]
+        if np.issubdtype(x.dtype, np.inexact) and found.inputs:
+            grads[self.layout.x] = self.layout.back(next(iter(found.inputs.values())), arguments.axis(self.layout.x), x.shape)
+        for old, entry in self.states.items():
+            if old in found.state0:
+                shape = arguments.groups["state0"][entry].shape
+                grads[entry] = self.layout.state_back(found.state0[old], shape)
+        return grads
+
+    def along(self, arguments, name, direction, start=0, cut=()):
+        """{output: tangent} when an entry moves, with everything before `start` and the cut connections frozen (complex step)."""
+        frozen = self.run(arguments)
+        late = arguments.window(start, arguments.steps)
+        held = frozen.window(start, arguments.steps)
+        value = late.values()[name]
+        if value.shape != direction.shape:
+            direction = np.take(direction, np.arange(start, arguments.steps), axis=arguments.axis(name))
+        cut = self.cell.cut(cut)
+        values = {n: a for group in late.groups.values() for n, a in group.items()} | {name: value + 1j * STEP * direction}
+        x = self.layout.cell_x(values[self.layout.x], late.axis(self.layout.x))
+        state0 = held.state0 if start else {old: np.broadcast_to(s, (x.shape[1], s.shape[1])) for old, s in self.state0(values).items()}
+        run = self.kernel.forward(self.params(values), x, state0, cut=cut, frozen=held if cut else None)
+        moved = {}
+        for out, vector in self.outputs.items():
+            tangent = np.concatenate([np.zeros((start, *run[vector].shape[1:])), run[vector].imag / STEP])
+            moved[out] = self.layout.back(tangent, self.functions.output_axis(out, self.shapes[out]), self.shapes[out].shape)
+        return moved
+
+
+def match_forward(functions, arguments, y, cells):
+    """The Match of the first cell that computes the same outputs, else None."""
+    if not arguments.steps or arguments.steps < 1:
+        return None
+    rng = np.random.default_rng(20)
+    steps = min(SHORT, arguments.steps)
+    short = _randomised(arguments.window(0, steps), rng)
+    for layout in layouts(functions, arguments, y):
+        parts = {n: _acts_on(functions, short, layout, n) for n in arguments.groups["params"]}
+        if any(p is None for p in parts.values()):
+            continue
+        for cell in cells:
+            if len(cell.inputs) != 1:
+                continue
+            for block_size in ((1, 2, 3, 4) if "blocks" in cell.sizes.values() else (1,)):
+                if layout.units % block_size:
+                    continue
+                lengths = {"units": layout.units, "inputs": layout.width, "blocks": layout.units // block_size}
+                match = _match_cell(functions, short, layout, cell, lengths, parts)
+                if match is not None and _name_outputs(match, functions, arguments, y):
+                    return match
+    return None
+
+
+def _randomised(arguments, rng):
+    return arguments.with_values({n: 0.7 * rng.normal(size=a.shape) for n, a in arguments.values().items()})
+
+
+def _acts_on(functions, arguments, layout, name):
+    """(must, may, entries): what an array reads for certain and at most ("x", "h" a state, "1" nothing: a bias), and the entries of state0
+    that alone make it act. An array that acts on no output reads nothing; None where the functions do not take the trial.
+    """
+    values, rng = arguments.values(), np.random.default_rng(5)
+    if name not in values:
+        return None
+    states = [n for n in arguments.groups["state0"] if n in values]
+    first = arguments.window(0, 1)
+    whole = layout.x not in values
+    changed = {name: values[name] + rng.normal(size=values[name].shape)}
+
+    def acts(trial, x=True, live=states):
+        quiet = {n: np.zeros_like(values[n]) for n in states if n not in live}
+        if not x and not whole:
+            quiet[layout.x] = np.zeros_like(trial.values()[layout.x])
+        before, after = (functions.outputs(trial.with_values(quiet | extra))[layout.output] for extra in ({}, changed))
+        return before.shape != after.shape or not np.array_equal(before, after)
+
+    try:
+        if not acts(arguments):
+            return set(), set(), frozenset()
+        if whole:
+            return set(), {"1"} if values[name].ndim == 1 else {"x", "h", "1"}, frozenset()
+        if acts(first, x=False, live=()):
+            return {"1"}, {"x", "h", "1"}, frozenset()
+        if not acts(first, x=False):
+            return {"x"}, {"x"}, frozenset()
+        entries = frozenset(s for s in states if acts(first, x=False, live=(s,)))
+        if values[name].ndim == 1 or 1 in values[name].shape:  # a bias behind a closed gate acts only where a state does
+            return set(), {"h", "1"}, entries
+        return {"h", "x"} if acts(first, live=()) else {"h"}, {"x", "h", "1"}, entries
+    except (ValueError, IndexError, TypeError, KeyError):
+        return None
+
+
+def _match_cell(functions, arguments, layout, cell, lengths, parts):
+    roles, groups = Roles(cell, lengths), {}
+    for n, part in parts.items():
+        if part[1]:  # arrays of one shape that act on the same things are read alike
+            key = (arguments.groups["params"][n].shape, *map(frozenset, part))
+            groups.setdefault(key, []).append(n)
+    options = []
+    for (shape, must, may, _), names in groups.items():
+        per_name = [readings(n, shape, roles, must, may) for n in names]
+        if not per_name[0]:
+            return None
+        options.append([sum((p[k] for p in per_name), []) for k in range(len(per_name[0]))])
+    acting, tried = {n: part[2] for n, part in parts.items()}, 0
+    for choice in product(*options):
+        blocks = sum(choice, [])
+        if not _covers(blocks, roles):
+            continue
+        tried += 1
+        if tried > MOST_READINGS:
+            return None
+        for states in _state_maps(arguments, layout, cell, lengths, blocks, acting):
+            match = _settle(functions, arguments, layout, cell, lengths, roles, blocks, states)
+            if match is not None:
+                return match
+    return None
+
+
+def _state_maps(arguments, layout, cell, lengths, blocks, acting):
+    """[{previous state of the cell: entry of state0}] that the shapes allow, and the arrays that act on single states."""
+    entries = [n for n, a in arguments.groups["state0"].items() if a.dtype.kind == "f"]
+    width = {n: layout.state(arguments.groups["state0"][n]).shape[-1] for n in entries}
+    entries = [n for n in entries if width[n] in lengths.values()]
+    count, found = min(len(entries), len(cell.state)), []
+    for pick in permutations(cell.state, count):
+        states = {s.name: n for s, n in zip(pick, entries[:count], strict=True)}
+        fits = all(lengths[cell.sizes[old]] == width[n] for old, n in states.items())
+        if fits and all(b.role not in states or not acting[b.entry] or states[b.role] in acting[b.entry] for b in blocks):
+            found.append(states)
+    return found or [{}]
+
+
+def _covers(blocks, roles):
+    """Whether the blocks can be all weights of the cell: one block for each, biases any number of times or never."""
+    counts = {role: 0 for role in roles.params}
+    for b in blocks:
+        counts[b.role] += 1
+    return all(counts[r] == len(nets) if r != "1" else True for r, nets in roles.params.items())
+
+
+def _settle(functions, arguments, layout, cell, lengths, roles, blocks, states):
+    """Assign gates to blocks, one role after the other."""
+    settled = []
+    for role in sorted(roles.params, key=lambda r: (r == "1", r.startswith("diagonal"), r != "x")):
+        mine = [b for b in blocks if b.role == role]
+        if not mine:
+            continue
+        quiet = _only(arguments, blocks, mine)
+        wanted = functions.outputs(quiet)[layout.output]
+        for assigned in _assignments(mine, roles.params[role], settled, cell):
+            match = Match(functions, cell, layout, assigned, states, lengths)
+            if _same_output(match, quiet, wanted, zero_rest=roles):
+                settled += assigned
+                break
+        else:
+            return None
+    match = Match(functions, cell, layout, settled, states, lengths)
+    return match if _same_output(match, arguments, functions.outputs(arguments)[layout.output]) else None
+
+
+def _only(arguments, blocks, mine):
+    """The arguments with all weights zero but those of some blocks; entries that do not act stay."""
+    values = {n: np.zeros_like(arguments.groups["params"][n]) for n in {b.entry for b in blocks}}
+    for b in mine:
+        values[b.entry][b.index] = arguments.groups["params"][b.entry][b.index]
+    return arguments.with_values(values)
+
+
+def _assignments(blocks, nets, settled, cell):
+    """[(Block, parameter)] lists: per array an order of gates; orders already settled for an array of as many gates come first."""
+    by_entry = {}
+    for b in blocks:
+        by_entry.setdefault(b.entry, []).append(b)
+    net_of = {name: edge.net for name, edge in cell.parameters.items()}
+    known = {}
+    for b, param in settled:
+        known.setdefault(b.entry, {})[b.slot] = net_of[param]
+    hints = {tuple(v[k] for k in sorted(v)) for v in known.values()}
+    once = blocks[0].role != "1"
+    if once and all(len(v) == 1 for v in by_entry.values()):
+        flat = [v[0] for v in by_entry.values()]
+        for order in permutations(nets, len(flat)):
+            yield [(b, nets[n]) for b, n in zip(flat, order, strict=True)]
+        return
+    orders = []
+    for entry, parts in by_entry.items():
+        given = [tuple(known[entry][b.slot] for b in parts)] if entry in known and all(b.slot in known[entry] for b in parts) else []
+        every = sorted(permutations(nets, len(parts)), key=lambda o: o not in hints)
+        orders.append([o for o in given if set(o) <= set(nets)] + [o for o in every if o not in given])
+    for pick in product(*orders):
+        if once and len({n for order in pick for n in order}) < len(nets):
+            continue
+        yield [(b, nets[n]) for parts, order in zip(by_entry.values(), pick, strict=True) for b, n in zip(parts, order, strict=True)]
+
+
+def _same_output(match, arguments, wanted, zero_rest=None):
+    if zero_rest is not None:
+        match = _with_zeros(match, zero_rest)
+    try:
+        run = match.run(arguments)
+    except (ShapeError, ValueError):
+        return False
+    return _close(match, run[match.cell.output.name], wanted)
+
+
+def _close(match, got, wanted):
+    axis = match.functions.output_axis(match.layout.output, wanted)
+    wanted = match.layout.over_time(wanted, axis)
+    return got.shape == wanted.shape and np.allclose(got, wanted, rtol=CLOSE, atol=CLOSE)
+
+
+def _with_zeros(match, roles):
+    """The match with zero weights where no block is assigned yet."""
+    known = {param for _, param in match.blocks}
+    sizes, cell, lengths = roles.sizes, match.cell, match.lengths
+
+    class Quiet(Match):
+        def params(self, values):
+            found = super().params(values)
+            for role, nets in roles.params.items():
+                for net, name in nets.items():
+                    if name not in known:
+                        rows = lengths[cell.sizes[net]]
+                        found[name] = np.zeros(rows if role == "1" or role.startswith("diagonal") else (rows, sizes[role]))
+            return found
+
+    return Quiet(match.functions, match.cell, match.layout, match.blocks, match.states, match.lengths)
+
+
+def _name_outputs(match, functions, arguments, y):
+    """Find the cell's vector behind every output over time; False where the user's own arguments do not confirm the match."""
+    match.shapes = y
+    run = match.run(arguments)
+    if not _close(match, run[match.cell.output.name], y[match.layout.output]):
+        return False
+    vectors = [match.cell.output.name, *(s.name for s in match.cell.state.values()), *run.values]
+    for name, v in y.items():
+        axis = functions.output_axis(name, v)
+        if axis is None or v.shape[axis] != arguments.steps or v.ndim > 3:
+            continue
+        laid = match.layout.over_time(v, axis)
+        for vector in dict.fromkeys(vectors):
+            if run[vector].shape == laid.shape and np.allclose(run[vector], laid, rtol=CLOSE, atol=CLOSE):
+                match.outputs[name] = vector
+                break
+    return True

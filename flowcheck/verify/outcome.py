@@ -1,0 +1,131 @@
+"""Gather comparisons into a Verification: checks, findings, what was detectable, what stayed unseen."""
+
+import numpy as np
+
+from .comparison import SATURATED
+from .result import Check
+from .soundness import clip_words
+from .verification import Finding, Verification
+from .wording import describe, doubt, lag_words
+
+__all__ = ["Outcome"]
+
+ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
+
+
+class Outcome:
+    """Mutable while a check runs; `verification()` is what remains."""
+
+    def __init__(self, functions, arguments, intent):
+        self.functions, self.arguments, self.intent = functions, arguments, intent
+        self.checks, self.findings, self.notes = [], [], []
+        self.detectable, self.omitted, self.unseen = {}, {}, {}
+        self.failed, self.cell, self.shrunk, self.coarse = [], "", None, False
+
+    @property
+    def verdict(self):
+        found = {c.verdict for c in self.checks} | {f.verdict for f in self.findings}
+        return min(found, key=ORDER.get, default="pass")
+
+    def stopped(self, finding):
+        """The Verification of functions that are not sound enough to be compared."""
+        self.add_finding(finding)
+        return self.verification()
+
+    def add_finding(self, finding):
+        if finding is not None:
+            self.findings.append(finding)
+            self.checks.append(Check(finding.term, finding.term, finding.verdict, term=finding.term, words=finding.words))
+
+    def add(self, comparisons, where="", arguments=None):
+        """Take over Comparisons; `where` says on which arguments, "" for those given."""
+        arguments, suffix = arguments or self.arguments, f", {where}" if where else ""
+        for one in comparisons:
+            term, words = f"dE/d{one.entry}", ""
+            if one.verdict == "fail":
+                clip = clip_words(self.functions, arguments, one) if one.bad is not None else ""
+                words = describe(one, clip=clip) + (f" ({where})" if where else "")
+            elif one.verdict == "inconclusive":
+                saturated = "outputs are saturated, so 1 - y^2 of a rounded y may be that far off"
+                words = doubt(one, saturated if one.gap < SATURATED else "it is ill-conditioned")
+            lag, error, tolerance = (None, one.error, max(one.tolerances.values(), default=None))
+            if one.bad is not None:
+                lag, error, tolerance = one.bad[:3]
+            if one.verdict == "inconclusive" and where:
+                continue  # harder arguments than those given: nothing is owed there
+            self.checks.append(Check(f"{one.entry}, {one.seed.name}{suffix}", "gradient", one.verdict, first_bad_lag=lag,
+                                     term=term if one.verdict != "pass" else "", error=error, tolerance=tolerance,
+                                     detectable=tolerance, words=words))
+            if one.verdict != "pass":
+                self._find(one, lag, error, tolerance, words, arguments, where)
+            if not where:
+                self._record(one)
+
+    def _find(self, one, lag, error, tolerance, words, arguments, where):
+        """One finding an entry: the first comparison that failed says it."""
+        self.failed += [(one, arguments, where)] if one.verdict == "fail" else []
+        known = [f for f in self.findings if f.entry == one.entry and f.term == f"dE/d{one.entry}"]
+        if known and ORDER[known[0].verdict] <= ORDER[one.verdict] and not (known[0].lag is None and lag is not None):
+            return
+        self.findings = [f for f in self.findings if f not in known]
+        self.findings.append(Finding(one.entry, lag, f"dE/d{one.entry}", error, tolerance, words, one.verdict))
+
+    def _record(self, one):
+        timed = self.arguments.axis(one.entry) is not None
+        if one.tolerances and one.entry not in self.detectable and (one.seed.t is not None or not timed or set(one.tolerances) == {None}):
+            self.detectable[one.entry] = {lag: v for lag, v in one.tolerances.items() if lag is None or lag >= 0}
+        causal = [lag for lag in one.below if lag is None or lag >= 0]
+        if causal and not any(n.startswith(f"dE/d{one.entry}") for n in self.notes):
+            said = "the flow is zero or below 1e-200, too small to compare; so is the gradient"
+            self.notes.append(f"dE/d{one.entry}{lag_words(causal)}: {said}")
+        if one.unseen and one.seed.t is not None:
+            said = lag_words([lag for lag in one.unseen if lag is None or lag >= 0]).removeprefix(", ")
+            self.unseen.setdefault(one.entry, f"{said or 'the truncated part'} (the reference cannot tell)")
+
+    def matched(self, match, cells):
+        names = ", ".join(c.name for c in cells)
+        if match is None:
+            names = names if len(cells) < 4 else "any cell of the catalogue"
+            self.notes.append(f"forward does not compute what {names} computes, in any gate order or layout tried: terms are not named")
+        else:
+            self.cell = match.cell.name
+            self.notes.append(f"forward computes {match.cell.name}: {match.words}")
+
+    def leave_out(self, expected, seeds, rng):
+        """Share of the full gradient that the declared truncation leaves out, per entry and, for inputs, per lag."""
+        seed = next((s for s in seeds if s.t is not None), seeds[-1])
+        for _, name, array in self.arguments.entries():
+            axis = self.arguments.axis(name)
+            steps = [None] if axis is None else range(self.arguments.steps - 1, -1, -1)
+            for t in steps:
+                where = ... if t is None else self.arguments.at_step(name, t)
+                left, whole = [], []
+                for _ in range(2):
+                    v = np.zeros(array.shape)
+                    v[where] = rng.normal(size=array[where].shape)
+                    kept = expected.declared(self.arguments, name, t, v, [seed])[0]
+                    if kept is None:
+                        break
+                    full = expected.full(self.arguments, name, v, [seed])[0]
+                    left.append(full[0] - kept[0])
+                    whole.append(full[0])
+                size = np.linalg.norm(whole)
+                if whole and size > 0:
+                    lag = None if t is None or seed.t is None else seed.t - t
+                    self.omitted.setdefault(name, {})[lag] = float(min(1.0, np.linalg.norm(left) / size))
+
+    def verification(self):
+        timed = lambda entry: self.arguments.axis(entry) is not None  # noqa: E731
+        findings = sorted(self.findings, key=lambda f: (ORDER[f.verdict], not _unsound(f), not timed(f.entry), f.lag is None))
+        checks = sorted(self.checks, key=lambda c: (ORDER[c.verdict], c.first_bad_lag is None))
+        for name in (n for group, n, _ in self.arguments.entries() if group != "state0"):
+            by_lag = self.detectable.get(name, {})
+            if set(by_lag) == {None} and self.verdict != "fail" and name not in self.unseen and self.arguments.steps:
+                self.unseen[name] = "lags apart, only their sum"
+        return Verification(self.verdict, tuple(checks), self.detectable, tuple(self.notes), tuple(findings), self.omitted, self.unseen,
+                            str(self.intent), self.cell, self.shrunk)
+
+
+def _unsound(finding):
+    """Whether the functions themselves are at fault, not a number that they return."""
+    return not finding.term.startswith("dE/")

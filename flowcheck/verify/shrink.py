@@ -1,0 +1,110 @@
+"""The smallest case that shows a failure: fewest steps, then fewest units. The fewest steps also tell the first bad lag of a weight."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .declared import compare_declared
+from .seeds import make_seeds
+
+__all__ = ["first_lags", "shrunk_arguments"]
+
+
+def first_lags(outcome, expected, rng):
+    """Shrink the first failure of each entry; fill in the lag of entries whose lags are summed, and `outcome.shrunk`."""
+    if expected.intent.kind in ("stochastic", "direction"):
+        return
+    seen = {}
+    for one, arguments, where in _first_of_each(outcome.failed):
+        if one.bad is None or not arguments.steps:
+            continue
+        names = [item[0].entry for item in _first_of_each(outcome.failed) if item[2] == where]
+        failing = seen.setdefault(where, {})
+
+        def fails(steps, arguments=arguments, failing=failing, names=names, entry=one.entry):
+            if steps not in failing:
+                failing[steps] = _failing(expected, arguments.window(0, steps), names)
+            return entry in failing[steps]
+
+        known = one.bad[0]
+        steps = _fewest_steps(arguments.steps, fails, known)
+        if steps is None:
+            continue
+        if known is None and arguments.axis(one.entry) is None and 1 < steps and "times the right value" not in _words(outcome, one):
+            _say_lag(outcome, one.entry, steps, one.group == "state0")
+        if outcome.shrunk is None:
+            small = lambda trial, name=one.entry: name in _failing(expected, trial, [name])  # noqa: E731
+            outcome.shrunk = {"T": steps} | shrunk_arguments(expected.functions, arguments.window(0, steps), small)
+
+
+def _first_of_each(failed):
+    seen = set()
+    for item in failed:
+        if item[0].entry not in seen:
+            seen.add(item[0].entry)
+            yield item
+
+
+def _words(outcome, one):
+    return " ".join(f.words for f in outcome.findings if f.entry == one.entry)
+
+
+def _say_lag(outcome, entry, steps, initial):
+    """The last of `steps` steps sends an error over steps - 1 lags to the first one, and over one more to the initial state."""
+    lag = steps - 1 + initial
+    said = f"; right over {steps - 1} step{'s' * (steps > 2)}, wrong over {steps}: the mistake begins at lag {lag}"
+    outcome.findings = [replace(f, lag=lag, words=f.words + said) if f.entry == entry and f.lag is None else f for f in outcome.findings]
+
+
+def _failing(expected, arguments, names):
+    """Those of the entries that fail under an error at the last step."""
+    rng = np.random.default_rng(arguments.steps)
+    try:
+        with np.errstate(all="ignore"):
+            y = expected.functions.outputs(arguments)
+            seeds = [s for s in make_seeds(expected.functions, arguments, y, rng) if s.t == arguments.steps - 1]
+            comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, only=names, moves=1) if seeds else ([], [])
+    except (ValueError, IndexError, ArithmeticError):
+        return set()
+    return {c.entry for c in comparisons if c.verdict == "fail" and c.bad is not None}
+
+
+def _fewest_steps(length, fails, lag):
+    """Smallest number of steps, from the start of the sequence, over which the failure shows; None where it needs other errors."""
+    if lag is not None and lag >= 0 and fails(lag + 1):
+        return lag + 1
+    if not fails(length):
+        return None
+    good, bad = 0, length
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (good, middle) if fails(middle) else (middle, bad)
+    return bad
+
+
+def shrunk_arguments(functions, arguments, fails):
+    """{what: size} of axes that can be shortened with the failure still there; an axis of k times that length shrinks by blocks."""
+    y, sizes = functions.outputs(arguments), {}
+    outer = {s for k, v in y.items() for i, s in enumerate(v.shape) if i != functions.output_axis(k, v)}
+    inner = {s for n, a in arguments.groups["inputs"].items() for i, s in enumerate(a.shape) if i != arguments.axis(n)}
+    for length in sorted(outer | inner):
+        for shorter in range(2, min(length, 4)):
+            trial = _shortened(arguments, length, shorter, outer | inner)
+            if fails(trial):
+                name = "batch" if length in outer & inner else "n" if length in outer else "inputs"
+                arguments, sizes[name] = trial, shorter
+                break
+    return sizes
+
+
+def _shortened(arguments, length, shorter, lengths):
+    values = {}
+    for group in arguments.groups.values():
+        for name, a in group.items():
+            for axis, size in enumerate(a.shape):
+                if axis == arguments.axis(name) or size % length or (size != length and size in lengths) or size // length > 8:
+                    continue
+                keep = [block * length + k for block in range(size // length) for k in range(shorter)]
+                a = np.take(a, keep, axis=axis)
+            values[name] = a
+    return arguments.with_values(values)

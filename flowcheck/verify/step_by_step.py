@@ -1,0 +1,188 @@
+"""Weight gradients step by step: a sum over time hides its lags, and these comparisons take them apart.
+
+Two ways. A run that starts one step later, in the state reached there, lacks the part of one step: the difference is dE/dw of that lag
+alone. Where the states are not known, inputs that are nonzero at one step only isolate one lag of the weights that read them.
+"""
+
+import numpy as np
+
+from .comparison import SATURATED, Comparison, saturation
+from .declared import compare_declared
+from .seeds import Seed, make_seeds
+
+__all__ = ["EVEN", "impulse", "name_lags", "sustained", "weights"]
+
+EVEN = "random arguments of the same shapes, weights scaled until error flows evenly"
+LOOKED = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
+GAINS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0)
+ROUNDING = 256 * np.finfo(float).eps
+"""Of two sums over time whose difference is taken, relative to the larger."""
+
+
+def weights(outcome, expected, rng, arguments, where):
+    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does."""
+    seed = _last(expected.functions, arguments, rng)
+    names = [n for n in arguments.groups["params"] if n in arguments.values()]
+    if seed is None or not names or not expected.tangents.exact:
+        return
+    if saturation(expected.functions.outputs(arguments)) < SATURATED:
+        return
+    if expected.from_step(arguments, 1) is not None:
+        look, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
+    else:
+        names = [n for n in names if _idle_without_inputs(expected, arguments, n, rng)]
+        look, said = lambda lag: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
+    if not names:
+        return
+    where = ", ".join(filter(None, (said, where)))
+    looked, bad = [], None
+    for lag in sorted({*(k for k in LOOKED if k < arguments.steps), arguments.steps - 1}):
+        found = look(lag)
+        if any(one.verdict == "fail" for one in found):
+            bad = lag, found
+            break
+        looked.append((lag, found))
+    while bad is not None and bad[0] - (looked[-1][0] if looked else -1) > 1:
+        lag = (bad[0] + (looked[-1][0] if looked else -1)) // 2
+        found = look(lag)
+        if any(one.verdict == "fail" for one in found):
+            bad = lag, found
+        else:
+            looked.append((lag, found))
+    if bad is not None:
+        outcome.add([one for one in bad[1] if one.verdict == "fail"], where=where, arguments=arguments)
+        return
+    for name in names:
+        seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
+        more = f"lags apart but for {', '.join(map(str, seen))}" if seen else "lags apart, only their sum"
+        if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
+            outcome.unseen[name] = more
+
+
+def name_lags(outcome, expected, rng):
+    """Where only sums over time are wrong, find the first lag whose part of them is."""
+    arguments, failed = outcome.arguments, {one.entry for one, _, _ in outcome.failed}
+    summed = {f.entry for f in outcome.findings if f.verdict == "fail" and f.lag is None} & arguments.groups["params"].keys()
+    if not summed or failed - arguments.groups["params"].keys() or not arguments.steps or expected.intent.kind != "full":
+        return
+    even = sustained(outcome, expected, rng)
+    for trial, where in ([(even, EVEN)] if even is not None else []) + [(arguments, "")]:
+        if any(f.lag is None for f in outcome.findings if f.entry in summed):
+            weights(outcome, expected, rng, trial, where)
+
+
+def _last(functions, arguments, rng):
+    seeds = make_seeds(functions, arguments, functions.outputs(arguments), rng)
+    return next((s for s in seeds if s.t == arguments.steps - 1), None)
+
+
+def _one_step(expected, arguments, seed, names, lag):
+    """[Comparison] of the part of dE/dw that belongs to step T-1-lag: the run from that step less the run from the next.
+
+    All weights move at once, each in proportion to the inverse of its part; only where that fails they are moved one by one.
+    """
+    functions, start = expected.functions, arguments.steps - 1 - lag
+    runs = [(s, expected.from_step(arguments, s)) for s in (start, start + 1) if s < arguments.steps]
+    late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in runs]
+    grads = [functions.grads(trial, part.grad_outputs) for trial, part in late]
+    shape = {n: arguments.values()[n].shape for n in names}
+    found = {n: Comparison(n, "params", seed, grads[0].get(n)) for n in names
+             if all(g.get(n) is not None and g[n].shape == shape[n] for g in grads)}
+    parts = {n: grads[0][n] - (grads[1][n] if len(grads) > 1 else 0.0) for n in found}
+    rng = np.random.default_rng(lag)
+    directions = {n: rng.normal(size=shape[n]) / (np.linalg.norm(parts[n]) or 1.0) for n in found}
+
+    def judge(one, some):
+        got = [sum(float(np.sum(g[n] * directions[n])) for n in some) for g in grads]
+        wanted = [expected.full(trial, None, {n: directions[n] for n in some}, [part])[0][0] for trial, part in late]
+        _judge(one, lag, got, wanted)
+
+    if not found:
+        return []
+    joint = Comparison("", "params", seed, next(iter(found.values())).grad)
+    judge(joint, list(found))
+    if joint.verdict == "pass":
+        for one in found.values():
+            one.tolerances = {lag: v * len(found) for lag, v in joint.tolerances.items()}
+    else:
+        for n, one in found.items():
+            judge(one, [n])
+    return list(found.values())
+
+
+def _judge(one, lag, got, wanted):
+    """Differences of sums: rounding of the sums is part of the tolerance, and where it is all of the difference nothing is said."""
+    part, right = (v[0] - (v[1] if len(v) > 1 else 0.0) for v in (got, wanted))
+    sums = max(map(abs, wanted))
+    single = one.grad.dtype.itemsize < 8
+    allowed = (1 + lag) * np.sqrt(np.finfo(one.grad.dtype).eps) * abs(right) + ROUNDING * (1 + lag) * sums * (1e9 if single else 1)
+    size = abs(right)
+    if abs(part - right) > 10 * allowed:
+        one.verdict = "fail"
+        one.bad = one.bad or (lag, abs(part - right) / max(size, allowed), 10 * allowed / max(size, allowed), [part], [right], None)
+    elif allowed < 0.1 * size:
+        one.tolerances[lag] = 10 * allowed / size
+
+
+def _confined(functions, seed, start, steps):
+    """The seed's errors on the steps from `start` on."""
+    cut = {}
+    for k, v in seed.grad_outputs.items():
+        axis = functions.output_axis(k, v)
+        cut[k] = np.take(v, np.arange(start, steps), axis=axis) if axis is not None and v.shape[axis] == steps else v
+    return Seed(seed.name, cut, steps - 1 - start)
+
+
+def impulse(arguments, t):
+    """The arguments with every real input zero except at step t."""
+    values = {}
+    for name, a in arguments.groups["inputs"].items():
+        if arguments.axis(name) is not None and np.issubdtype(a.dtype, np.floating):
+            values[name] = np.zeros_like(a)
+            values[name][arguments.at_step(name, t)] = a[arguments.at_step(name, t)]
+    return arguments.with_values(values)
+
+
+def _idle_without_inputs(expected, arguments, name, rng):
+    """Whether a weight does nothing while the inputs are zero, so that an impulse isolates one lag of it."""
+    quiet = impulse(arguments, arguments.steps - 1)
+    seeds = [s for s in make_seeds(expected.functions, quiet, expected.functions.outputs(quiet), rng)
+             if s.t is not None and s.t < arguments.steps - 1]
+    v = rng.normal(size=arguments.values()[name].shape)
+    return bool(seeds) and all(value == 0 for value, _ in expected.full(quiet, name, v, seeds))
+
+
+def _one_input(expected, arguments, names, lag, rng):
+    trial = impulse(arguments, arguments.steps - 1 - lag)
+    comparisons, _ = compare_declared(expected, trial, [_last(expected.functions, trial, rng)], rng, only=names, moves=1)
+    for one in comparisons:
+        one.tolerances = {lag: v for v in one.tolerances.values()}
+        if one.bad is not None:
+            one.bad = (lag, *one.bad[1:])
+    return comparisons
+
+
+def sustained(outcome, expected, rng):
+    """Random arguments of the user's length, weights scaled so that error flows as evenly as it can; None where there are none."""
+    from .hard_inputs import finite_outputs, randomised
+
+    arguments, functions = outcome.arguments, outcome.functions
+    flowing = next((n for _, n, _ in arguments.entries() if arguments.axis(n) is not None), None)
+    if flowing is None or arguments.steps > 256:
+        return None
+    base, best = randomised(arguments, rng, 1.0), None
+    quiet = {n: 0.1 * a for n, a in base.values().items() if arguments.axis(n) is not None}
+    for gain in GAINS:
+        trial = base.with_values({n: gain * a for n, a in base.values().items() if n in base.groups["params"]} | quiet)
+        y = finite_outputs(functions, trial)
+        if y is None or saturation(y) < SATURATED:
+            continue
+        seed, sizes = _last(functions, trial, rng), []
+        for t in (0, arguments.steps - 1):
+            v = np.zeros(arguments.values()[flowing].shape)
+            v[arguments.at_step(flowing, t)] = rng.normal(size=v[arguments.at_step(flowing, t)].shape)
+            sizes.append(0.0 if seed is None else abs(expected.full(trial, flowing, v, [seed])[0][0]))
+        if min(sizes) > 0 and np.isfinite(max(sizes)):
+            unevenness = abs(np.log(sizes[0] / sizes[1]))
+            best = (unevenness, trial) if best is None or unevenness < best[0] else best
+    return None if best is None else best[1]

@@ -1,0 +1,52 @@
+"""What the numbers of a failed comparison suggest, in words: a sign, a factor, a clip, a transposed gradient, single precision."""
+
+import numpy as np
+
+__all__ = ["describe", "doubt", "lag_words"]
+
+
+def describe(one, expected_full=None, clip=None):
+    """One line for a failed Comparison."""
+    if one.bad is None:
+        return one.words
+    lag, error, tolerance, got, expected, step = one.bad
+    where = f"dE/d{one.entry}"
+    if lag is not None:
+        where += f" over lag {lag} (and maybe more)" if lag >= 0 else f" over lag {lag}: an error reaches a later input"
+    elif step is not None:
+        where += f" at step {step}"
+    return (f"{where}, {one.seed.name}: got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
+            f"(relative error {error:.1e}, allowed {tolerance:.1e}){clip or _hint(one, np.array(got), np.array(expected))}")
+
+
+def _hint(one, got, expected):
+    if not np.any(one.grad):
+        return "; it is exactly zero"
+    if np.all(got == 0):
+        return "; it is exactly zero there"
+    if not np.all(np.isfinite(one.grad)):
+        return "; it is not finite"
+    with np.errstate(all="ignore"):
+        ratio = got / expected
+    if np.all(np.isfinite(ratio)) and len(ratio) > 1 and np.ptp(ratio) < 1e-6 * np.abs(ratio).max():
+        if abs(ratio[0] + 1) < 1e-6:
+            return "; the sign is flipped"
+        return f"; it is {ratio[0]:.4g} times the right value" if abs(ratio[0] - 1) > 1e-3 else ""
+    if one.grad.dtype == np.float64 and one.grad.size > 3 and np.array_equal(one.grad, one.grad.astype(np.float32)):
+        return "; every number fits single precision: it is rounded to float32 inside"
+    return ""
+
+
+def doubt(one, gap_words):
+    """One line for a Comparison that came to no verdict."""
+    if one.doubtful:
+        return (f"dE/d{one.entry}{lag_words(one.doubtful)}: rounding alone can explain a relative error of {one.error:.0e} "
+                f"({gap_words}); no verdict")
+    return f"dE/d{one.entry}{lag_words(one.unseen)}: the reference cannot tell"
+
+
+def lag_words(lags):
+    lags = sorted({lag for lag in lags if lag is not None})
+    if not lags:
+        return ""
+    return f", lag {lags[0]}" if len(lags) == 1 else f", {len(lags)} lags from {lags[0]} to {lags[-1]}"
