@@ -6,12 +6,14 @@ Every number is full or truncated and says so; how fast it decays is for `rates`
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from . import symbolic
-from .jacobian import StepJacobian
+from .product import StateProduct
 from .scaled import Scaled, frobenius, largest_entry
 from .step import Step
 
@@ -85,9 +87,12 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
     The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
     The matrices are overwritten by the next but one lag: copy what you keep.
     """
-    rows_of = _state_rows(trajectory)
-    for q, scaled in _states_back(trajectory, lags, b, end, cut):
-        yield q, {(to, source): m[rows] for source, m in scaled.rows.items() for to, rows in rows_of.items()}, scaled.exponent, scaled.floor
+    end, lags = _end(trajectory, end, lags)
+    product = StateProduct(Step(trajectory, cut), b, end, lags)
+    for chunk in product.chunks():
+        for k, (matrix, floor) in enumerate(zip(chunk.matrices, chunk.floors, strict=True)):
+            found = {(to, source): matrix[rows, cols] for source, cols in product.columns.items() for to, rows in product.columns.items()}
+            yield chunk.first + k, found, chunk.exponent, floor
 
 
 def _state_rows(trajectory):
@@ -102,38 +107,49 @@ def _identity(rows_of):
     return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
 
 
-def _states_back(trajectory, lags, b, end, cut):
-    """Yield (q, Scaled) with the rows of d state(t)/d state(t-q), q = 1 ... lags. Nothing is allocated per lag."""
-    end, lags = _end(trajectory, end, lags)
-    states, jacobian = trajectory.kernel.states, StepJacobian(Step(trajectory, cut), b)
-    scaled = Scaled(_identity(_state_rows(trajectory)), np.random.default_rng(0))
-    spare, work = ({new: np.empty_like(rows) for new, rows in scaled.rows.items()} for _ in range(2))
-    for q in range(1, lags + 1):
-        written, intermediate = set(), 0.0
-        for (new, old), block in jacobian.at(end - q + 1).items():
-            into = states[old]
-            block.rows_times(scaled.rows[new], spare[into], work[into], add=into in written)
-            written.add(into)
-            intermediate += scaled.norms[new] * block.norm_bound()
-        for new in spare.keys() - written:
-            spare[new][...] = 0.0
-        before = scaled.rows
-        scaled.advance(spare, intermediate)
-        spare = before
-        yield q, scaled
-
-
-def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
+def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1):
     """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
 
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
+    Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
     """
-    rows_of, measured = _state_rows(trajectory), []
-    for _, scaled in _states_back(trajectory, lags, b, end, cut):
-        measured.append(scaled.measured if state is None else _measured(scaled.rows[state][rows_of[state]], scaled.floor, scaled.exponent))
-    n = sum(trajectory[name].shape[-1] for name in (rows_of if state is None else [state]))
+    end, lags = _end(trajectory, end, lags)
+    step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
+    rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
+    n = rows.stop - rows.start
+    edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
+    products = [StateProduct(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    if len(products) == 1:
+        parts = [_profile(products[0], state)]
+    else:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(products)) as pool:
+            parts = list(pool.map(_profile, products, [state] * len(products)))
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
-    return _flow(quantity, trajectory.kernel.cell.cut(cut), measured, math.sqrt(n))
+    return _flow(quantity, step.cut, _joined(parts), math.sqrt(n))
+
+
+def _profile(product, state):
+    """[(norm, largest entry, floor, exponent)] per lag."""
+    measured = []
+    for chunk in product.chunks():
+        if state is None:
+            measured += chunk.measured
+        else:
+            measured += [_measured(m[:, product.columns[state]], floor, chunk.exponent)
+                         for m, floor in zip(chunk.matrices, chunk.floors, strict=True)]
+    return measured
+
+
+def _joined(parts):
+    """The same of several blocks of rows together, each with its own exponents."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = []
+    for rows in zip(*parts, strict=True):
+        exponent = max(r[3] for r in rows)
+        norms, entries, floors = zip(*([math.ldexp(v, r[3] - exponent) for v in r[:3]] for r in rows), strict=True)
+        joined.append((math.hypot(*norms), max(entries), math.hypot(*floors), exponent))
+    return joined
 
 
 def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):

@@ -1,0 +1,163 @@
+"""The running product of step Jacobians, lag after lag: d state(t)/d state(t-q) for some rows, a few lags at a time.
+
+The lags of a chunk share one exponent of two and are measured together, so that a lag costs one matrix product and little else.
+Memory: two chunks, whatever the number of lags. Carries norms, largest entries and the rounding floor with it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.blas import idamax
+
+from .jacobian import Dense, StepJacobian
+from .scaled import ROUNDING, frobenius, largest_entry
+
+__all__ = ["Chunk", "StateProduct"]
+
+_CHUNK_BYTES = 2**18
+"""Products and step Jacobians of one chunk: half of a small level-2 cache."""
+
+_BITS = 150
+"""Powers of two that the product may grow or shrink within a chunk: its squares stay far inside float64."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive lags: `matrices`[k] 2**exponent is the flow over lag `first` + k, shape (lags, rows, joint state).
+
+    norms, largest and floors are lists over the same lags, in the units of the matrices.
+    """
+
+    first: int
+    matrices: np.ndarray
+    exponent: int
+    norms: list
+    largest: list
+    floors: list
+
+    @property
+    def measured(self):
+        """[(norm, largest entry, floor, exponent)] per lag."""
+        return [(*m, self.exponent) for m in zip(self.norms, self.largest, self.floors, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the columns `cols` of the product, through J(t), add to its columns `into`; `add`: something was written there before."""
+
+    cols: slice
+    into: slice
+    operand: object
+    add: bool
+
+    @property
+    def is_dense(self):
+        return isinstance(self.operand, Dense)
+
+    def at(self, times):
+        """(steps, ...): dense matrices, or diagonals."""
+        if self.is_dense:
+            return self.operand.at(times)
+        rows = self.operand[times] if np.ndim(self.operand) == 2 else np.atleast_2d(self.operand)
+        return np.broadcast_to(rows, (times.stop - times.start, self.cols.stop - self.cols.start))
+
+
+class StateProduct:
+    """Rows (a slice of the joint state at t) of d state(t)/d state(t-q), q = 1 ... lags, t = end.
+
+        P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
+
+    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says.
+    """
+
+    def __init__(self, step, b, end, lags, rows=slice(None)):
+        kernel = step.kernel
+        sizes = [step.length(new) for new in kernel.states.values()]
+        ends = np.cumsum(sizes).tolist()
+        self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
+        self.end, self.lags, n = end, lags, ends[-1]
+        identity = np.eye(n)[rows]
+        self.start = np.vstack([identity, np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
+        self.parts = self._parts(StepJacobian(step, b), kernel.states)
+        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (16 * self.start.size)))
+        self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+        self.views = [[self._views(slot) for slot in slots] for slots in self.slots]
+        self.work = [np.empty((len(self.start), p.into.stop - p.into.start)) if p.add else None for p in self.parts]
+
+    def _parts(self, jacobian, states):
+        parts = []
+        for old, into in states.items():
+            groups, diagonals = [], []
+            for new, cols in self.columns.items():
+                entry = jacobian.entries.get((new, old))
+                if entry is None:
+                    continue
+                if not entry.terms and entry.index is None:
+                    diagonals.append((cols, entry.diagonal))
+                elif groups and groups[-1][-1][0].stop == cols.start:
+                    groups[-1].append((cols, entry))
+                else:
+                    groups.append([(cols, entry)])
+            found = [(slice(group[0][0].start, group[-1][0].stop),
+                      Dense([e for _, e in group], [c.stop - c.start for c, _ in group], jacobian.step.length(old))) for group in groups]
+            parts += [_Part(cols, self.columns[into], operand, k > 0) for k, (cols, operand) in enumerate([*found, *diagonals])]
+        return parts
+
+    def _views(self, slot):
+        """What each part reads of a product and writes into one."""
+        return [slot[:, p.cols] for p in self.parts], [slot[:, p.into] for p in self.parts]
+
+    def chunks(self):
+        """Yield Chunks up to the last lag. Matrices are overwritten by the next but one chunk."""
+        here, exponent, floor, longest, q = self.start, 0, 0.0, 1, 1
+        norm, probe, largest = frobenius(here[:-1]), frobenius(here[-1]), 1.0
+        turn = 0
+        while q <= self.lags:
+            k = min(longest, self.lags - q + 1)
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                norms, probes, entries, steps = self._advance(here, turn, q, k)
+            if k > 1 and not all(v == 0 or abs(math.log2(v)) < 2 * _BITS for v in entries if math.isfinite(v)):
+                longest = max(1, k // 4)
+                continue
+            floors = []
+            for now, moved, step_norm in zip(norms, probes, steps, strict=True):
+                floor = floor * (moved / probe if probe > 0 else 0.0) + ROUNDING * norm * step_norm
+                norm, probe = now, moved
+                floors.append(floor)
+            yield Chunk(q, self.slots[turn][:k, :-1], exponent, norms, entries, floors)
+            rate = abs(math.log2(entries[-1] / largest)) / k if entries[-1] > 0 and largest > 0 else 0.0
+            longest = min(self.longest, max(1, int(_BITS / (rate + 1))))
+            here, largest, q = self.slots[turn][k - 1], entries[-1], q + k
+            shift = math.frexp(largest)[1]
+            if abs(shift) > 64 and largest > 0:
+                here, exponent = np.ldexp(here, -shift), exponent + shift
+                norm, probe, largest, floor = (math.ldexp(v, -shift) for v in (norm, probe, largest, floor))
+            turn = 1 - turn
+
+    def _advance(self, here, turn, q, k):
+        """Multiply over the lags q ... q+k-1; (norms, norms of the random row, largest entries, norms of J), a list each."""
+        times = slice(self.end - q - k + 2, self.end - q + 2)
+        operands = [p.at(times) for p in self.parts]
+        reads, slots = self._views(here)[0], self.slots[turn]
+        for j, (slot_reads, into) in enumerate(self.views[turn][:k]):
+            for part, operand, read, write, work in zip(self.parts, operands, reads, into, self.work, strict=True):
+                product = np.matmul if part.is_dense else np.multiply
+                if part.add:
+                    write += product(read, operand[k - 1 - j], out=work)
+                else:
+                    product(read, operand[k - 1 - j], out=write)
+            reads = slot_reads
+        flats = [slot[:-1].ravel() for slot in slots[:k]]
+        norms, probes = [frobenius(f) for f in flats], [frobenius(slot[-1]) for slot in slots[:k]]
+        entries = [abs(float(f[idamax(f)])) if math.isfinite(n) else largest_entry(f) for f, n in zip(flats, norms, strict=True)]
+        return norms, probes, entries, self._step_norms(operands, k)[::-1]
+
+    def _step_norms(self, operands, steps):
+        """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
+        total = np.zeros(steps)
+        for part, operand in zip(self.parts, operands, strict=True):
+            flat = operand.reshape(len(operand), -1)
+            norms = np.sqrt(np.matmul(flat[:, None], flat[:, :, None])[:, 0, 0]) if part.is_dense else np.abs(flat).max(axis=1)
+            total += norms
+        return total.tolist()
