@@ -64,7 +64,7 @@ class Flow:
         return replace(flows[0], **rows, bounds=bounds)
 
 
-def _end(trajectory, end, lags):
+def end_and_lags(trajectory, end, lags):
     end = trajectory.steps - 1 if end is None else end
     if not 0 <= end < trajectory.steps:
         raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
@@ -87,7 +87,7 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
     The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
     The matrices are overwritten by the next but one lag: copy what you keep.
     """
-    end, lags = _end(trajectory, end, lags)
+    end, lags = end_and_lags(trajectory, end, lags)
     product = StateProduct(Step(trajectory, cut), b, end, lags)
     for chunk in product.chunks():
         for k, (matrix, floor) in enumerate(zip(chunk.matrices, chunk.floors, strict=True)):
@@ -113,7 +113,7 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
     Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
     """
-    end, lags = _end(trajectory, end, lags)
+    end, lags = end_and_lags(trajectory, end, lags)
     step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
     rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
     n = rows.stop - rows.start
@@ -180,7 +180,7 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
     A vector is perturbed where it is computed, so everything that step t-q makes of it counts. `errors` (rows, units)
     replaces the identity: error vectors to send instead of one per unit. Stops at the start of the sequence.
     """
-    end, _ = _end(trajectory, end, 1)
+    end, _ = end_and_lags(trajectory, end, 1)
     step, states = Step(trajectory, cut), trajectory.kernel.states
     seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
     scaled = Scaled({sender: seed}, np.random.default_rng(0))
@@ -207,7 +207,7 @@ def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=())
     for name in (sender, *receivers):
         if name not in sizes:
             raise ValueError(f"{trajectory.kernel.cell.name} has no vector {name!r}; it has {', '.join(sizes)}")
-    end, _ = _end(trajectory, end, max(lags, 1))
+    end, _ = end_and_lags(trajectory, end, max(lags, 1))
     zeros = {r: np.zeros((trajectory[sender].shape[-1], trajectory[r].shape[-1])) for r in receivers}
     done = -1
     for q, adjoint, exponent, floor in send_back(trajectory, sender, b=b, end=end, cut=cut):
@@ -226,7 +226,7 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
 
     Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
     """
-    end, _ = _end(trajectory, end, 1)
+    end, _ = end_and_lags(trajectory, end, 1)
     measured = {r: [] for r in receivers}
     for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, min(int(lags), end), b=b, end=end, cut=cut):
         for r, matrix in matrices.items():
@@ -276,7 +276,7 @@ def bounds(trajectory, lags, *, b=0, end=None):
     if not bounded(cell):
         raise ValueError(f"{cell.name}: the bound of section 3.1 is for one fully recurrent net whose output is its only state, this cell "
                          f"has {len(cell.nets)} net(s), {len(cell.state)} state(s) and {len(cell.recurrent_edges)} recurrent connection(s)")
-    end, lags = _end(trajectory, end, lags)
+    end, lags = end_and_lags(trajectory, end, lags)
     net, out = cell.nets[0].out.name, cell.output.name
     old = next(iter(kernel.states))
     norm_w = np.abs(trajectory.params[kernel.weights[net][old]]).sum(axis=1).max()

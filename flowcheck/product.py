@@ -15,8 +15,8 @@ from .scaled import ROUNDING, frobenius, largest_entry
 
 __all__ = ["Chunk", "StateProduct"]
 
-_CHUNK_BYTES = 2**18
-"""Products and step Jacobians of one chunk: half of a small level-2 cache."""
+_CHUNK_BYTES = 2**20
+"""Products of one chunk: some dozens of lags for 64 units, one lag from 256 units on, where a lag costs so much that nothing else counts."""
 
 _BITS = 150
 """Powers of two that the product may grow or shrink within a chunk: its squares stay far inside float64."""
@@ -80,7 +80,7 @@ class StateProduct:
         identity = np.eye(n)[rows]
         self.start = np.vstack([identity, np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
         self.parts = self._parts(StepJacobian(step, b), kernel.states)
-        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (16 * self.start.size)))
+        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (8 * self.start.size)))
         self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
         self.views = [[self._views(slot) for slot in slots] for slots in self.slots]
         self.work = [np.empty((len(self.start), p.into.stop - p.into.start)) if p.add else None for p in self.parts]
@@ -148,8 +148,8 @@ class StateProduct:
                 else:
                     product(read, operand[k - 1 - j], out=write)
             reads = slot_reads
-        flats = [slot[:-1].ravel() for slot in slots[:k]]
-        norms, probes = [frobenius(f) for f in flats], [frobenius(slot[-1]) for slot in slots[:k]]
+        flats = slots[:k, :-1].reshape(k, -1)
+        norms, probes = _norms(flats), _norms(slots[:k, -1])
         entries = [abs(float(f[idamax(f)])) if math.isfinite(n) else largest_entry(f) for f, n in zip(flats, norms, strict=True)]
         return norms, probes, entries, self._step_norms(operands, k)[::-1]
 
@@ -158,6 +158,11 @@ class StateProduct:
         total = np.zeros(steps)
         for part, operand in zip(self.parts, operands, strict=True):
             flat = operand.reshape(len(operand), -1)
-            norms = np.sqrt(np.matmul(flat[:, None], flat[:, :, None])[:, 0, 0]) if part.is_dense else np.abs(flat).max(axis=1)
-            total += norms
+            total += _norms(flat) if part.is_dense else np.abs(flat).max(axis=1)
         return total.tolist()
+
+
+def _norms(flats):
+    """Norm of each row, a list; scaled first where the squares would leave the range of float64."""
+    squares = np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0].tolist()
+    return [math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares, flats, strict=True)]
