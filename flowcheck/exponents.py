@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dpotrf, dtrcon
 
-from .jacobian import Dense, StepJacobian
+from .product import JointJacobian
 from .step import Step
 
 __all__ = ["Exponents", "exponents"]
@@ -63,16 +63,14 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     ArithmeticError where the sum of all exponents is not the mean of log |det J(t)|: the frame has lost its orthogonality.
     """
     step = Step(trajectory, cut)
-    states = trajectory.kernel.states
-    lengths = [step.length(new) for new in states.values()]
-    n = sum(lengths)
+    jacobian = JointJacobian(step, b)
+    n = jacobian.size
     count = n if count is None else count
     if not 1 <= count <= n:
         raise ValueError(f"{count} exponents of a state of {n} entries; ask for 1 to {n}")
     steps = trajectory.steps - 1 - start - skip
     if steps < 1:
         raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; the sequence has {trajectory.steps}")
-    jacobian = _Joint(StepJacobian(step, b), states, lengths)
     Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
     logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
     t, first, last = start, start + skip, trajectory.steps - 1
@@ -80,7 +78,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         m = min(interval, (last if t >= first else first) - t)
         moved, dets = Q, 0.0
         for u in range(t + 1, t + m + 1):
-            matrix = jacobian.at(u)
+            matrix = jacobian.matrix(u)
             moved = np.matmul(moved.T, matrix.T).T
             if count == n:
                 dets += np.linalg.slogdet(matrix)[1]
@@ -128,21 +126,3 @@ def _orthonormal(moved):
         Q = dtrsm(1.0, R, moved, side=1)
     with np.errstate(divide="ignore"):
         return Q, np.log(np.abs(np.diagonal(R))) + scale * math.log(2.0), condition
-
-
-class _Joint:
-    """J(t) of the joint state as one dense matrix; overwritten by the next."""
-
-    def __init__(self, jacobian, states, lengths):
-        ends = np.cumsum(lengths).tolist()
-        where = {new: slice(e - n, e) for new, n, e in zip(states.values(), lengths, ends, strict=True)}
-        self.blocks = []
-        for (new, old), entry in jacobian.entries.items():
-            rows, columns = where[new], where[states[old]]
-            self.blocks.append((rows, columns, Dense([entry], [rows.stop - rows.start], columns.stop - columns.start)))
-        self.matrix = np.zeros((ends[-1], ends[-1]))
-
-    def at(self, t):
-        for rows, columns, dense in self.blocks:
-            self.matrix[rows, columns] = dense.at(slice(t, t + 1))[0]
-        return self.matrix

@@ -13,7 +13,7 @@ from scipy.linalg.blas import idamax
 from .jacobian import Dense, StepJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
-__all__ = ["Chunk", "StateProduct"]
+__all__ = ["Chunk", "JointJacobian", "StateProduct"]
 
 _CHUNK_BYTES = 2**20
 """Products of one chunk: some dozens of lags for 64 units, one lag from 256 units on, where a lag costs so much that nothing else counts."""
@@ -63,34 +63,24 @@ class _Part:
         return np.broadcast_to(rows, (times.stop - times.start, self.cols.stop - self.cols.start))
 
 
-class StateProduct:
-    """Rows (a slice of the joint state at t) of d state(t)/d state(t-q), q = 1 ... lags, t = end.
+class JointJacobian:
+    """J(t) of the joint state along one sequence, ready to be multiplied from the left: dense parts and diagonals.
 
-        P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
-
-    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says.
+    columns   {state: slice} of its entries in the joint state
+    size      number of entries of the joint state
     """
 
-    def __init__(self, step, b, end, lags, rows=slice(None)):
-        kernel = step.kernel
-        sizes = [step.length(new) for new in kernel.states.values()]
+    def __init__(self, step, b):
+        states = step.kernel.states
+        sizes = [step.length(new) for new in states.values()]
         ends = np.cumsum(sizes).tolist()
-        self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
-        self.end, self.lags, n = end, lags, ends[-1]
-        identity = np.eye(n)[rows]
-        self.start = np.vstack([identity, np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
-        self.parts = self._parts(StepJacobian(step, b), kernel.states)
-        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (8 * self.start.size)))
-        self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
-        self.views = [[self._views(slot) for slot in slots] for slots in self.slots]
-        self.work = [np.empty((len(self.start), p.into.stop - p.into.start)) if p.add else None for p in self.parts]
-
-    def _parts(self, jacobian, states):
-        parts = []
+        self.columns = {new: slice(e - n, e) for new, n, e in zip(states.values(), sizes, ends, strict=True)}
+        self.size, self.parts = ends[-1], []
+        blocks = StepJacobian(step, b).entries
         for old, into in states.items():
             groups, diagonals = [], []
             for new, cols in self.columns.items():
-                entry = jacobian.entries.get((new, old))
+                entry = blocks.get((new, old))
                 if entry is None:
                     continue
                 if not entry.terms and entry.index is None:
@@ -100,9 +90,49 @@ class StateProduct:
                 else:
                     groups.append([(cols, entry)])
             found = [(slice(group[0][0].start, group[-1][0].stop),
-                      Dense([e for _, e in group], [c.stop - c.start for c, _ in group], jacobian.step.length(old))) for group in groups]
-            parts += [_Part(cols, self.columns[into], operand, k > 0) for k, (cols, operand) in enumerate([*found, *diagonals])]
-        return parts
+                      Dense([e for _, e in group], [c.stop - c.start for c, _ in group], step.length(old))) for group in groups]
+            self.parts += [_Part(cols, self.columns[into], operand, k > 0) for k, (cols, operand) in enumerate([*found, *diagonals])]
+        written = {p.into.start for p in self.parts}
+        self.unreached = [cols for cols in self.columns.values() if cols.start not in written]
+
+    def matrix(self, t):
+        """J(t), (size, size), index [to, from]."""
+        joint = np.zeros((self.size, self.size))
+        for part in self.parts:
+            operand = part.at(slice(t, t + 1))[0]
+            joint[part.cols, part.into] = operand if part.is_dense else np.diag(operand)
+        return joint
+
+    def back(self, t, rows, out):
+        """Write rows @ J(t) into `out`: (k, size) errors at state(t) sent back to state(t-1)."""
+        for cols in self.unreached:
+            out[:, cols] = 0.0
+        for part in self.parts:
+            operand, read, write = part.at(slice(t, t + 1))[0], rows[:, part.cols], out[:, part.into]
+            product = np.matmul if part.is_dense else np.multiply
+            if part.add:
+                write += product(read, operand)
+            else:
+                product(read, operand, out=write)
+
+
+class StateProduct:
+    """Rows (a slice of the joint state at t) of d state(t)/d state(t-q), q = 1 ... lags, t = end.
+
+        P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
+
+    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says.
+    """
+
+    def __init__(self, step, b, end, lags, rows=slice(None)):
+        jacobian = JointJacobian(step, b)
+        self.columns, self.parts, n = jacobian.columns, jacobian.parts, jacobian.size
+        self.end, self.lags = end, lags
+        self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
+        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (8 * self.start.size)))
+        self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+        self.views = [[self._views(slot) for slot in slots] for slots in self.slots]
+        self.work = [np.empty((len(self.start), p.into.stop - p.into.start)) if p.add else None for p in self.parts]
 
     def _views(self, slot):
         """What each part reads of a product and writes into one."""
