@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.blas import dsyrk, dtrsm
-from scipy.linalg.lapack import dpotrf, dtrcon
+from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
 
 from .product import JointJacobian
+from .scaled import largest_entry
 from .step import Step
 
 __all__ = ["Exponents", "exponents"]
@@ -46,13 +47,6 @@ class Exponents:
     steps: int
     gradient: str
 
-    @property
-    def dimension(self):
-        """Kaplan-Yorke dimension: the largest k with a sum of k exponents not below zero, plus the fraction that the next one takes."""
-        total = np.cumsum(self.values)
-        k = int(np.sum(np.logical_and.accumulate(total >= 0)))
-        return float(k) if k == len(total) or not np.isfinite(self.values[k]) else k + (total[k - 1] if k else 0.0) / abs(self.values[k])
-
 
 def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     """The leading `count` Lyapunov exponents (all by default) along the steps start+1 ... of one sequence.
@@ -81,7 +75,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
             matrix = jacobian.matrix(u)
             moved = np.matmul(moved.T, matrix.T).T
             if count == n:
-                dets += np.linalg.slogdet(matrix)[1]
+                dets += _log_det(matrix)
         found, grown, condition = _orthonormal(moved)
         if np.isneginf(grown).any():
             dets = -math.inf
@@ -108,9 +102,19 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     return Exponents(np.sort(values)[::-1], mean, error, longest, householder, steps, "truncated" if step.cut else "full")
 
 
+def _log_det(matrix):
+    """log |det|, -inf for a singular matrix."""
+    factors = dgetrf(matrix.T)[0]
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.abs(np.diagonal(factors))).sum())
+
+
 def _orthonormal(moved):
-    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated)."""
-    scale = math.frexp(np.abs(moved).max())[1]
+    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated).
+
+    `moved` is overwritten.
+    """
+    scale = math.frexp(largest_entry(moved))[1]
     if abs(scale) > 300:
         moved = np.ldexp(moved, -scale)
     else:
@@ -123,6 +127,6 @@ def _orthonormal(moved):
         Q = np.asfortranarray(Q)
         R[np.abs(R) < len(moved) * np.finfo(float).eps * np.abs(R).max()] = 0.0  # nothing but rounding
     else:
-        Q = dtrsm(1.0, R, moved, side=1)
+        Q = dtrsm(1.0, R, moved, side=1, overwrite_b=1)
     with np.errstate(divide="ignore"):
         return Q, np.log(np.abs(np.diagonal(R))) + scale * math.log(2.0), condition

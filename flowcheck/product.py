@@ -96,7 +96,9 @@ class JointJacobian:
         self.unreached = [cols for cols in self.columns.values() if cols.start not in written]
 
     def matrix(self, t):
-        """J(t), (size, size), index [to, from]."""
+        """J(t), (size, size), index [to, from]; may be overwritten by the next."""
+        if len(self.parts) == 1 and self.parts[0].is_dense and self.parts[0].operand.shape == (self.size, self.size):
+            return self.parts[0].at(slice(t, t + 1))[0]
         joint = np.zeros((self.size, self.size))
         for part in self.parts:
             operand = part.at(slice(t, t + 1))[0]
