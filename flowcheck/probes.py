@@ -144,7 +144,7 @@ def _segment(kernel, lengths, steps, memory):
 
 
 class _Sender:
-    """Rows of errors with an exponent each, and one random row more that shows how rounding errors travel."""
+    """Rows of errors with an exponent each; where they were given, one random row more that shows how rounding errors travel."""
 
     def __init__(self, step, errors, count, seed, lags):
         states = [*step.kernel.states.values()]
@@ -164,8 +164,8 @@ class _Sender:
                 if e.shape != (count, sizes[name]):
                     raise ShapeError(f"errors at {name} have shape {e.shape}, expected ({count}, {sizes[name]})")
             rows = np.concatenate([errors.get(new, np.zeros((count, sizes[new]))) for new in states], axis=1)
-        self.rows = np.vstack([rows, rng.normal(size=(1, rows.shape[1]))])
-        self.exponents, self.floors = np.zeros(count + 1, int), np.zeros(count)
+        self.rows = rows if self.random else np.vstack([rows, rng.normal(size=(1, rows.shape[1]))])
+        self.exponents, self.floors = np.zeros(len(self.rows), int), np.zeros(count)
         self.norms = np.linalg.norm(self.rows, axis=1)
         self.done, self.found = 0, np.empty((2, count, lags))
 
@@ -185,17 +185,18 @@ class _Sender:
             self.rows, left, chunk = out[-1].copy(), left - k, _CHUNK if k == chunk else chunk
             shift = np.where(self.norms > 0, np.frexp(self.norms)[1], 0)
             self.rows, self.norms = np.ldexp(self.rows, -shift[:, None]), np.ldexp(self.norms, -shift)
-            self.floors, self.exponents = np.ldexp(self.floors, -shift[:-1]), self.exponents + shift
+            self.floors, self.exponents = np.ldexp(self.floors, -shift[:len(self.floors)]), self.exponents + shift
 
     def _measure(self, norms, bounds):
-        log2, scale = np.log10(2.0), self.exponents[:-1]
-        for now, bound in zip(norms, bounds, strict=True):
-            growth = now[-1] / self.norms[-1] if self.norms[-1] > 0 else 0.0
-            self.floors = self.floors * growth + ROUNDING * bound * self.norms[:-1]
-            self.norms = now
-            with np.errstate(divide="ignore"):
-                self.found[:, :, self.done] = np.log10([now[:-1], self.floors]) + scale * log2
-            self.done += 1
+        """Norms and floors of a chunk: floor(q) = floor(q-1) growth(q) + rounding(q), growth being that of a random row."""
+        own, lags = norms[:, :len(self.floors)], slice(self.done, self.done + len(norms))
+        generic = np.maximum(np.vstack([self.norms, norms])[:, -1:] if not self.random else np.vstack([self.norms, norms]), 1e-250)
+        rounding = ROUNDING * bounds[:, None] * np.vstack([self.norms[:len(self.floors)], own[:-1]])
+        floors = generic[1:] * (self.floors / generic[0] + np.cumsum(rounding / generic[1:], axis=0))
+        with np.errstate(divide="ignore"):
+            logs = np.log10([own.T, floors.T]) + self.exponents[:len(self.floors), None] * np.log10(2.0)
+        self.found[:, :, lags] = logs
+        self.norms, self.floors, self.done = norms[-1], floors[-1], lags.stop
 
     def probes(self, cut):
         norm, floor = self.found[:, :, :self.done]

@@ -10,6 +10,9 @@ from .equations import Net
 
 __all__ = ["RowProduct"]
 
+_FEW = 4
+"""Rows up to which BLAS is faster with one product of a vector for each than with one matrix product, which repacks the weights."""
+
 
 class RowProduct:
     """rows @ J(t) @ J(t-1) ... for a few rows of errors at the joint state, along one sequence.
@@ -47,7 +50,7 @@ class RowProduct:
             if readers:
                 first, last = readers[0], readers[-1] + 1
                 w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
-                self.weights.append((self.columns[new], slice(first * n, last * n), np.concatenate(w)))
+                self.weights.append((self.columns[new], slice(first * n, last * n), np.asfortranarray(np.concatenate(w))))
         self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
         reached = {cols.start for cols, _ in self.direct} | {cols.start for cols, *_ in self.weights}
         self.unreached = [cols for cols in self.columns.values() if cols.start not in reached]
@@ -71,6 +74,7 @@ class RowProduct:
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
         flat = errors.reshape(k, roots * n)
+        one_by_one = (slice(None), None) if k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
         here = rows.reshape(k, news, 1, n)
         for q in range(lags):
             slopes, into = self.all_slopes[end - q], out[q]
@@ -80,7 +84,7 @@ class RowProduct:
                 np.multiply(here, slopes, out=work)
                 np.add.reduce(work, axis=1, out=errors)
             for cols, read, w in self.weights:
-                np.matmul(flat[:, read], w, out=into[:, cols])
+                np.matmul(flat[*one_by_one, read], w, out=into[*one_by_one, cols])
             for cols, read in self.direct:
                 into[:, cols] += flat[:, read]
             here = into.reshape(k, news, 1, n)
