@@ -117,6 +117,19 @@ class JointJacobian:
             else:
                 product(read, operand, out=write)
 
+    def forward(self, t, rows, out):
+        """Write rows @ J(t)^T into `out`: (k, size) changes of state(t-1) carried on to state(t)."""
+        parts = sorted(self.parts, key=lambda p: (not p.is_dense, p.cols.start - p.cols.stop))
+        whole = bool(parts) and parts[0].is_dense and parts[0].operand.shape[0] == self.size
+        if not whole:
+            out[...] = 0.0
+        for k, part in enumerate(parts):
+            operand, read = part.at(slice(t, t + 1))[0], rows[:, part.into]
+            if whole and k == 0:
+                np.matmul(read, operand.T, out=out)
+            else:
+                out[:, part.cols] += np.matmul(read, operand.T) if part.is_dense else read * operand
+
 
 class StateProduct:
     """Rows (a slice of the joint state at t) of d state(t)/d state(t-q), q = 1 ... lags, t = end.

@@ -8,7 +8,7 @@ import numpy as np
 
 from .equations import Net
 
-__all__ = ["RowProduct"]
+__all__ = ["RowProduct", "pointwise_slopes"]
 
 _FEW = 4
 """Rows up to which BLAS is faster with one product of a vector for each than with one matrix product, which repacks the weights."""
@@ -25,7 +25,7 @@ class RowProduct:
         sizes = [step.length(new) for new in kernel.states.values()]
         ends = np.cumsum(sizes).tolist()
         self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
-        self.size, self.slopes = ends[-1], _slopes(step, b)
+        self.size, self.slopes = ends[-1], pointwise_slopes(step, b)
         if self.slopes is None:
             self.bounds = np.full(step.trajectory.steps, _weights_norm(step))
         else:
@@ -91,25 +91,33 @@ class RowProduct:
         return out
 
 
-def _slopes(step, b):
-    """{(new state, root): d new / d root, (steps, units) or a number} by pointwise paths; None where nets read what nets have made."""
+def pointwise_slopes(step, b, every_net=False):
+    """{(new state, root): d new / d root, (steps, units) or a number} by pointwise paths; None where a dense net reads what nets have made.
+
+    Roots are the previous states and the dense nets that read them; with `every_net`, all nets.
+    """
     kernel, cell = step.kernel, step.kernel.cell
-    if len({step.length(new) for new in kernel.states.values()}) > 1:
+    lengths = {step.length(e.out.name) for e in cell.equations}
+    if len(lengths) > 1:
         return None
     partials = {key: v if isinstance(v, float) else v[:, b] for key, v in step.trajectory.partials.items()}
     known = {old: {old: 1.0} for old in kernel.states}  # vector: {root: its derivative}
     for equation in cell.equations:
-        name = equation.out.name
-        if isinstance(equation, Net) and equation.kind == "dense":
+        name, found = equation.out.name, {}
+        if isinstance(equation, Net):
             live = step.live[name]
-            if any(s in known and s not in kernel.states for s in live) or step.length(name) != step.length(cell.output.name):
+            if equation.kind not in ("dense", "diagonal"):
                 return None
-            known[name] = {name: 1.0} if any(s in kernel.states for s in live) else {}
-            continue
-        if isinstance(equation, Net) and equation.kind != "diagonal":
-            return None
-        pieces = step.live[name] if isinstance(equation, Net) else {a: partials.get((name, a), 0.0) for a in kernel.units[name].args}
-        found = {}
+            if equation.kind == "dense":
+                if any(s in known and s not in kernel.states for s in live):
+                    return None
+                pieces, root = {}, every_net or any(s in kernel.states for s in live)
+            else:
+                pieces, root = live, every_net
+            if root:
+                found[name] = 1.0
+        else:
+            pieces = {a: partials.get((name, a), 0.0) for a in kernel.units[name].args}
         for source, slope in pieces.items():
             for root, derivative in known.get(source, {}).items():
                 found[root] = found.get(root, 0.0) + slope * derivative
