@@ -18,8 +18,8 @@ from .scaled import Scaled, frobenius, largest_entry
 from .step import Step
 
 __all__ = [
-    "Flow", "bounded", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
-    "usable_lags",
+    "Flow", "bounded", "bounds", "end_and_lags", "error_flow", "error_flows", "flow_matrices", "forward_flow", "path_flows", "send_back",
+    "state_flow", "state_matrices", "usable_lags",
 ]
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Flow:
 
 
 def end_and_lags(trajectory, end, lags):
+    """(end step, lags) with the last step as default. Raises ValueError for lags that the sequence does not have."""
     end = trajectory.steps - 1 if end is None else end
     if not 0 <= end < trajectory.steps:
         raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
@@ -126,6 +127,23 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
             parts = list(pool.map(_profile, products, [state] * len(products)))
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
     return _flow(quantity, step.cut, _joined(parts), math.sqrt(n))
+
+
+def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
+    """{(state, earlier state): Flow} of every block of d state(t)/d state(t-q), q = 1 ... lags, in one pass: who reaches whom.
+
+    Frobenius norms; their squares add up to that of the joint state. Full unless `cut`.
+    """
+    end, lags = end_and_lags(trajectory, end, lags)
+    step = Step(trajectory, cut)
+    product = StateProduct(step, b, end, lags)
+    measured = {(to, source): [] for to in product.columns for source in product.columns}
+    for chunk in product.chunks():
+        for (to, source), found in measured.items():
+            blocks = chunk.matrices[:, product.columns[to], product.columns[source]]
+            found += [_measured(m, floor, chunk.exponent) for m, floor in zip(blocks, chunk.floors, strict=True)]
+    return {(to, source): _flow(f"state-to-state {to}<-{source}", step.cut, found, math.sqrt(step.length(to) if to == source else 0.0))
+            for (to, source), found in measured.items()}
 
 
 def _profile(product, state):
@@ -250,7 +268,7 @@ def _flow(quantity, cut, measured, norm0):
     norm, entry, floor, exponent = np.array(measured, float).T
     with np.errstate(divide="ignore"):
         logs = [(np.log10(v) + exponent * np.log10(2.0))[None] for v in (norm, entry, floor)]
-        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(norm0)))
+        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(float(norm0))))
 
 
 def bounded(cell):
