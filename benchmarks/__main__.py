@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only WORD] [-o FILE]`: one table, ratios in one run on one thread; `--scaling FILE` draws the plots."""
+"""`python -m benchmarks [--quick] [--only WORD] [-o FILE]`: one table, ratios in one run, one thread; `--scaling FILE` draws plots."""
 
 import argparse
 import contextlib
@@ -70,8 +70,8 @@ def _machine():
 def _print(machine, rows, extra):
     console = Console(width=max(80, min(110, Console().width)))
     rates = ", ".join(f"{rate / 1e9:.0f} (n={n})" for n, rate in machine["dgemm_flops_per_second"].items())
-    console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']:.1f}; dgemm on one core {rates} GFLOP/s, "
-                  f"memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s\n")
+    console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']:.1f}; dgemm on one core {rates} "
+                  f"GFLOP/s, memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s\n")
     table = Table(box=None, pad_edge=False)
     for name in ("case", "seconds", "x flowcheck", "of limit", "peak MB"):
         table.add_column(name, justify="left" if name == "case" else "right")
@@ -80,8 +80,9 @@ def _print(machine, rows, extra):
         if r["case"] != shown:
             shown = r["case"]
             table.add_row(f"[bold]{shown}[/bold]" + (" (wall clock)" if r["clock"] == "wall" else ""))
+        share, peak = r["share_of_limit"], r["peak_bytes"]
         table.add_row("  " + r["way"], ("~" if r["extrapolated"] else "") + f"{r['seconds']:.3g}", f"{r['ratio_to_flowcheck']:.2f}",
-                      f"{r['share_of_limit']:.0%}" if r["share_of_limit"] else "", "" if r["peak_bytes"] is None else f"{r['peak_bytes'] / 1e6:.0f}")
+                      f"{share:.0%}" if share else "", "" if peak is None else f"{peak / 1e6:.0f}")
     console.print(table)
     for title, found in extra.items():
         table = Table(box=None, pad_edge=False, title=f"\n{title}".replace("_", " "), title_justify="left")

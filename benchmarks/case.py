@@ -10,7 +10,7 @@ __all__ = ["Case", "Way", "run_case"]
 
 @dataclass(frozen=True)
 class Way:
-    """`run` returns the numbers to be compared (None: nothing to compare); `factor` scales the time where only a part of the work is done."""
+    """`run` returns the numbers to compare (None: nothing to compare); `factor` scales the time where only a part of the work is done."""
 
     run: callable
     factor: float = 1.0

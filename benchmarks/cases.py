@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from flowcheck import bptt, catalogue, state_flow
-from flowcheck.exponents import exponents
+from flowcheck.lyapunov import exponents
 from flowcheck.network import fresh
 from flowcheck.pairs import pair_flows
 from flowcheck.probes import probe_flow
@@ -28,7 +28,8 @@ BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched b
 def cases(quick):
     """Yield Cases one by one, so that only one net is in memory at a time."""
     few = 0.4 if quick else 1.0
-    lags = {("tanh", 64): 1000, ("tanh", 256): 200, ("tanh", 512): 40, ("lstm", 64): 200, ("lstm", 256): 50, ("gru", 64): 200, ("gru", 256): 80}
+    lags = {("tanh", 64): 1000, ("tanh", 256): 200, ("tanh", 512): 40, ("lstm", 64): 200, ("lstm", 256): 50, ("gru", 64): 200,
+            ("gru", 256): 80}
     for (cell, n), q in lags.items():
         yield profile(cell, n, max(int(few * q), 16), every=not quick or n < 256)
     for n, q in [(64, 40)] if quick else [(64, 60), (256, 12)]:

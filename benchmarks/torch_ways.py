@@ -38,7 +38,8 @@ def _step(torch, cell, p, state, x):
 
 def _start(torch, problem, rows):
     p = {k: torch.tensor(v) for k, v in problem.layer.params.items()}
-    return p, torch.tensor(problem.x), [torch.zeros(rows, problem.n, dtype=torch.float64) for _ in range(2 if problem.cell == "lstm" else 1)]
+    states = 2 if problem.cell == "lstm" else 1
+    return p, torch.tensor(problem.x), [torch.zeros(rows, problem.n, dtype=torch.float64) for _ in range(states)]
 
 
 def _flow(torch, problem, rows, v=None):

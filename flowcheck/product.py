@@ -16,7 +16,7 @@ from .scaled import ROUNDING, frobenius, largest_entry
 __all__ = ["Chunk", "JointJacobian", "StateProduct"]
 
 _CHUNK_BYTES = 2**20
-"""Products of one chunk: some dozens of lags for 64 units, one lag from 256 units on, where a lag costs so much that nothing else counts."""
+"""Products of one chunk: some dozens of lags for 64 units, one from 256 units on, where a lag costs so much that nothing else counts."""
 
 _BITS = 150
 """Powers of two that the product may grow or shrink within a chunk: its squares stay far inside float64."""

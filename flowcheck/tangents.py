@@ -22,7 +22,8 @@ def forward_gradients(trajectory, errors, cut=()):
 
         S(t) = J(t) S(t-1) + d state(t)/dw at fixed state(t-1),   dE/dw = sum_t dE/dstate(t) S(t)
 
-    One lane of S per weight; O(steps weights n) products for n units. Full gradient unless `cut`. Raises ShapeError where errors do not fit.
+    One lane of S per weight; O(steps weights n) products for n units. Full gradient unless `cut`. Raises ShapeError where errors do not
+    fit.
     """
     errors, kernel = checked_errors(trajectory, errors), trajectory.kernel
     totals = {name: np.zeros_like(np.asarray(p, float)) for name, p in trajectory.params.items()}

@@ -1,4 +1,4 @@
-"""Probes: rows of the full flow, cell by cell; streams over checkpoints and files; intervals that hold; memory like the root of the steps."""
+"""Probes: rows of the full flow, cell by cell; streams over checkpoints and files; intervals that hold; memory like the root of time."""
 
 import tracemalloc
 
@@ -51,8 +51,8 @@ def test_collapsed_slopes_and_equations_one_by_one_agree(cell, rng):
 
 
 def test_the_cells_of_today_are_collapsed(rng):
-    collapsed = {name for name in ("lstm", "gru", "tanh", "conventional") if RowProduct(Step(a_run(catalogue()[name], rng))).slopes is not None}
-    assert collapsed == {"lstm", "gru", "tanh", "conventional"}
+    for name in ("lstm", "gru", "tanh", "conventional"):
+        assert RowProduct(Step(a_run(catalogue()[name], rng))).slopes is not None, name
 
 
 def test_given_errors_at_any_state(rng):
@@ -145,7 +145,8 @@ def test_a_budget_is_kept(rng):
 
 
 @pytest.mark.parametrize(("inputs", "errors"), [
-    (np.zeros((5, 4)), None), (np.zeros((1, 3)), None), (np.zeros((5, 1, 3)), None), ([], None), ([np.zeros((2, 3)), np.zeros((2, 2))], None),
+    (np.zeros((5, 4)), None), (np.zeros((1, 3)), None), (np.zeros((5, 1, 3)), None), ([], None),
+    ([np.zeros((2, 3)), np.zeros((2, 2))], None),
     (np.zeros((5, 3)), np.zeros((2, 5))), (np.zeros((5, 3)), {"x": np.zeros((2, 6))}),
 ], ids=["features", "one step", "axes", "nothing", "pieces", "error units", "error name"])
 def test_what_does_not_fit_is_refused_in_one_line(inputs, errors, rng):

@@ -50,7 +50,8 @@ def matrix_with(values, rng, n=40):
 
 
 @pytest.mark.parametrize("values", [
-    [1.0, 1.0, 1.0], [1.0, 1 - 1e-6, 1 - 2e-6, 0.1], [1.0] * 40, [1.0, *np.full(39, 1e-8)], [1.0], np.linspace(1, 0.9, 40), [1e-200, 1e-201],
+    [1.0, 1.0, 1.0], [1.0, 1 - 1e-6, 1 - 2e-6, 0.1], [1.0] * 40, [1.0, *np.full(39, 1e-8)], [1.0], np.linspace(1, 0.9, 40),
+    [1e-200, 1e-201],
 ], ids=["triple", "nearly equal", "orthogonal", "dominant", "rank one", "dense", "tiny"])
 def test_one_matrix_of_any_spectrum(values, rng):
     matrix, top = matrix_with(np.asarray(values), rng), TopSingularValue(40, 40, TOLERANCE)

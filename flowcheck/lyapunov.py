@@ -54,7 +54,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         Q(t) R(t) = J(t) Q(t-1),   exponent_i = mean over t of log R_ii(t)
 
     `skip` steps turn the frame before they count. Full unless `cut`. Raises ValueError for a sequence without such steps, and
-    ArithmeticError where the sum of all exponents is not the mean of log |det J(t)|: the frame has lost its orthogonality.
+    where the sum of all exponents is not the mean of log |det J(t)|: the frame has lost its orthogonality.
     """
     step = Step(trajectory, cut)
     jacobian = JointJacobian(step, b)
@@ -64,7 +64,8 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         raise ValueError(f"{count} exponents of a state of {n} entries; ask for 1 to {n}")
     steps = trajectory.steps - 1 - start - skip
     if steps < 1:
-        raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; the sequence has {trajectory.steps}")
+        raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "
+                         f"the sequence has {trajectory.steps}")
     Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
     logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
     t, first, last = start, start + skip, trajectory.steps - 1
@@ -97,7 +98,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         error = 0.0 if values.sum() == mean else abs(values.sum() - mean)  # both -inf: a singular step
         allowed = 1e-8 * (n + np.abs(values[np.isfinite(values)]).sum())  # one part in 1e8 of what was added up
         if not error <= allowed:
-            raise ArithmeticError(f"{trajectory.kernel.cell.name}: exponents add up to {values.sum():.10g}, mean log |det J| is {mean:.10g}; "
+            raise ValueError(f"{trajectory.kernel.cell.name}: exponents add up to {values.sum():.10g}, mean log |det J| is {mean:.10g}; "
                                   "a step Jacobian is singular to rounding: ask for the leading exponents only (count)")
     return Exponents(np.sort(values)[::-1], mean, error, longest, householder, steps, "truncated" if step.cut else "full")
 
