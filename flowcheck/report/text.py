@@ -188,7 +188,8 @@ def further_text(found):
                      f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
     for e in found.get("pairs", ()):
         lines.append(f"{e['layer']}: an error from every step arrives with 10^{e['log10_weighted'][-1]:.4g} of its size after "
-                     f"{e['lags'][-1]} steps (root mean square over {len(e['log10_norm'])} end times, {e['gradient']}); --format json has all pairs")
+                     f"{e['lags'][-1]} steps (root mean square over {len(e['log10_norm'])} end times, {e['gradient']}); "
+                     "--format json has all pairs")
     return _render("", *map(_plain, lines)) if lines else ""
 
 
