@@ -1,67 +1,96 @@
-"""`python -m benchmarks [-o results.json]`: one table, ratios in one run on one thread."""
+"""`python -m benchmarks [--quick] [--only WORD] [-o FILE]`: one table, ratios in one run, one thread; `--scaling FILE` draws plots."""
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
+import os
 import platform
 import sys
-import tracemalloc
+import time
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-from threadpoolctl import threadpool_limits
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
-import flowcheck
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
-from . import flow_profile
-from .ceilings import cpu_seconds, dgemm_rate, read_bandwidth
-
-AGREE = 1e-9
-"""log10 norms of all alternatives, a hundred times what rounding leaves over some hundred lags."""
-
-
-def run_case(cell, n, lags):
-    """One row per way: CPU seconds, ratio to ours, share of the limit, peak memory that NumPy allocated."""
-    layer, run = flow_profile.problem(cell, n, lags)
-    limit = flow_profile.least_flops(cell, n, lags) / dgemm_rate(n)
-    ways = {"flowcheck": lambda: flow_profile.ours(layer, run, lags)} | flow_profile.alternatives(cell, layer, run, lags)
-    reference = ways["flowcheck"]()
-    for name, way in ways.items():
-        difference = float(np.abs(way() - reference).max())
-        if not difference < AGREE:
-            raise SystemExit(f"{cell}, n = {n}: {name} differs from flowcheck by {difference:.1e} in log10 norm; nothing was timed")
-    rows = []
-    for name, way in ways.items():
-        tracemalloc.start()
-        way()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        rows.append({"case": f"{cell}, n = {n}, {lags} lags", "way": name, "seconds": cpu_seconds(way), "limit": limit, "peak_bytes": peak})
-    for row in rows:
-        row["ratio_to_flowcheck"] = row["seconds"] / rows[0]["seconds"]
-        row["share_of_limit"] = limit / row["seconds"]
-    return rows
+from . import cases, memory  # noqa: E402
+from .case import run_case  # noqa: E402
+from .ceilings import dgemm_rate, read_bandwidth  # noqa: E402
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Flow profile beside the alternatives, one thread.")
-    parser.add_argument("-o", "--out", help="write the rows as JSON")
-    out = parser.parse_args().out
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory beside the alternatives, on one thread.")
+    parser.add_argument("--quick", action="store_true", help="smaller problems, one round: about two minutes")
+    parser.add_argument("--only", metavar="WORD", default="", help="cases whose name holds this word")
+    parser.add_argument("--scaling", metavar="FILE", help="draw cost against n, lags, steps and batch as SVG instead")
+    parser.add_argument("-o", "--out", metavar="FILE", help="write machine, versions and all rows as JSON")
+    options = parser.parse_args()
     with threadpool_limits(1):
-        rows = [row for case in flow_profile.CASES for row in run_case(*case)]
-        bandwidth = read_bandwidth()
+        if options.scaling:
+            from .scaling import draw
+
+            return draw(options.scaling, options.quick, _progress)
+        machine = _machine()
+        rows = []
+        for case in cases.cases(options.quick):
+            if options.only in case.name:
+                with (case.setup or contextlib.nullcontext)():
+                    rows += run_case(case, 2 if options.quick else 3, _progress)
+        extra = {} if options.only else {"memory": memory.peaks(options.quick), "start_up": memory.start_up()}
+    _progress("")
+    _print(machine, rows, extra)
+    if options.out:
+        with open(options.out, "w") as file:
+            json.dump({"machine": machine, "rows": rows, **extra}, file, indent=1)
+            file.write("\n")
+
+
+def _progress(words):
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+
+
+def _machine():
+    names = ("numpy", "scipy", "torch", "jax", "flowcheck-rnn")
+    versions = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        with open("/proc/cpuinfo") as file:
+            model = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    return {"processor": model, "cores": os.cpu_count(), "load_before": os.getloadavg()[0], "system": platform.system(),
+            "python": platform.python_version(), "versions": versions, "when": time.strftime("%Y-%m-%d"),
+            "dgemm_flops_per_second": {n: dgemm_rate(n) for n in (64, 256, 512)}, "read_bytes_per_second": read_bandwidth()}
+
+
+def _print(machine, rows, extra):
+    console = Console(width=max(80, min(110, Console().width)))
+    rates = ", ".join(f"{rate / 1e9:.0f} (n={n})" for n, rate in machine["dgemm_flops_per_second"].items())
+    console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']:.1f}; dgemm on one core {rates} "
+                  f"GFLOP/s, memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s\n")
     table = Table(box=None, pad_edge=False)
-    for name in ("case", "way", "CPU s", "x flowcheck", "of dgemm limit", "NumPy peak MB"):
-        table.add_column(name, justify="left" if name in ("case", "way") else "right")
+    for name in ("case", "seconds", "x flowcheck", "of limit", "peak MB"):
+        table.add_column(name, justify="left" if name == "case" else "right")
+    shown = None
     for r in rows:
-        table.add_row(r["case"], r["way"], f"{r['seconds']:.3g}", f"{r['ratio_to_flowcheck']:.2f}", f"{r['share_of_limit']:.0%}",
-                      f"{r['peak_bytes'] / 1e6:.1f}")
-    Console(width=100).print(table)
-    if out:
-        machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "numpy": np.__version__,
-                   "flowcheck": flowcheck.__version__, "read_bytes_per_second": bandwidth}
-        with open(out, "w") as file:
-            json.dump({"machine": machine, "rows": rows}, file, indent=1)
+        if r["case"] != shown:
+            shown = r["case"]
+            table.add_row(f"[bold]{shown}[/bold]" + (" (wall clock)" if r["clock"] == "wall" else ""))
+        share, peak = r["share_of_limit"], r["peak_bytes"]
+        table.add_row("  " + r["way"], ("~" if r["extrapolated"] else "") + f"{r['seconds']:.3g}", f"{r['ratio_to_flowcheck']:.2f}",
+                      f"{share:.0%}" if share else "", "" if peak is None else f"{peak / 1e6:.0f}")
+    console.print(table)
+    for title, found in extra.items():
+        table = Table(box=None, pad_edge=False, title=f"\n{title}".replace("_", " "), title_justify="left")
+        for name in found[0]:
+            table.add_column(name.replace("_", " "), justify="left" if name in ("what", "size") else "right")
+        for row in found:
+            table.add_row(*(f"{v:.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v for v in row.values()))
+        console.print(table)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ _PUBLIC = {
     "catalogue": "cells", "compile_cell": "kernels", "Layer": "network", "Network": "network",
     "bptt": "gradients", "rtrl": "gradients", "truncated_1997": "gradients", "truncated_bptt": "gradients",
     "bounds": "flow", "error_flow": "flow", "state_flow": "flow", "rate": "rates",
+    "exponents": "lyapunov", "forward_gradients": "tangents", "pair_flows": "pairs", "path_flows": "flow", "probe_flow": "probes",
+    "spectral_norms": "spectra", "streamed_probes": "probes",
     "complex_step": "oracles", "high_precision": "oracles",
     "Finding": "verify", "Implementation": "verify", "Mismatch": "verify", "Verification": "verify", "check_cell": "verify",
     "check_gradient": "gradcheck", "verify_gradient": "gradcheck",

@@ -6,18 +6,20 @@ Every number is full or truncated and says so; how fast it decays is for `rates`
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from . import symbolic
-from .jacobian import StepJacobian
+from .product import StateProduct
 from .scaled import Scaled, frobenius, largest_entry
 from .step import Step
 
 __all__ = [
-    "Flow", "bounded", "bounds", "error_flow", "error_flows", "flow_matrices", "forward_flow", "send_back", "state_flow", "state_matrices",
-    "usable_lags",
+    "Flow", "bounded", "bounds", "end_and_lags", "error_flow", "error_flows", "flow_matrices", "forward_flow", "path_flows", "send_back",
+    "state_flow", "state_matrices", "usable_lags",
 ]
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Flow:
         return replace(flows[0], **rows, bounds=bounds)
 
 
-def _end(trajectory, end, lags):
+def end_and_lags(trajectory, end, lags):
+    """(end step, lags) with the last step as default. Raises ValueError for lags that the sequence does not have."""
     end = trajectory.steps - 1 if end is None else end
     if not 0 <= end < trajectory.steps:
         raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
@@ -85,9 +88,12 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
     The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
     The matrices are overwritten by the next but one lag: copy what you keep.
     """
-    rows_of = _state_rows(trajectory)
-    for q, scaled in _states_back(trajectory, lags, b, end, cut):
-        yield q, {(to, source): m[rows] for source, m in scaled.rows.items() for to, rows in rows_of.items()}, scaled.exponent, scaled.floor
+    end, lags = end_and_lags(trajectory, end, lags)
+    product = StateProduct(Step(trajectory, cut), b, end, lags)
+    for chunk in product.chunks():
+        for k, (matrix, floor) in enumerate(zip(chunk.matrices, chunk.floors, strict=True)):
+            found = {(to, source): matrix[rows, cols] for source, cols in product.columns.items() for to, rows in product.columns.items()}
+            yield chunk.first + k, found, chunk.exponent, floor
 
 
 def _state_rows(trajectory):
@@ -102,38 +108,66 @@ def _identity(rows_of):
     return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
 
 
-def _states_back(trajectory, lags, b, end, cut):
-    """Yield (q, Scaled) with the rows of d state(t)/d state(t-q), q = 1 ... lags. Nothing is allocated per lag."""
-    end, lags = _end(trajectory, end, lags)
-    states, jacobian = trajectory.kernel.states, StepJacobian(Step(trajectory, cut), b)
-    scaled = Scaled(_identity(_state_rows(trajectory)), np.random.default_rng(0))
-    spare, work = ({new: np.empty_like(rows) for new, rows in scaled.rows.items()} for _ in range(2))
-    for q in range(1, lags + 1):
-        written, intermediate = set(), 0.0
-        for (new, old), block in jacobian.at(end - q + 1).items():
-            into = states[old]
-            block.rows_times(scaled.rows[new], spare[into], work[into], add=into in written)
-            written.add(into)
-            intermediate += scaled.norms[new] * block.norm_bound()
-        for new in spare.keys() - written:
-            spare[new][...] = 0.0
-        before = scaled.rows
-        scaled.advance(spare, intermediate)
-        spare = before
-        yield q, scaled
-
-
-def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None):
+def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1):
     """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
 
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
+    Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
     """
-    rows_of, measured = _state_rows(trajectory), []
-    for _, scaled in _states_back(trajectory, lags, b, end, cut):
-        measured.append(scaled.measured if state is None else _measured(scaled.rows[state][rows_of[state]], scaled.floor, scaled.exponent))
-    n = sum(trajectory[name].shape[-1] for name in (rows_of if state is None else [state]))
+    end, lags = end_and_lags(trajectory, end, lags)
+    step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
+    rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
+    n = rows.stop - rows.start
+    edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
+    products = [StateProduct(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    if len(products) == 1:
+        parts = [_profile(products[0], state)]
+    else:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(products)) as pool:
+            parts = list(pool.map(_profile, products, [state] * len(products)))
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
-    return _flow(quantity, trajectory.kernel.cell.cut(cut), measured, math.sqrt(n))
+    return _flow(quantity, step.cut, _joined(parts), math.sqrt(n))
+
+
+def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
+    """{(state, earlier state): Flow} of every block of d state(t)/d state(t-q), q = 1 ... lags, in one pass: who reaches whom.
+
+    Frobenius norms; their squares add up to that of the joint state. Full unless `cut`.
+    """
+    end, lags = end_and_lags(trajectory, end, lags)
+    step = Step(trajectory, cut)
+    product = StateProduct(step, b, end, lags)
+    measured = {(to, source): [] for to in product.columns for source in product.columns}
+    for chunk in product.chunks():
+        for (to, source), found in measured.items():
+            blocks = chunk.matrices[:, product.columns[to], product.columns[source]]
+            found += [_measured(m, floor, chunk.exponent) for m, floor in zip(blocks, chunk.floors, strict=True)]
+    return {(to, source): _flow(f"state-to-state {to}<-{source}", step.cut, found, math.sqrt(step.length(to) if to == source else 0.0))
+            for (to, source), found in measured.items()}
+
+
+def _profile(product, state):
+    """[(norm, largest entry, floor, exponent)] per lag."""
+    measured = []
+    for chunk in product.chunks():
+        if state is None:
+            measured += chunk.measured
+        else:
+            measured += [_measured(m[:, product.columns[state]], floor, chunk.exponent)
+                         for m, floor in zip(chunk.matrices, chunk.floors, strict=True)]
+    return measured
+
+
+def _joined(parts):
+    """The same of several blocks of rows together, each with its own exponents."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = []
+    for rows in zip(*parts, strict=True):
+        exponent = max(r[3] for r in rows)
+        norms, entries, floors = zip(*([math.ldexp(v, r[3] - exponent) for v in r[:3]] for r in rows), strict=True)
+        joined.append((math.hypot(*norms), max(entries), math.hypot(*floors), exponent))
+    return joined
 
 
 def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
@@ -164,7 +198,7 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
     A vector is perturbed where it is computed, so everything that step t-q makes of it counts. `errors` (rows, units)
     replaces the identity: error vectors to send instead of one per unit. Stops at the start of the sequence.
     """
-    end, _ = _end(trajectory, end, 1)
+    end, _ = end_and_lags(trajectory, end, 1)
     step, states = Step(trajectory, cut), trajectory.kernel.states
     seed = np.eye(step.length(sender)) if errors is None else np.atleast_2d(errors)
     scaled = Scaled({sender: seed}, np.random.default_rng(0))
@@ -191,7 +225,7 @@ def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=())
     for name in (sender, *receivers):
         if name not in sizes:
             raise ValueError(f"{trajectory.kernel.cell.name} has no vector {name!r}; it has {', '.join(sizes)}")
-    end, _ = _end(trajectory, end, max(lags, 1))
+    end, _ = end_and_lags(trajectory, end, max(lags, 1))
     zeros = {r: np.zeros((trajectory[sender].shape[-1], trajectory[r].shape[-1])) for r in receivers}
     done = -1
     for q, adjoint, exponent, floor in send_back(trajectory, sender, b=b, end=end, cut=cut):
@@ -210,7 +244,7 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
 
     Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
     """
-    end, _ = _end(trajectory, end, 1)
+    end, _ = end_and_lags(trajectory, end, 1)
     measured = {r: [] for r in receivers}
     for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, min(int(lags), end), b=b, end=end, cut=cut):
         for r, matrix in matrices.items():
@@ -234,7 +268,7 @@ def _flow(quantity, cut, measured, norm0):
     norm, entry, floor, exponent = np.array(measured, float).T
     with np.errstate(divide="ignore"):
         logs = [(np.log10(v) + exponent * np.log10(2.0))[None] for v in (norm, entry, floor)]
-        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(norm0)))
+        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(float(norm0))))
 
 
 def bounded(cell):
@@ -260,7 +294,7 @@ def bounds(trajectory, lags, *, b=0, end=None):
     if not bounded(cell):
         raise ValueError(f"{cell.name}: the bound of section 3.1 is for one fully recurrent net whose output is its only state, this cell "
                          f"has {len(cell.nets)} net(s), {len(cell.state)} state(s) and {len(cell.recurrent_edges)} recurrent connection(s)")
-    end, lags = _end(trajectory, end, lags)
+    end, lags = end_and_lags(trajectory, end, lags)
     net, out = cell.nets[0].out.name, cell.output.name
     old = next(iter(kernel.states))
     norm_w = np.abs(trajectory.params[kernel.weights[net][old]]).sum(axis=1).max()

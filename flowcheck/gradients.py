@@ -27,7 +27,8 @@ class Gradients:
     net_errors: dict = field(default_factory=dict)
 
 
-def _checked(trajectory, errors):
+def checked_errors(trajectory, errors):
+    """{vector: dE/dvector} from that, or from dE/dy alone. Raises ShapeError where a shape does not fit the trajectory."""
     errors = errors if isinstance(errors, dict) else {trajectory.kernel.cell.output.name: errors}
     for name, array in errors.items():
         if np.shape(array) != trajectory[name].shape:
@@ -43,7 +44,7 @@ def bptt(trajectory, errors, cut=()):
     vartheta here is dE/dnet (the paper's error signal is its negative for E = 1/2 sum of squares).
     Full gradient unless `cut`. Raises ShapeError where errors do not fit the trajectory.
     """
-    return _backward(trajectory, _checked(trajectory, errors), cut, range(trajectory.steps - 1, -1, -1))
+    return _backward(trajectory, checked_errors(trajectory, errors), cut, range(trajectory.steps - 1, -1, -1))
 
 
 def _backward(trajectory, errors, cut, steps, enter=None):
@@ -92,7 +93,7 @@ def truncated_bptt(trajectory, errors, k1, k2, cut=()):
     """
     if not 1 <= k1 <= k2:
         raise ValueError(f"truncated BPTT needs 1 <= k1 <= k2, got k1 = {k1}, k2 = {k2}")
-    errors, total = _checked(trajectory, errors), None
+    errors, total = checked_errors(trajectory, errors), None
     for start in range(0, trajectory.steps, k1):
         end = min(start + k1, trajectory.steps)
         window = range(end - 1, max(start + k1 - k2, 0) - 1, -1)
@@ -116,7 +117,7 @@ def rtrl(trajectory, errors, cut=()):
 
     (Williams & Zipser 1989). Exact: equals BPTT. One sequence after the other. Full gradient unless `cut`.
     """
-    errors, kernel = _checked(trajectory, errors), trajectory.kernel
+    errors, kernel = checked_errors(trajectory, errors), trajectory.kernel
     totals = {name: np.zeros_like(np.asarray(p, float)) for name, p in trajectory.params.items()}
     for b in range(trajectory.batch):
         for name, gradient in _rtrl_sequence(trajectory, errors, cut, b, kernel).items():

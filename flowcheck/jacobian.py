@@ -1,7 +1,7 @@
 """The step Jacobian of a cell, block by block: each block a diagonal plus a dense part.
 
-Which weights reach a state, and through which slopes, is worked out once per trajectory, with the slopes of all steps at once; a step
-then costs the scaled sums of its weights (five n x n sums for an LSTM), written into buffers that are used again.
+Which weights reach a state, and through which slopes, is worked out once per trajectory, with the slopes of all steps at once; steps are
+then formed a few at a time, every sum of scaled weights in one pass over them, written into buffers that are used again.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,20 @@ import numpy as np
 
 from .equations import Net
 
-__all__ = ["Block", "StepJacobian"]
+__all__ = ["Block", "Dense", "StepJacobian"]
 
 
 class StepJacobian:
     """J(t) = d state(t)/d state(t-1) along one sequence, index [to, from].
 
-    `at(t)` gives {(new state, previous state): Block}; zero blocks are left out. Its dense parts are overwritten by the next call.
+    `at(t)` gives {(new state, previous state): Block}; zero blocks are left out. `entries` are the same over all steps; `Dense` forms
+    many steps at once.
     """
 
     def __init__(self, step, b=0):
         self.step, kernel = step, step.kernel
         slopes = {k: v if isinstance(v, float) else v[:, b] for k, v in step.trajectory.partials.items()}
-        new_states, self.entries = set(kernel.states.values()), {}
+        self.entries, self._formed = {}, {}
         for old in kernel.states:
             known = {old: _Entry(1.0)}
             for equation in kernel.cell.equations:
@@ -33,8 +34,6 @@ class StepJacobian:
                     pieces = [known[a].scaled(slopes[name, a]) for a in kernel.units[name].args if a in known and (name, a) in slopes]
                 if pieces:
                     known[name] = _summed(pieces)
-                    if name in new_states and known[name].terms:
-                        known[name] = _Entry(known[name].diagonal, [(None, _Formed(known[name].terms))], known[name].index)
             self.entries |= {(new, old): known[new] for new in kernel.states.values() if new in known}
 
     def _through_net(self, net, w, entry, old):
@@ -45,20 +44,48 @@ class StepJacobian:
 
     def at(self, t):
         """{(new state, previous state): Block} of step t."""
-        return {
-            (new, old): Block(self._diagonal(entry, t, new), entry.terms[0][1].at(t) if entry.terms else None, entry.index)
-            for (new, old), entry in self.entries.items()
-        }
+        found = {}
+        for (new, old), entry in self.entries.items():
+            dense = None
+            if entry.terms:
+                formed = self._formed.setdefault((new, old), _Formed(entry.terms))
+                dense = formed.at(slice(t, t + 1))[0]
+            diagonal = None if entry.diagonal is None else np.broadcast_to(_rows(entry.diagonal, slice(t, t + 1)),
+                                                                           (1, self.step.length(new)))[0]
+            found[new, old] = Block(diagonal, dense, entry.index)
+        return found
 
-    def _diagonal(self, entry, t, new):
-        if entry.diagonal is None:
-            return None
-        return np.full(self.step.length(new), entry.diagonal) if isinstance(entry.diagonal, float) else _row(entry.diagonal, t)
+
+class Dense:
+    """Some new states' rows of J(t) by one previous state, stacked into one dense matrix per step: diagonals are folded in."""
+
+    def __init__(self, entries, lengths, columns):
+        self.shape, self.parts, self.buffer = (sum(lengths), columns), [], None
+        start = 0
+        for entry, length in zip(entries, lengths, strict=True):
+            self.parts.append((slice(start, start + length), entry, _Formed(entry.terms) if entry.terms else None))
+            start += length
+
+    def at(self, times):
+        """(steps, rows, columns) of the steps in a slice; overwritten by the next call."""
+        steps = times.stop - times.start
+        if self.buffer is None or len(self.buffer) < steps:
+            self.buffer = np.zeros((steps, *self.shape))
+        for rows, entry, formed in self.parts:
+            block = self.buffer[:steps, rows]
+            if formed is None:
+                block[...] = 0.0
+            else:
+                formed.write(times, block)
+            if entry.diagonal is not None:
+                i = np.arange(block.shape[1])
+                block[:, i, i if entry.index is None else entry.index] += _rows(entry.diagonal, times)
+        return self.buffer[:steps]
 
 
-def _row(array, t):
-    """Step t of slopes over time, or what does not depend on time."""
-    return array[t] if np.ndim(array) == 2 else array
+def _rows(array, times):
+    """The steps of slopes over time, or what does not depend on time as one row."""
+    return array[times] if np.ndim(array) == 2 else np.atleast_2d(array)
 
 
 class _Entry:
@@ -95,37 +122,41 @@ class _Entry:
         columns = None if self.diagonal is None else index if self.index is None else self.index[index]
         if columns is not None and np.array_equal(columns, np.arange(len(columns))):
             columns = None
-        terms = [(s[..., index] if np.ndim(s) else s, _Gathered(node, index)) for s, node in self.terms]
+        terms = [(s[..., index] if np.ndim(s) else s,
+                  _Constant(node.matrix[index]) if isinstance(node, _Constant) else _Gathered(node, index)) for s, node in self.terms]
         return _Entry(diagonal, terms, columns)
 
     def pooled(self, fixed, columns):
         """Row i of the result is the sum of the rows k with fixed.index[k] = i of this."""
         terms = list(self.terms)
         if self.diagonal is not None:
-            diagonal = self.diagonal if np.ndim(self.diagonal) else np.full(len(fixed.index), self.diagonal)
-            terms.append((None, _Spread(diagonal, np.arange(columns) if self.index is None else self.index, columns)))
+            terms.append((None, _Spread(self.diagonal, np.arange(columns) if self.index is None else self.index, columns)))
         return _Entry(None, [(None, _Pooled(_Formed(terms), fixed))])
 
 
 def _summed(entries):
     """Sum of entries. Two lengths have at most one fixed map between them, so all diagonal parts have one index."""
-    diagonals, terms = [e for e in entries if e.diagonal is not None], [term for e in entries for term in e.terms]
+    diagonals, scales = [e for e in entries if e.diagonal is not None], {}
+    for scale, node in (term for e in entries for term in e.terms):  # a matrix reached by several paths counts once
+        scale = 1.0 if scale is None else scale
+        scales[id(node)] = (scales[id(node)][0] + scale, node) if id(node) in scales else (scale, node)
+    terms = [*scales.values()]
     if not diagonals:
         return _Entry(None, terms)
     return _Entry(sum(e.diagonal for e in diagonals[1:]) + diagonals[0].diagonal, terms, diagonals[0].index)
 
 
-# Matrices that are evaluated step by step. One that is asked for twice in a step is evaluated once.
+# Matrices of a slice of steps, (steps, rows, columns). One that is asked for twice over the same steps is evaluated once.
 
 
 class _Node:
     def __init__(self):
-        self.t, self.buffer = None, None
+        self.times, self.value = None, None
 
-    def at(self, t):
-        if self.t != t:
-            self.buffer, self.t = self.evaluate(t), t
-        return self.buffer
+    def at(self, times):
+        if self.times != times:
+            self.value, self.times = self.evaluate(times), times
+        return self.value
 
 
 class _Constant(_Node):
@@ -133,8 +164,8 @@ class _Constant(_Node):
         super().__init__()
         self.matrix = matrix
 
-    def at(self, t):
-        return self.matrix
+    def evaluate(self, times):
+        return self.matrix[None]
 
 
 class _ColumnScaled(_Node):
@@ -144,24 +175,44 @@ class _ColumnScaled(_Node):
         super().__init__()
         self.matrix, self.scale = matrix, scale
 
-    def evaluate(self, t):
-        return np.multiply(self.matrix, self.scale[t], out=self.buffer)
+    def evaluate(self, times):
+        return self.matrix * self.scale[times][:, None]
 
 
 class _Formed(_Node):
-    """Sum of row-scaled matrices."""
+    """Sum of row-scaled matrices. Those that do not change with time are summed in one pass over them: row i of the sum is
+
+        (scales of row i, 1 x k) times (row i of the k matrices, k x columns)
+    """
 
     def __init__(self, terms):
         super().__init__()
-        self.terms, self.work = terms, None
+        constant = [(s, node.matrix) for s, node in terms if isinstance(node, _Constant)]
+        self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, _Constant)]
+        self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
 
-    def evaluate(self, t):
-        (scale, node), *others = self.terms
-        total = np.multiply(_column(scale, t), node.at(t), out=self.buffer)
-        for scale, node in others:
-            self.work = np.multiply(_column(scale, t), node.at(t), out=self.work)
-            total += self.work
-        return total
+    def evaluate(self, times):
+        node = None if self.stack is not None else self.varying[0][1].at(times)
+        rows, columns = node.shape[1:] if self.stack is None else self.stack.shape[::2]
+        out = np.empty((times.stop - times.start, rows, columns))
+        self.write(times, out)
+        return out
+
+    def write(self, times, out):
+        """Write the steps of a slice into `out` (steps, rows, columns)."""
+        varying = self.varying
+        if len(self.scales) == 1:
+            np.multiply(self.stack[:, 0], _column(self.scales[0], times), out=out)
+        elif self.scales:
+            scales = np.empty((*out.shape[:2], 1, len(self.scales)))
+            for k, scale in enumerate(self.scales):
+                scales[:, :, 0, k] = _rows(1.0 if scale is None else scale, times)
+            np.matmul(scales, self.stack, out=out[:, :, None])
+        else:
+            (scale, node), *varying = varying
+            np.multiply(node.at(times), _column(scale, times), out=out)
+        for scale, node in varying:
+            out += node.at(times) * _column(scale, times)
 
 
 class _Product(_Node):
@@ -171,8 +222,8 @@ class _Product(_Node):
         super().__init__()
         self.matrix, self.node = matrix, node
 
-    def evaluate(self, t):
-        return np.matmul(self.matrix, self.node.at(t), out=self.buffer)
+    def evaluate(self, times):
+        return np.matmul(self.matrix, self.node.at(times))
 
 
 class _Gathered(_Node):
@@ -182,8 +233,8 @@ class _Gathered(_Node):
         super().__init__()
         self.node, self.index = node, index
 
-    def evaluate(self, t):
-        return self.node.at(t)[self.index]
+    def evaluate(self, times):
+        return self.node.at(times)[:, self.index]
 
 
 class _Pooled(_Node):
@@ -193,8 +244,8 @@ class _Pooled(_Node):
         super().__init__()
         self.node, self.fixed = node, fixed
 
-    def evaluate(self, t):
-        return self.fixed.total(self.node.at(t).T).T
+    def evaluate(self, times):
+        return self.fixed.total(self.node.at(times).swapaxes(1, 2)).swapaxes(1, 2)
 
 
 class _Spread(_Node):
@@ -204,14 +255,14 @@ class _Spread(_Node):
         super().__init__()
         self.diagonal, self.index, self.columns = diagonal, index, columns
 
-    def evaluate(self, t):
-        matrix = np.zeros((len(self.index), self.columns))
-        matrix[np.arange(len(self.index)), self.index] = self.diagonal if np.ndim(self.diagonal) == 0 else _row(self.diagonal, t)
+    def evaluate(self, times):
+        matrix = np.zeros((times.stop - times.start, len(self.index), self.columns))
+        matrix[:, np.arange(len(self.index)), self.index] = _rows(self.diagonal, times)
         return matrix
 
 
-def _column(scale, t):
-    return 1.0 if scale is None else scale if np.ndim(scale) == 0 else _row(scale, t)[:, None]
+def _column(scale, times):
+    return 1.0 if scale is None else scale if np.ndim(scale) == 0 else _rows(scale, times)[:, :, None]
 
 
 @dataclass(frozen=True)
@@ -229,29 +280,3 @@ class Block:
             rows = np.arange(len(self.diagonal))
             total[rows, rows if self.index is None else self.index] += self.diagonal
         return total if self.dense is None else total + self.dense
-
-    def norm_bound(self):
-        """An upper bound of the spectral norm: largest |diagonal entry| plus the Frobenius norm of the dense part."""
-        bound = 0.0
-        if self.diagonal is not None:
-            bound += np.abs(self.diagonal).max() * (1 if self.index is None else np.sqrt(len(self.diagonal)))
-        if self.dense is not None:
-            dense = self.dense.ravel()
-            bound += float(np.sqrt(dense @ dense))
-        return bound
-
-    def rows_times(self, rows, out, work, *, add):
-        """Write rows @ this into `out`, or add it; `work` has the shape of `out` and is overwritten."""
-        if self.dense is not None:
-            np.matmul(rows, self.dense, out=work if add else out)
-            if add:
-                out += work
-            add = True
-        if self.diagonal is not None and self.index is None:
-            np.multiply(rows, self.diagonal, out=work if add else out)
-            if add:
-                out += work
-        elif self.diagonal is not None:
-            if not add:
-                out[...] = 0.0
-            np.add.at(out, (..., self.index), rows * self.diagonal)

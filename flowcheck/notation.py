@@ -156,6 +156,9 @@ def _decaying_exp(z):
 
 def _sigma(z):
     z = np.asarray(z)
+    if z.dtype.kind == "f":  # the plain form keeps full relative accuracy: where exp overflows, sigma is below the smallest number
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-z))
     positive, e = _decaying_exp(z)
     return np.where(positive, 1, e) / (1 + e)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Scaled", "frobenius", "largest_entry"]
 
-_ROUNDING = 1000 * np.finfo(float).eps
+ROUNDING = 1000 * np.finfo(float).eps
 """What one step may leave of its largest intermediate. One random row estimates how errors travel to within a factor of some hundreds
 (measured on nilpotent nets against 50 digits), which the 1000 covers; a flow that it hides has three digits left at most."""
 
@@ -58,7 +58,7 @@ class Scaled:
         """Take the rows one step further back; `intermediate` is the norm of what was added up on the way."""
         before = self.probe_norm
         self._take(rows)
-        self.floor = self.floor * (self.probe_norm / before if before > 0 else 0.0) + _ROUNDING * intermediate
+        self.floor = self.floor * (self.probe_norm / before if before > 0 else 0.0) + ROUNDING * intermediate
         shift = math.frexp(self.largest)[1]
         if abs(shift) > 64 and self.largest > 0:
             floor = math.ldexp(self.floor, -shift)

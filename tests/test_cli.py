@@ -224,3 +224,37 @@ def test_report_writes_page_and_json(tmp_path):
     found = json.loads((tmp_path / "out" / "report.json").read_text())
     jsonschema.validate(found, documents.schema("flowcheck.report/1"))
     assert [c["label"] for c in found["curves"]][:2] == ["BPTT, conventional net", "RTRL, conventional net"]
+
+
+def test_measure_gives_more_on_request():
+    """Each against the room that computes it, over the same noise."""
+    from flowcheck import catalogue, pair_flows, probe_flow, spectral_norms
+    from flowcheck.measure import noise_inputs
+    from flowcheck.network import fresh
+
+    found = document("measure", "cell:gru", "--units", 6, "--lags", 40, "--norm", "spectral", "--exponents", "--probes", 3, "--pairs")
+    network = fresh(catalogue()["gru"], 6, 8, 0)
+    run = network.layers[0].run(noise_inputs(network, 40, 0)["gru"]["noise"])
+    spectral, probes, pairs, exponents = (found[key][0] for key in ("spectral", "probes", "pairs", "exponents"))
+    assert spectral["log10_norm"] == pytest.approx(spectral_norms(run, 40).log10_norm.tolist(), abs=1e-12)
+    assert spectral["lags"] == probes["lags"] == list(range(1, 41)) and pairs["lags"] == list(range(41))
+    assert probes["log10_frobenius"] == pytest.approx(probe_flow(run, 40, count=3).frobenius()[0].tolist(), abs=1e-12)
+    norms = next(f["log10_norm"] for f in found["flows"] if f["quantity"] == "state-to-state" and f["gradient"] == "full")
+    inside = [low <= norm <= high for low, norm, high in zip(probes["log10_low"], norms, probes["log10_high"], strict=True)]
+    assert sum(inside) >= 30, "a 95 % interval at each of 40 lags, which go together"
+    assert pairs["log10_norm"][50] == pytest.approx(pair_flows(run, lags=40).log10_norm[50].tolist(), abs=1e-12)
+    assert pairs["log10_norm"][3][4:] == [None] * 37
+    assert sum(exponents["values"]) == pytest.approx(exponents["mean_log_det"], abs=1e-9) and exponents["sum_error"] < 1e-9
+    text = run_text("measure", "cell:gru", "--units", 6, "--lags", 40, "--exponents", "--pairs")
+    assert "leading exponents" in text and "every step" in text and "singular" not in text
+
+
+def run_text(*arguments):
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_more_is_for_one_net_in_numpy():
+    assert "one NET" in refused("measure", "cell:gru", "cell:lstm", "--exponents")
+    assert "NumPy" in refused("measure", "cell:gru", "--pairs", "--device", "cpu")

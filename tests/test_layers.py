@@ -13,8 +13,9 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "gradients", "flow", "rates", "network"}
-ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "diagnose", "report"}
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product", "rows", "gradients", "flow",
+          "rates", "network", "tangents", "spectra", "lyapunov", "pairs", "probes"}
+ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "diagnose", "report", "further"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
     "notation": set(),
@@ -26,8 +27,16 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "step": {"notation", "equations", "symbolic", "kernels"},
     "jacobian": {"equations"},
     "scaled": set(),
+    "product": {"jacobian", "scaled"},
+    "rows": {"equations"},
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
-    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled"},
+    "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product"},
+    "tangents": {"gradients", "product", "rows", "step"},
+    "spectra": {"flow", "product", "step"},
+    "lyapunov": {"product", "scaled", "step"},
+    "pairs": {"product", "step"},
+    "probes": {"flow", "kernels", "rows", "scaled", "step"},
+    "further": {"flow", "lyapunov", "measure", "pairs", "probes", "spectra"},
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),

@@ -80,12 +80,16 @@ def flow_entry(measured):
     }
 
 
-def measurement(network, measured, inputs, seed, device=None):
-    """flowcheck.flow/1; `inputs` says in words what the flows were measured on, `device` the tensors.Device if not NumPy."""
+def measurement(network, measured, inputs, seed, device=None, further=None):
+    """flowcheck.flow/1; `inputs` says in words what the flows were measured on, `device` the tensors.Device if not NumPy.
+
+    `further` {key: [entry]} of what was asked for beside the flows.
+    """
     where = {} if device is None else {"device": device.name, "dtype": device.dtype}
     where |= {"net": _net(network)} if network.sha256 else {}
     return {"schema": "flowcheck.flow/1", "target": network.source, "sha256": network.sha256 or None, "inputs": inputs, "seed": seed,
-            **where, "flows": [flow_entry(m) for m in measured]}
+            **where, "flows": [flow_entry(m) for m in measured],
+            **{key: [_finite(e) for e in entries] for key, entries in (further or {}).items()}}
 
 
 def diagnosis(result, inputs):
@@ -137,6 +141,15 @@ def _number(value):
 
 
 _diagnosis = diagnosis
+
+
+def _finite(value):
+    """Plain numbers, lists and dicts; null for what is not finite."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_finite(v) for v in value]
+    return _number(value) if isinstance(value, (float, np.floating)) else int(value) if isinstance(value, np.integer) else value
 
 
 def _numbers(values):

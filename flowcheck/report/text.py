@@ -3,8 +3,8 @@
 import math
 import textwrap
 
-__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "measurement_text", "runs_text",
-           "verification_text"]
+__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "further_text", "measurement_text",
+           "runs_text", "verification_text"]
 
 _COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red", "warning": "yellow", "info": "cyan",
             "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
@@ -204,6 +204,25 @@ def flow_tables(measured):
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
         parts += [_plain(layer), table, ""] if len(layers) > 1 else [table]
     return parts
+
+
+def further_text(found):
+    """What was asked for beside the flows, one line per layer and quantity."""
+    lines = []
+    for e in found.get("spectral", ()):
+        lines.append(f"{e['layer']}: largest singular value 10^{e['log10_norm'][-1]:.4g} at lag {e['lags'][-1]} ({e['gradient']}), "
+                     f"relative error at most {max(e['relative_error']):.0e}")
+    for e in found.get("exponents", ()):
+        values = ", ".join(f"{v:.4g}" for v in e["values"][:3])
+        lines.append(f"{e['layer']}: leading exponents {values} (natural log per step, {e['gradient']}); sum checked by the determinant")
+    for e in found.get("probes", ()):
+        lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {e['count']} random vector(s), "
+                     f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
+    for e in found.get("pairs", ()):
+        lines.append(f"{e['layer']}: an error from every step arrives with 10^{e['log10_weighted'][-1]:.4g} of its size after "
+                     f"{e['lags'][-1]} steps (root mean square over {len(e['log10_norm'])} end times, {e['gradient']}); "
+                     "--format json has all pairs")
+    return _render("", *map(_plain, lines)) if lines else ""
 
 
 def runs_text(rows, store):

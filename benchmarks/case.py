@@ -1,0 +1,81 @@
+"""A case: several ways to the same numbers. All must agree first; then they are timed in turn, round after round, the least time counts."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Case", "Way", "run_case"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """`run` returns the numbers to compare (None: nothing to compare); `factor` scales the time where only a part of the work is done."""
+
+    run: callable
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """name; ways {name: Way or function}, the first is flowcheck's; `floor`: seconds that the least work takes at the machine's limit.
+
+    `agree` is the largest difference allowed, in the numbers that the ways return (log10 norms as a rule). `wall` times by the clock on the
+    wall instead of CPU seconds, for more than one thread.
+    """
+
+    name: str
+    ways: dict
+    floor: float | None = None
+    agree: float = 1e-9
+    wall: bool = False
+    setup: object = field(default=None, compare=False)
+
+
+def run_case(case, repeats, progress):
+    """[row] of a case. Raises SystemExit where the ways disagree: nothing of the case is timed then."""
+    ways = {name: way if isinstance(way, Way) else Way(way) for name, way in case.ways.items()}
+    reference, peaks = None, {}
+    for name, way in ways.items():
+        progress(f"{case.name}: checking {name}")
+        found, peaks[name] = _peak(way.run)
+        if reference is None:
+            reference = found
+        elif found is not None:
+            difference = float(np.abs(np.asarray(found) - reference).max())
+            if not difference < case.agree:
+                raise SystemExit(f"{case.name}: {name} differs from {next(iter(ways))} by {difference:.1e}; nothing was timed")
+    times, clock = {name: [] for name in ways}, time.perf_counter if case.wall else time.process_time
+    for k in range(repeats):
+        for name, way in ways.items():
+            if k and times[name][0] > 20:
+                continue  # one run of half a minute is as good as three
+            progress(f"{case.name}: timing {name}, round {k + 1}")
+            start = clock()
+            way.run()
+            times[name].append(clock() - start)
+    seconds = {name: min(t) * ways[name].factor for name, t in times.items()}
+    ours, *others = seconds
+    best = min((seconds[name] for name in others), default=None)
+    return [{
+        "case": case.name, "way": name, "seconds": s, "extrapolated": ways[name].factor != 1.0, "clock": "wall" if case.wall else "cpu",
+        "best_alternative_over_this": best / s if best and name == ours else None, "ratio_to_flowcheck": s / seconds[ours],
+        "share_of_limit": case.floor / s if case.floor else None, "peak_bytes": peaks[name],
+    } for name, s in seconds.items()]
+
+
+def _peak(run):
+    """(result, bytes by which this process grew at most during the run, None where the system does not say)."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = _status("VmRSS")
+        found = run()
+        return found, max(_status("VmHWM") - before, 0)
+    except OSError:
+        return run(), None
+
+
+def _status(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))

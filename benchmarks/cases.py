@@ -1,0 +1,197 @@
+"""The cases: what is measured beside what. Sizes for a quick run of two minutes and for the full one."""
+
+import contextlib
+import subprocess
+import sys
+
+import numpy as np
+
+from flowcheck import bptt, catalogue, state_flow
+from flowcheck.lyapunov import exponents
+from flowcheck.network import fresh
+from flowcheck.pairs import pair_flows
+from flowcheck.probes import probe_flow
+from flowcheck.spectra import spectral_norms
+from flowcheck.tangents import forward_gradients
+
+from . import jax_ways, numpy_ways, torch_ways
+from .case import Case, Way
+from .ceilings import dgemm_rate
+from .nets import FLOPS, problem
+
+__all__ = ["cases"]
+
+SCAN, VMAP, JACREV, VJP = "jax scan of Jacobians", "jax scan, vmap of vjp", "jax jacrev over scan", "jax jitted vjp"
+BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched backward", "torch jacobian per lag", "torch backward"
+
+
+def cases(quick):
+    """Yield Cases one by one, so that only one net is in memory at a time."""
+    few = 0.4 if quick else 1.0
+    lags = {("tanh", 64): 1000, ("tanh", 256): 200, ("tanh", 512): 40, ("lstm", 64): 200, ("lstm", 256): 50, ("gru", 64): 200,
+            ("gru", 256): 80}
+    for (cell, n), q in lags.items():
+        yield profile(cell, n, max(int(few * q), 16), every=not quick or n < 256)
+    for n, q in [(64, 40)] if quick else [(64, 60), (256, 12)]:
+        yield jacobian_per_lag(n, 1000, q)
+    for cell, n in [("tanh", 64), ("tanh", 256), ("lstm", 256), ("gru", 256)]:
+        yield probe(cell, n, 1000)
+    yield spectral("tanh", 256, int(300 * few))
+    yield pairs(256, 300 if quick else 1000)
+    for n, steps in [(64, 300), (256, 100)]:
+        yield frames(n, int(steps * few))
+    yield every_weight(32, 20)
+    if not quick:
+        yield every_weight(128, 20)
+    for busy in (False, True):
+        yield two_cores("tanh", 256, int(few * 500), busy)
+
+
+def log_norms(trajectory, lags):
+    return state_flow(trajectory, lags).log10_norm[0]
+
+
+def profile(cell, n, lags, every):
+    """Norm of d state(t)/d state(t-q) for q = 1 ... lags, forward pass included but in the second way."""
+    p = problem(cell, n, lags)
+    run = p.run()
+    _ = run.partials
+    jax = [SCAN, *([VMAP] if cell != "tanh" else []), *([JACREV] if every else [])]
+    torch = [BATCHED, *([REPLICAS] if every else [])]
+    return Case(f"profile {cell} n={n}, {lags} lags", {
+        "flowcheck": lambda: log_norms(p.run(), lags),
+        "flowcheck, forward pass given": lambda: log_norms(run, lags),
+        "numpy dense": lambda: numpy_ways.profile(p),
+        **_bound(jax_ways.ways(p, jax), None), **_bound(torch_ways.ways(p, torch), None),
+    }, floor=FLOPS[cell] * n**3 * lags / dgemm_rate(n))
+
+
+def jacobian_per_lag(n, lags, measured):
+    """torch.autograd.functional.jacobian lag by lag costs O(lags^2): measured over the first lags, the rest from a + b q per lag, where a
+    pass is taken to cost five steps beside those that it walks back."""
+    p, short = problem("tanh", n, lags), problem("tanh", n, measured)
+    work = lambda q: 5 * q + q * q / 2  # noqa: E731
+    ways = _bound(torch_ways.ways(short, [PER_LAG]), None)
+    return Case(f"profile tanh n={n}, {lags} lags, one by one", {
+        "flowcheck": Way(lambda: [None, log_norms(p.run(), lags)][0]),
+        **{name: Way(lambda run=run: [None, run()][0], work(lags) / work(measured)) for name, run in ways.items()},
+    })
+
+
+def probe(cell, n, steps):
+    """One random error vector sent back over the whole sequence, forward pass included."""
+    p = problem(cell, n, steps)
+    size = n * (2 if cell == "lstm" else 1)
+    v = np.random.default_rng(0).normal(size=(1, size))[0]
+    weights = sum(w.size for k, w in p.layer.params.items() if k.endswith("_y"))
+    return Case(f"probe {cell} n={n}, {steps} steps", {
+        "flowcheck": lambda: probe_flow(p.run(), steps, count=1, seed=0).log10_norm[0],
+        **_bound(jax_ways.ways(p, [VJP]), v), **_bound(torch_ways.ways(p, [BACKWARD]), v),
+    }, floor=2 * steps * 8 * weights / _cached_bandwidth(weights))
+
+
+def _cached_bandwidth(entries):
+    """Bytes per second at which a product with one vector reads weights of that many entries: what a probe cannot do without."""
+    from .ceilings import cpu_seconds
+
+    n = int(np.sqrt(entries))
+    w, v = np.ones((n, n)), np.ones(n)
+    return 50 * 8 * n * n / cpu_seconds(lambda: [v @ w for _ in range(50)], 5)
+
+
+def spectral(cell, n, lags):
+    """Largest singular value at every lag; the Frobenius norms beside it, for the ratio."""
+    p = problem(cell, n, lags)
+    run = p.run()
+    _ = run.partials
+    return Case(f"spectral norm {cell} n={n}, {lags} lags", {
+        "flowcheck": lambda: spectral_norms(run, lags).log10_norm,
+        "flowcheck, Frobenius norms": lambda: [None, log_norms(run, lags)][0],
+        "numpy svd": lambda: numpy_ways.spectral(p, "svd"), "numpy eigvalsh": lambda: numpy_ways.spectral(p, "eigvalsh"),
+    }, agree=2e-9)
+
+
+def pairs(n, steps):
+    """All pairs of end time and lag, one error vector each."""
+    p = problem("tanh", n, steps - 1)
+    run = p.run()
+    _ = run.partials
+    v = np.random.default_rng(0).normal(size=n)
+    v /= np.linalg.norm(v)
+    keep = np.tril(np.ones((steps, steps), bool))
+    return Case(f"all pairs tanh n={n}, {steps} steps", {
+        "flowcheck": lambda: pair_flows(run).log10_norm[keep],
+        "numpy, end by end": lambda: numpy_ways.all_pairs(p, v, steps - 1)[keep],
+    }, floor=n * n * steps * steps / dgemm_rate(n))
+
+
+def frames(n, steps):
+    """All Lyapunov exponents along a run; the sum is checked against log |det J| on our side only."""
+    p = problem("tanh", n, steps)
+    run = p.run()
+    _ = run.partials
+    return Case(f"exponents tanh n={n}, {steps} steps", {
+        "flowcheck": lambda: exponents(run).values, "numpy qr": lambda: numpy_ways.exponents(p),
+    })
+
+
+def every_weight(n, steps):
+    """dE/dw of every weight of an LSTM by forward tangents; torch's gradcheck on the biases of one gate, scaled up to all weights."""
+    layer = fresh(catalogue()["lstm"], n, 8, seed=0).layers[0]
+    rng = np.random.default_rng(0)
+    run = layer.run(rng.normal(size=(steps, 1, 8)))
+    errors = rng.normal(size=run["y"].shape)
+    flat = lambda g: np.concatenate([g.params[k].ravel() for k in layer.params])  # noqa: E731
+    count = sum(v.size for v in layer.params.values())
+    return Case(f"all {count} weights, lstm n={n}, {steps} steps", {
+        "flowcheck": lambda: flat(forward_gradients(run, errors)), "flowcheck, bptt": lambda: flat(bptt(run, errors)),
+        **_gradcheck(layer, run, errors, count / n),
+    }, agree=1e-10)
+
+
+def _gradcheck(layer, run, errors, factor):
+    try:
+        import torch
+    except ImportError:
+        return {}
+    p = {k: torch.tensor(v) for k, v in layer.params.items()}
+    x, e = torch.tensor(run.inputs["x"][:, 0]), torch.tensor(errors[:, 0])
+
+    def loss(b_f):
+        s = y = torch.zeros(1, len(b_f), dtype=torch.float64)
+        total = 0.0
+        for x_t, e_t in zip(x, e, strict=True):
+            i, f, c, o = (torch.nn.functional.linear(y, p[f"W_{g}_y"]) + p[f"W_{g}_x"] @ x_t + b
+                          for g, b in (("in", p["b_in"]), ("f", b_f), ("c", p["b_c"]), ("out", p["b_out"])))
+            s = torch.sigmoid(f) * s + torch.sigmoid(i) * torch.tanh(c)
+            y = torch.sigmoid(o) * torch.tanh(s)
+            total = total + (e_t * y).sum()
+        return total
+
+    return {"torch gradcheck slow": Way(lambda: [None, torch.autograd.gradcheck(loss, p["b_f"].clone().requires_grad_())][0], factor)}
+
+
+def two_cores(cell, n, lags, busy):
+    """Two row blocks on two threads against one, by the clock on the wall, alone and beside a process that keeps one core busy."""
+    run = problem(cell, n, lags).run()
+    _ = run.partials
+    return Case(f"two cores {cell} n={n}, {lags} lags" + (", one core busy" if busy else ""), {
+        "flowcheck, two threads": lambda: state_flow(run, lags, threads=2).log10_norm[0],
+        "flowcheck, one thread": lambda: log_norms(run, lags),
+    }, wall=True, setup=_busy_neighbour if busy else None)
+
+
+@contextlib.contextmanager
+def _busy_neighbour():
+    """Another process that computes without a pause."""
+    spin = "import numpy as np\na = np.ones((256, 256))\nwhile True:\n    a @ a"
+    neighbour = subprocess.Popen([sys.executable, "-c", spin])
+    try:
+        yield
+    finally:
+        neighbour.kill()
+        neighbour.wait()
+
+
+def _bound(ways, v):
+    return {name: lambda way=way: way(v) for name, way in ways.items()}

@@ -1,0 +1,90 @@
+"""How cost grows: CPU seconds against units, lags, steps and batch, log-log, with the fitted slope of the upper half."""
+
+import time
+
+import numpy as np
+
+from flowcheck import bptt, state_flow
+from flowcheck.probes import streamed_probes
+
+from .nets import problem
+
+__all__ = ["draw", "measured"]
+
+FORMULAS = {"full profile over units": 3, "full profile over lags": 1, "streamed probe over steps": 1, "BPTT over batch": 1}
+"""The power that the count of operations has where they are many."""
+
+
+def measured(quick, progress):
+    """{panel: {cell: (sizes, seconds)}}, least of three runs."""
+    few = 4 if quick else 1
+    found = {panel: {} for panel in FORMULAS}
+    for cell in ("tanh", "gru", "lstm"):
+        sizes = [16, 32, 64, 128, 256] + ([] if quick else [512])
+        found["full profile over units"][cell] = _curve(sizes, lambda n, cell=cell: _profile(cell, n, 20), progress)
+        sizes = [k // few for k in (125, 250, 500, 1000, 2000, 4000)]
+        found["full profile over lags"][cell] = _curve(sizes, lambda lags, cell=cell: _profile(cell, 32, lags), progress)
+        sizes = [k // few for k in (1000, 2000, 4000, 8000, 16000, 32000)]
+        found["streamed probe over steps"][cell] = _curve(sizes, lambda steps, cell=cell: _probe(cell, steps), progress)
+        found["BPTT over batch"][cell] = _curve([4, 16, 64, 256, 1024], lambda batch, cell=cell: _bptt(cell, batch), progress)
+    return found
+
+
+def _curve(sizes, prepare, progress):
+    seconds = []
+    for size in sizes:
+        run, times = prepare(size), []
+        progress(f"scaling: size {size}")
+        for _ in range(3):
+            start = time.process_time()
+            run()
+            times.append(time.process_time() - start)
+        seconds.append(min(times))
+    return np.array(sizes), np.array(seconds)
+
+
+def _profile(cell, n, lags):
+    run = problem(cell, n, lags).run()
+    _ = run.partials
+    return lambda: state_flow(run, lags)
+
+
+def _probe(cell, steps):
+    p = problem(cell, 64, 2)
+    kernel, x = p.run().kernel, np.random.default_rng(0).normal(size=(steps, 8))
+    return lambda: streamed_probes(kernel, p.layer.params, x, count=1)
+
+
+def _bptt(cell, batch):
+    layer, rng = problem(cell, 32, 2).layer, np.random.default_rng(0)
+    run = layer.run(rng.normal(size=(50, batch, 8)))
+    errors = rng.normal(size=run[layer.cell.output.name].shape)
+    _ = run.partials
+    return lambda: bptt(run, errors)
+
+
+def slope(sizes, seconds):
+    """Fitted power over the upper half of the sizes."""
+    half = len(sizes) // 2
+    return float(np.polyfit(np.log(sizes[half:]), np.log(seconds[half:]), 1)[0])
+
+
+def draw(path, quick, progress):
+    """Write the four panels as one SVG file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    found = measured(quick, progress)
+    plt.rcParams |= {"svg.hashsalt": "flowcheck", "svg.fonttype": "none", "font.size": 9}
+    figure, panels = plt.subplots(2, 2, figsize=(8.5, 6.4), layout="constrained")
+    for axes, (title, curves) in zip(panels.ravel(), found.items(), strict=True):
+        for (cell, (sizes, seconds)), colour in zip(curves.items(), ("#1b6ca8", "#b5651d", "#3a7d44"), strict=True):
+            axes.loglog(sizes, seconds, "o-", color=colour, markersize=3, label=f"{cell}, slope {slope(sizes, seconds):.2f}")
+        axes.set(title=f"{title} (count of operations: power {FORMULAS[title]})", xlabel=title.split()[-1], ylabel="CPU seconds, one core")
+        axes.title.set_fontsize(9)
+        axes.grid(True, which="major", alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

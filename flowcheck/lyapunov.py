@@ -1,0 +1,133 @@
+"""Lyapunov exponents of a net along a run: mean rates per step at which small changes of its state grow or shrink, all directions.
+
+An orthonormal frame is carried forward by the step Jacobians and made orthonormal again by Cholesky QR, which is matrix products and
+little else; a condition test chooses how many steps may pass in between, and says when Householder QR must be used. The sum of all
+exponents is checked against the mean of log |det J(t)|, which knows nothing of frames.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.blas import dsyrk, dtrsm
+from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
+
+from .product import JointJacobian
+from .scaled import largest_entry
+from .step import Step
+
+__all__ = ["Exponents", "exponents"]
+
+_WORST = 1e10
+"""Largest condition number of a Gram matrix for Cholesky QR, whose frame is then orthogonal to 1e10 eps ~ 2e-6. That error does not add up:
+the next R contains it, so only the last frame's error counts, and the last frame gets a second pass. Beyond, Householder QR is used."""
+
+_AIM = 1e6
+"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones."""
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """Exponents per step, natural log, descending; -inf for directions that one step makes zero, to rounding.
+
+    values              (k,) mean over the steps of log growth
+    sum_error           |sum of values - mean log |det J||, None where only leading exponents were asked for
+    mean_log_det        mean of log |det J(t)| over the steps, None likewise
+    longest_interval    most steps between two orthonormalisations
+    householder         how many orthonormalisations needed Householder QR
+    steps               steps averaged over
+    gradient            "full" or "truncated"
+    """
+
+    values: np.ndarray
+    mean_log_det: float | None
+    sum_error: float | None
+    longest_interval: int
+    householder: int
+    steps: int
+    gradient: str
+
+
+def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
+    """The leading `count` Lyapunov exponents (all by default) along the steps start+1 ... of one sequence.
+
+        Q(t) R(t) = J(t) Q(t-1),   exponent_i = mean over t of log R_ii(t)
+
+    `skip` steps turn the frame before they count. Full unless `cut`. Raises ValueError for a sequence without such steps, and
+    where the sum of all exponents is not the mean of log |det J(t)|: the frame has lost its orthogonality.
+    """
+    step = Step(trajectory, cut)
+    jacobian = JointJacobian(step, b)
+    n = jacobian.size
+    count = n if count is None else count
+    if not 1 <= count <= n:
+        raise ValueError(f"{count} exponents of a state of {n} entries; ask for 1 to {n}")
+    steps = trajectory.steps - 1 - start - skip
+    if steps < 1:
+        raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "
+                         f"the sequence has {trajectory.steps}")
+    Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
+    logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
+    t, first, last = start, start + skip, trajectory.steps - 1
+    while t < last:
+        m = min(interval, (last if t >= first else first) - t)
+        moved, dets = Q, 0.0
+        for u in range(t + 1, t + m + 1):
+            matrix = jacobian.matrix(u)
+            moved = np.matmul(moved.T, matrix.T).T
+            if count == n:
+                dets += _log_det(matrix)
+        found, grown, condition = _orthonormal(moved)
+        if np.isneginf(grown).any():
+            dets = -math.inf
+        if m > 1 and condition > _WORST:  # the product itself may have lost directions: take these steps one by one
+            interval = 1
+            continue
+        Q, t = found, t + m
+        if t > first:
+            if t == last:
+                Q, more, _ = _orthonormal(Q)
+                grown = grown + more
+            logs, log_det = logs + grown, log_det + dets
+            longest, householder = max(longest, m), householder + (condition > _WORST)
+        per_step = math.log(max(condition, 1.0 + 1e-9)) / m
+        interval = max(1, min(2 * interval, int(math.log(_AIM) / per_step))) if math.isfinite(per_step) else 1
+    values = logs / steps
+    mean, error = (log_det / steps, None) if count == n else (None, None)
+    if count == n:
+        error = 0.0 if values.sum() == mean else abs(values.sum() - mean)  # both -inf: a singular step
+        allowed = 1e-8 * (n + np.abs(values[np.isfinite(values)]).sum())  # one part in 1e8 of what was added up
+        if not error <= allowed:
+            raise ValueError(f"{trajectory.kernel.cell.name}: exponents add up to {values.sum():.10g}, mean log |det J| is {mean:.10g}; "
+                                  "a step Jacobian is singular to rounding: ask for the leading exponents only (count)")
+    return Exponents(np.sort(values)[::-1], mean, error, longest, householder, steps, "truncated" if step.cut else "full")
+
+
+def _log_det(matrix):
+    """log |det|, -inf for a singular matrix."""
+    factors = dgetrf(matrix.T)[0]
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.abs(np.diagonal(factors))).sum())
+
+
+def _orthonormal(moved):
+    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated).
+
+    `moved` is overwritten.
+    """
+    scale = math.frexp(largest_entry(moved))[1]
+    if abs(scale) > 300:
+        moved = np.ldexp(moved, -scale)
+    else:
+        scale = 0
+    R, failed = dpotrf(dsyrk(1.0, moved, trans=1), clean=0, overwrite_a=1)
+    reciprocal = 0.0 if failed else dtrcon(R, uplo="U")[0]
+    condition = math.inf if reciprocal == 0 else reciprocal**-2
+    if condition > _WORST:
+        Q, R = np.linalg.qr(moved)
+        Q = np.asfortranarray(Q)
+        R[np.abs(R) < len(moved) * np.finfo(float).eps * np.abs(R).max()] = 0.0  # nothing but rounding
+    else:
+        Q = dtrsm(1.0, R, moved, side=1, overwrite_b=1)
+    with np.errstate(divide="ignore"):
+        return Q, np.log(np.abs(np.diagonal(R))) + scale * math.log(2.0), condition

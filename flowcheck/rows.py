@@ -1,0 +1,131 @@
+"""Rows of errors sent back through many steps: no Jacobian is formed, all pointwise slopes of a step are multiplied beforehand.
+
+Where nets read nothing but inputs and previous states (any LSTM or GRU of today) a step is one product of the rows with all slopes and one
+with all recurrent weights. Other cells go through `Step.pullback`, equation by equation.
+"""
+
+import numpy as np
+
+from .equations import Net
+
+__all__ = ["RowProduct", "pointwise_slopes"]
+
+_FEW = 4
+"""Rows up to which BLAS is faster with one product of a vector for each than with one matrix product, which repacks the weights."""
+
+
+class RowProduct:
+    """rows @ J(t) @ J(t-1) ... for a few rows of errors at the joint state, along one sequence.
+
+    bounds   (steps,) an upper bound of the norm of J(t), for the rounding floor
+    """
+
+    def __init__(self, step, b=0):
+        self.step, self.b, kernel = step, b, step.kernel
+        sizes = [step.length(new) for new in kernel.states.values()]
+        ends = np.cumsum(sizes).tolist()
+        self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
+        self.size, self.slopes = ends[-1], pointwise_slopes(step, b)
+        if self.slopes is None:
+            self.bounds = np.full(step.trajectory.steps, _weights_norm(step))
+        else:
+            self._collapse(sizes[0])
+
+    def _collapse(self, n):
+        """slopes[t, new, root]: d new / d root, roots being the nets that read previous states, then the previous states themselves."""
+        states, nets = self.step.kernel.states, []
+        for net, live in self.step.live.items():
+            if any((new, net) in self.slopes for new in self.columns) and any(old in live for old in states):
+                nets.append(net)
+        direct = [old for old in states if any((new, old) in self.slopes for new in self.columns)]
+        roots = [*nets, *direct]
+        steps = self.step.trajectory.steps
+        self.all_slopes = np.zeros((steps, len(self.columns), len(roots), n))
+        for i, new in enumerate(self.columns):
+            for j, root in enumerate(roots):
+                self.all_slopes[:, i, j] = self.slopes.get((new, root), 0.0)
+        self.weights = []
+        for old, new in states.items():
+            readers = [k for k, net in enumerate(nets) if old in self.step.live[net]]
+            if readers:
+                first, last = readers[0], readers[-1] + 1
+                w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
+                self.weights.append((self.columns[new], slice(first * n, last * n), np.asfortranarray(np.concatenate(w))))
+        self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
+        reached = {cols.start for cols, _ in self.direct} | {cols.start for cols, *_ in self.weights}
+        self.unreached = [cols for cols in self.columns.values() if cols.start not in reached]
+        largest = np.sqrt(np.einsum("tijn,tijn->tjn", self.all_slopes, self.all_slopes).max(axis=2)) if roots else np.zeros((steps, 0))
+        by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
+                  for net in nets]
+        self.bounds = largest @ np.array([*by_net, *(1.0 for _ in direct)])
+
+    def back(self, rows, end, lags):
+        """(lags, k, joint state): rows @ J(end) ... J(end-q+1) for q = 1 ... lags; `rows` is (k, joint state)."""
+        out = np.zeros((lags, *rows.shape))
+        if self.slopes is None:
+            for q in range(lags):
+                adjoint = {new: rows[:, cols] for new, cols in self.columns.items()}
+                self.step.pullback(self.step.partials_at(end - q, self.b), adjoint)
+                for old, new in self.step.kernel.states.items():
+                    if old in adjoint:
+                        out[q][:, self.columns[new]] = adjoint[old]
+                rows = out[q]
+            return out
+        k, (_, news, roots, n) = len(rows), self.all_slopes.shape
+        work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
+        flat = errors.reshape(k, roots * n)
+        one_by_one = (slice(None), None) if k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
+        here = rows.reshape(k, news, 1, n)
+        for q in range(lags):
+            slopes, into = self.all_slopes[end - q], out[q]
+            if news == 1:
+                np.multiply(here[:, 0], slopes[0], out=errors)
+            else:
+                np.multiply(here, slopes, out=work)
+                np.add.reduce(work, axis=1, out=errors)
+            for cols, read, w in self.weights:
+                np.matmul(flat[*one_by_one, read], w, out=into[*one_by_one, cols])
+            for cols, read in self.direct:
+                into[:, cols] += flat[:, read]
+            here = into.reshape(k, news, 1, n)
+        return out
+
+
+def pointwise_slopes(step, b, every_net=False):
+    """{(new state, root): d new / d root, (steps, units) or a number} by pointwise paths; None where a dense net reads what nets have made.
+
+    Roots are the previous states and the dense nets that read them; with `every_net`, all nets.
+    """
+    kernel, cell = step.kernel, step.kernel.cell
+    lengths = {step.length(e.out.name) for e in cell.equations}
+    if len(lengths) > 1:
+        return None
+    partials = {key: v if isinstance(v, float) else v[:, b] for key, v in step.trajectory.partials.items()}
+    known = {old: {old: 1.0} for old in kernel.states}  # vector: {root: its derivative}
+    for equation in cell.equations:
+        name, found = equation.out.name, {}
+        if isinstance(equation, Net):
+            live = step.live[name]
+            if equation.kind not in ("dense", "diagonal"):
+                return None
+            if equation.kind == "dense":
+                if any(s in known and s not in kernel.states for s in live):
+                    return None
+                pieces, root = {}, every_net or any(s in kernel.states for s in live)
+            else:
+                pieces, root = live, every_net
+            if root:
+                found[name] = 1.0
+        else:
+            pieces = {a: partials.get((name, a), 0.0) for a in kernel.units[name].args}
+        for source, slope in pieces.items():
+            for root, derivative in known.get(source, {}).items():
+                found[root] = found.get(root, 0.0) + slope * derivative
+        known[name] = found
+    return {(new, root): v for new in kernel.states.values() for root, v in known[new].items()}
+
+
+def _weights_norm(step):
+    """A generous bound of the norm of any J(t) where slopes are not collapsed: 1 plus all recurrent weights."""
+    return 1.0 + sum(float(np.linalg.norm(w)) for live in step.live.values() for s, w in live.items() if w is not None
+                     and s not in step.trajectory.inputs)

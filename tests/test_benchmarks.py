@@ -1,0 +1,43 @@
+"""Benchmarks time nothing before all ways agree; the nets written by hand are the package's."""
+
+import numpy as np
+import pytest
+
+from benchmarks import nets, numpy_ways
+from benchmarks.case import Case, Way, run_case
+from benchmarks.scaling import slope
+from flowcheck import state_flow
+from flowcheck.jacobian import StepJacobian
+from flowcheck.step import Step
+
+
+@pytest.mark.parametrize("cell", ["tanh", "gru", "lstm"])
+def test_steps_and_jacobians_by_hand_are_the_packages(cell):
+    p = nets.problem(cell, 5, 12)
+    run, states = p.run(), numpy_ways.states(p)
+    names = [*run.kernel.states.values()]
+    np.testing.assert_allclose(states[-1], np.concatenate([run[s][-1, 0] for s in names]), rtol=1e-13)
+    blocks, step = StepJacobian(Step(run)).at(7), Step(run)
+    expected = np.block([[blocks[new, old].matrix((5, 5)) for old in step.kernel.states] for new in names])
+    np.testing.assert_allclose(nets.dense_jacobian(np, cell, p.layer.params, states[7], p.x[7]), expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(numpy_ways.profile(p), state_flow(run, 12).log10_norm[0], rtol=0, atol=1e-12)
+
+
+def test_rows_have_ratios_to_the_best_alternative():
+    case = Case("sum", {"ours": lambda: sum(range(100)), "slow": lambda: sum(range(200_000)) * 0 + 4950, "part": Way(lambda: None, 3.0)})
+    rows = run_case(case, 2, lambda words: None)
+    assert [r["way"] for r in rows] == ["ours", "slow", "part"] and rows[2]["extrapolated"]
+    assert rows[0]["ratio_to_flowcheck"] == 1.0 and rows[1]["ratio_to_flowcheck"] >= 1.0
+
+
+def test_ways_that_disagree_are_not_timed():
+    timed = []
+    case = Case("sum", {"ours": lambda: 1.0, "wrong": lambda: timed.append(1) or 1.0 + 1e-6})
+    with pytest.raises(SystemExit, match="wrong differs"):
+        run_case(case, 3, lambda words: None)
+    assert len(timed) == 1
+
+
+def test_slope_of_a_power_law():
+    sizes = np.array([1, 2, 4, 8, 16, 32])
+    assert slope(sizes, 5e-3 * sizes**1.5) == pytest.approx(1.5)

@@ -1,0 +1,122 @@
+"""The running product: chunks of lags, threads and exponents change nothing; memory does not grow with the lags."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from flowcheck import catalogue, compile_cell, state_flow
+from flowcheck.flow import path_flows, state_matrices
+from flowcheck.jacobian import StepJacobian
+from flowcheck.product import JointJacobian, StateProduct
+from flowcheck.step import Step
+
+INPUTS = 3
+
+
+def a_run(cell, rng, *, steps=25, gain=1.2, units=6, batch=1):
+    kernel = compile_cell(cell)
+    params = kernel.random_params(units, INPUTS, rng, 2 if "blocks" in cell.sizes.values() else 1)
+    return kernel.forward({k: gain * v for k, v in params.items()}, rng.normal(size=(steps, batch, INPUTS)))
+
+
+def joint(blocks, step):
+    """The dense joint Jacobian from `StepJacobian.at`, block by block."""
+    states = step.kernel.states
+    return np.block([[blocks[new, old].matrix((step.length(new), step.length(old))) if (new, old) in blocks
+                      else np.zeros((step.length(new), step.length(old))) for old in states] for new in states.values()])
+
+
+@pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
+def test_the_joint_jacobian_is_its_blocks(cell, cut, rng):
+    step = Step(a_run(cell, rng), cut)
+    jacobian, blocks = JointJacobian(step, 0), StepJacobian(step)
+    rows = rng.normal(size=(4, jacobian.size))
+    back, forward = np.full_like(rows, np.nan), np.full_like(rows, np.nan)
+    for t in (24, 7, 8):
+        expected = joint(blocks.at(t), step)
+        np.testing.assert_allclose(jacobian.matrix(t), expected, rtol=1e-14, atol=1e-15)
+        jacobian.back(t, rows, back)
+        jacobian.forward(t, rows, forward)
+        np.testing.assert_allclose(back, rows @ expected, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(forward, rows @ expected.T, rtol=0, atol=1e-13)
+
+
+def test_chunks_are_products_one_by_one(cell, rng):
+    step = Step(a_run(cell, rng, steps=60))
+    product, blocks = StateProduct(step, 0, 59, 58), StepJacobian(step)
+    expected, seen, lengths = np.eye(product.start.shape[1]), 0, set()
+    for chunk in product.chunks():
+        lengths.add(len(chunk.matrices))
+        for k, matrix in enumerate(chunk.matrices):
+            expected, seen = expected @ joint(blocks.at(59 - seen), step), seen + 1
+            assert chunk.first + k == seen
+            np.testing.assert_allclose(np.ldexp(matrix, chunk.exponent), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+            assert chunk.norms[k] == pytest.approx(np.linalg.norm(matrix), rel=1e-14)
+            assert chunk.largest[k] == np.abs(matrix).max()
+    assert seen == 58 and max(lengths) > 1
+
+
+def resting(W, steps):
+    params = {"W_x": np.zeros((len(W), 1)), "W_y": W, "b": np.zeros(len(W))}
+    return compile_cell(catalogue()["tanh"]).forward(params, np.zeros((steps, 1, 1)))
+
+
+@pytest.mark.parametrize("per_step", [1e-30, 1e-3, 1e25], ids=str)
+def test_steps_that_change_by_many_decades_keep_their_digits(per_step, rng):
+    W = per_step * np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    flow = state_flow(resting(W, 300), 300)
+    np.testing.assert_allclose(flow.log10_norm[0], np.log10(5) / 2 + np.arange(1, 301) * np.log10(per_step), rtol=0, atol=1e-9)
+
+
+def test_a_sudden_drop_within_a_chunk_is_taken_in_smaller_ones():
+    """A hundred steps of size one teach long chunks; then every step loses forty decades."""
+    drop = np.where(np.arange(300) < 200, 1e-40, 1.0)[:, None, None] * np.ones((1, 1, 1))
+    run = resting(np.eye(1), 300)
+    run.__dict__["partials"] = {("y", "net"): drop}
+    flow = state_flow(run, 300)
+    expected = np.concatenate([np.zeros(100), -40.0 * np.arange(1, 201)])
+    np.testing.assert_allclose(flow.log10_norm[0], expected, rtol=1e-14, atol=1e-12)
+
+
+@pytest.mark.parametrize("state", [None, "y"], ids=["joint", "y"])
+@pytest.mark.parametrize("threads", [2, 3, 100])
+def test_threads_share_the_rows_and_change_no_number(cell, threads, state, rng):
+    run = a_run(cell, rng, steps=40)
+    if state not in {None, *run.kernel.states.values()}:
+        pytest.skip(f"{cell.name} has no state {state}")
+    one, many = (state_flow(run, 39, state=state, threads=k) for k in (1, threads))
+    np.testing.assert_allclose(many.log10_norm, one.log10_norm, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(many.log10_entry, one.log10_entry, rtol=0, atol=1e-12)
+    assert many.above_floor == one.above_floor and many.log10_norm0 == one.log10_norm0
+
+
+def test_path_flows_are_the_norms_of_the_blocks(cell, rng):
+    run = a_run(cell, rng, steps=30)
+    found = path_flows(run, 20)
+    assert set(found) == {(to, source) for to in run.kernel.states.values() for source in run.kernel.states.values()}
+    for q, matrices, exponent, _ in state_matrices(run, 20):
+        for key, matrix in matrices.items():
+            with np.errstate(divide="ignore"):
+                expected = np.log10(np.linalg.norm(matrix)) + exponent * np.log10(2)
+            assert found[key].log10_norm[0, q - 1] == pytest.approx(expected, abs=1e-12)
+    joint_flow = state_flow(run, 20).log10_norm[0]
+    squares = sum(10 ** (2 * f.log10_norm[0]) for f in found.values())
+    np.testing.assert_allclose(np.log10(squares) / 2, joint_flow, rtol=0, atol=1e-12)
+
+
+def peak_bytes(function):
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_of_the_profile_does_not_grow_with_the_lags(rng):
+    run = a_run(catalogue()["lstm"], rng, steps=1201, units=32)
+    _ = run.partials
+    few, many = (peak_bytes(lambda lags=lags: state_flow(run, lags)) for lags in (150, 1200))
+    numbers = 1050 * 4 * 200  # four floats a lag, as Python objects in a list
+    assert many - few < numbers, (few, many)
+    assert many < 1200 * 64 * 64 * 8 / 2, "as much as the matrices of half the lags"

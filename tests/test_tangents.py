@@ -1,0 +1,74 @@
+"""Forward tangents of every weight: equal to BPTT and RTRL, to the complex step, and not to a backward pass with a planted mistake."""
+
+import numpy as np
+import pytest
+
+from flowcheck import bptt, catalogue, compile_cell, complex_step, rtrl
+from flowcheck.tangents import forward_gradients
+
+
+def a_run(cell, rng, steps=9, batch=2, units=6, gain=1.0):
+    kernel = compile_cell(cell)
+    params = kernel.random_params(units, 3, rng, 2 if "blocks" in cell.sizes.values() else 1)
+    run = kernel.forward({k: gain * v for k, v in params.items()}, rng.normal(size=(steps, batch, 3)))
+    return run, rng.normal(size=run[cell.output.name].shape)
+
+
+def worst(found, expected):
+    """Largest difference relative to the largest entry of each array."""
+    return max(np.abs(found[k] - v).max() / max(np.abs(v).max(), np.finfo(float).tiny) for k, v in expected.items())
+
+
+@pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
+def test_every_weight_agrees_with_bptt_and_rtrl(cell, cut, rng):
+    run, errors = a_run(cell, rng)
+    found = forward_gradients(run, errors, cut).params
+    assert worst(found, bptt(run, errors, cut).params) < 1e-13
+    assert worst(found, rtrl(run, errors, cut).params) < 1e-13
+
+
+def test_lanes_taken_a_few_at_a_time_change_nothing(rng, monkeypatch):
+    run, errors = a_run(catalogue()["lstm"], rng)
+    at_once = forward_gradients(run, errors).params
+    monkeypatch.setattr("flowcheck.tangents._LANE_ENTRIES", 100)
+    assert worst(forward_gradients(run, errors).params, at_once) < 1e-14
+
+
+def test_errors_at_several_vectors(rng):
+    run, errors = a_run(catalogue()["lstm"], rng)
+    given = {"y": errors, "s": rng.normal(size=errors.shape), "net_f": rng.normal(size=errors.shape)}
+    assert worst(forward_gradients(run, given).params, bptt(run, given).params) < 1e-13
+
+
+def test_the_complex_step_agrees_after_thirty_contracting_steps(rng):
+    """A gradient of 1e-9 and less, where a check with an absolute tolerance sees nothing."""
+    run, errors = a_run(catalogue()["tanh"], rng, steps=30, batch=1, gain=0.3)
+    errors[:-1] = 0.0
+    early = {**run.params}
+    found = forward_gradients(run, errors).params
+
+    def loss(params):
+        return np.array((run.kernel.forward(params, run.inputs)["y"][-1] * errors[-1]).sum())
+
+    for name in early:
+        direction = {k: (rng.normal(size=v.shape) if k == name else np.zeros(v.shape)) for k, v in early.items()}
+        expected = float(complex_step(loss, early, direction))
+        assert np.vdot(found[name], direction[name]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("mistake", ["carry", "slope", "window"])
+def test_a_wrong_backward_pass_is_seen(mistake, rng):
+    run, errors = a_run(catalogue()["lstm"], rng, steps=20, gain=0.7)
+    right = forward_gradients(run, errors).params
+    if mistake == "carry":
+        wrong = bptt(run, errors, ["net_f<-y_prev"]).params
+    elif mistake == "slope":
+        other = a_run(catalogue()["lstm"], np.random.default_rng(0), steps=20, gain=0.7)[0]
+        other.__dict__.update(run.__dict__)
+        other.__dict__["partials"] = run.partials | {("y_f", "net_f"): 1.001 * run.partials["y_f", "net_f"]}
+        wrong = bptt(other, errors).params
+    else:
+        from flowcheck import truncated_bptt
+
+        wrong = truncated_bptt(run, errors, 1, 19).params
+    assert worst(wrong, right) > 1e-6
