@@ -31,8 +31,21 @@ import sympy
 from sympy import Eq, Integer, KroneckerDelta, Le, Rational, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Counterexample, Differentiate, Given, Induction, Proof, Step, indices, last_term,
-    one_unit, partial, pick_terms, quantity, total,
+    HYPOTHESIS,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    indices,
+    last_term,
+    one_unit,
+    partial,
+    pick_terms,
+    quantity,
+    total,
 )
 from flowcheck.notation import g, h, sigma
 

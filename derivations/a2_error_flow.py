@@ -29,8 +29,25 @@ import sympy
 from sympy import Eq, Integer, KroneckerDelta, Piecewise, Product, Sum
 
 from flowcheck.claims import (
-    HYPOTHESIS, Cases, Check, Claim, Differentiate, Given, Induction, LocalDerivative, Proof, Step, chain, equal, indices,
-    lag, last_factor, partial, pick, quantity, total,
+    HYPOTHESIS,
+    Cases,
+    Check,
+    Claim,
+    Differentiate,
+    Given,
+    Induction,
+    LocalDerivative,
+    Proof,
+    Step,
+    chain,
+    equal,
+    indices,
+    lag,
+    last_factor,
+    partial,
+    pick,
+    quantity,
+    total,
 )
 from flowcheck.notation import ROUTINES, g, h, sigma
 

@@ -27,8 +27,30 @@ import sympy
 from sympy import Abs, Eq, KroneckerDelta, Lambda, Le, Lt, Product, Rational, Sum, coth, oo
 
 from flowcheck.claims import (
-    HYPOTHESIS, Cases, Check, Claim, Counterexample, Differentiate, Given, Induction, MatrixEntry, MatrixRows, PathSum,
-    Proof, Step, below, chain, equal, indices, lag, last_factor, last_index, partial, pick, quantity, strictly_below,
+    HYPOTHESIS,
+    Cases,
+    Check,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    MatrixEntry,
+    MatrixRows,
+    PathSum,
+    Proof,
+    Step,
+    below,
+    chain,
+    equal,
+    indices,
+    lag,
+    last_factor,
+    last_index,
+    partial,
+    pick,
+    quantity,
+    strictly_below,
     triangle,
 )
 from flowcheck.notation import ROUTINES, sigma

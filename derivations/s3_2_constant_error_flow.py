@@ -19,8 +19,21 @@ import sympy
 from sympy import Derivative, Eq, Function, Integer, Product
 
 from flowcheck.claims import (
-    HYPOTHESIS, Check, Claim, Counterexample, Differentiate, Given, Induction, Proof, Step, chain, equal, lag,
-    last_factor, partial, quantity,
+    HYPOTHESIS,
+    Check,
+    Claim,
+    Counterexample,
+    Differentiate,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    chain,
+    equal,
+    lag,
+    last_factor,
+    partial,
+    quantity,
 )
 
 q, m = lag("q m")

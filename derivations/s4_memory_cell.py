@@ -19,7 +19,18 @@ import sympy
 from sympy import Eq, Integer, Le, Lt, Sum, exp
 
 from flowcheck.claims import (
-    HYPOTHESIS, Claim, Given, Induction, Proof, Step, below, chain, equal, lag, last_term, quantity,
+    HYPOTHESIS,
+    Claim,
+    Given,
+    Induction,
+    Proof,
+    Step,
+    below,
+    chain,
+    equal,
+    lag,
+    last_term,
+    quantity,
 )
 from flowcheck.notation import g, h, sigma
 

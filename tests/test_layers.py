@@ -27,6 +27,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "jacobian": {"equations"},
     "scaled": set(),
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
+    "compiled": {"equations", "symbolic", "kernels", "gradients"},
+    "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells"},
     "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled"},
     "rates": {"flow"},
     "network": {"notation", "equations", "symbolic", "kernels"},
@@ -45,7 +47,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "targets", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "targets", "cli", "__init__", "pytest_plugin", "experiments"}
 MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath"}

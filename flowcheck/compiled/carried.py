@@ -1,0 +1,307 @@
+"""Print the truncated rule of 1997 forward in time: derivatives of the states by each weight, carried from step to step (A.1).
+
+With the recurrent connections cut, a state depends on its own past through pointwise formulas only, so that for every cell lane i
+
+    p(t) = d(t) p(t-1) + u(t) source(t),   p = d c_i / d w,   d = d c_i(t)/d c_i(t-1),   u = d c_i(t)/d net(t)      (25), (27)
+    dE/dw = sum_t e(t) p(t) + errors that reach a net without passing a carried state, times its source              (22), (26), (28)
+
+One number p per weight and cell that it reaches, nothing stored over time: O(1) per weight and step. For a carousel d = 1.
+"""
+
+from dataclasses import dataclass
+
+import sympy
+
+from .. import symbolic
+from ..equations import EquationError, Net
+from ..symbolic import one_step_paths
+from .printer import _at, _count, _loop
+
+__all__ = ["Carried", "print_carried"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """p of one net's weights and the carried states they reach: lanes x columns numbers for each state, from `places` on."""
+
+    net: str
+    states: tuple
+    lanes: int
+    columns: int
+    places: tuple
+
+
+class Carried:
+    """Which states carry derivatives, by which nets they are reached, and where all that lies.
+
+    keeps       {(state, state one step earlier): coefficient, a number or its place in the row `k`}
+    reach       {(state, net): place of u in the row `k`}
+    columns     {net: [(source or "1", first column, length)]} of a net's gathered sources; diagonal nets keep them per lane
+    gradient    {net: place of its (rows, columns) block in `g`}
+    """
+
+    def __init__(self, printer, enter):
+        self.printer, self.storage, self.cell = printer, printer.storage, printer.cell
+        states = {old.name: new.name for old, new in self.cell.state.items()}
+        paths = one_step_paths(self.cell, self.cell.recurrent_edges)
+        self.states = [states[old] for old in states if any(source == old for _, source in paths)]
+        self.old_of = {new: old for old, new in states.items() if new in self.states}
+        self.states += [v for v in enter if v not in self.states and set(states) & self._before(v)]
+        self.keeps, self.reach, self.lines, self.size = {}, {}, [], 0
+        for state in self.states:
+            self._follow(state)
+        self.diagonal = {n.out.name for n in self.storage.weighted if n.kind == "diagonal"}
+        self.columns, self.gathered = {}, {}
+        for net in self.storage.weighted:
+            self.columns[net.out.name] = self._columns(net)
+        self.gradient, self.gradient_size = {}, 0
+        for net in self.storage.weighted:
+            self.gradient[net.out.name] = self.gradient_size
+            self.gradient_size += self.storage.length(net.out.name) * self.width(net.out.name)
+        reached = self._before(*enter)
+        self.passed = reached - set(self.states)
+        self.direct = [net for net in self.columns if net in reached]
+        self._blocks()
+
+    def width(self, net):
+        """Columns of a net's gradient: one for each source entry and one for its bias; a diagonal net has one per source."""
+        _, start, length = self.columns[net][-1]
+        return start + length
+
+    def _columns(self, net):
+        """[(source, first column, length)], the one-hot input last."""
+        found, start = [], 0
+        names = [s.name for s in net.sources] + (["1"] if "1" in self.printer.storage.kernel.weights[net.out.name] else [])
+        one_hot = [n for n in names if self.printer.one_hot and n in self.storage.input_place]
+        for name in [n for n in names if n not in one_hot] + one_hot:
+            length = 1 if name == "1" or net.kind == "diagonal" else self.storage.length(name)
+            found.append((name, start, length))
+            start += length
+        if net.kind == "dense":
+            key = tuple(n for n, _, _ in found if n not in one_hot)
+            self.gathered.setdefault(key, sum(sum(length for _, length in parts) for parts in self.gathered_parts()))
+        return found
+
+    def gathered_parts(self):
+        """[[(source, length)]] of every gathered row of sources."""
+        return [[(n, 1 if n == "1" else self.storage.length(n)) for n in key] for key in self.gathered]
+
+    def source_place(self, net):
+        """(place in the row `s`, number of columns) of a dense net's gathered sources."""
+        key = tuple(n for n, _, _ in self.columns[net] if not (self.printer.one_hot and n in self.storage.input_place))
+        return self.gathered[key], sum(1 if n == "1" else self.storage.length(n) for n in key)
+
+    def _follow(self, state):
+        """Derivatives of one carried state by nets and carried states, lane by lane, in reverse order of the equations."""
+        lanes, adjoint = self.storage.length(state), {state: [sympy.Integer(1)]}
+        body, texts = [], {}
+        for equation in reversed(self.cell.equations):
+            name = equation.out.name
+            if name not in adjoint:
+                continue
+            value = self._named(name, adjoint.pop(name), body, texts, lanes)
+            if not isinstance(equation, Net):
+                for arg, slope in symbolic.partials(equation).items():
+                    adjoint.setdefault(arg.name, []).append(value * slope)
+            elif equation.kind == "shared":
+                adjoint.setdefault(equation.sources[0].name, []).append(value)
+            else:
+                if self.storage.length(name) > lanes:
+                    raise EquationError(f"{self.cell.name}: {name} is longer than the state {state} that it reaches; the truncated rule "
+                                        "of this cell cannot be compiled to loops")
+                self.reach[state, name] = self._kept(value, body, texts, lanes)
+        for old, terms in adjoint.items():
+            if old in self.old_of.values():
+                other = next(new for new, o in self.old_of.items() if o == old)
+                value, slot = sympy.expand(sum(terms)), (state, other)
+                self.keeps[slot] = float(value) if value.is_number else self._kept(value, body, texts, lanes)
+        self.lines += _loop("i", lanes, body)
+
+    def _named(self, name, terms, body, texts, lanes):
+        """The adjoint of a vector as a symbol, after a line that computes it; numbers stay numbers."""
+        total = sum(terms)
+        if total.is_number:
+            return total
+        symbol = sympy.Symbol(f"d_{name}")
+        body += self.printer.formulas({f"{symbol} = {{}}": total}, self._texts(total, texts, lanes))
+        return symbol
+
+    def _kept(self, value, body, texts, lanes):
+        place, self.size = self.size, self.size + lanes
+        body += self.printer.formulas({f"{_at('k', place, 'i')} = {{}}": sympy.sympify(value)}, self._texts(value, texts, lanes))
+        return place
+
+    def _texts(self, expression, texts, lanes):
+        for symbol in sympy.sympify(expression).free_symbols:
+            if symbol.name in self.cell.sizes:
+                texts[symbol.name] = self.printer.entry(symbol.name, self.printer.index_in(symbol.name, lanes))
+        return texts
+
+    def _before(self, *names):
+        """Vectors that errors at `names` reach within a step, stopping at carried states and weighted nets."""
+        reached = set(names)
+        for equation in reversed(self.cell.equations):
+            if equation.out.name in reached and equation.out.name not in self.states and equation not in self.storage.weighted:
+                reached |= {s.name for s in equation.reads}
+        return reached
+
+    def _blocks(self):
+        """Blocks of p; states of one length that one net reaches stand together, because they may feed each other."""
+        self.blocks, self.carried_size = [], 0
+        for net in self.columns:
+            states = [c for c in self.states if (c, net) in self.reach or any(
+                (c, other) in self.keeps and (other, net) in self.reach for other in self.states)]
+            if not states:
+                continue
+            lanes = {self.storage.length(c) for c in states}
+            if len(lanes) > 1:
+                raise EquationError(f"{self.cell.name}: {net} reaches states of different length ({', '.join(states)}); the truncated rule "
+                                    "of this cell cannot be compiled to loops")
+            lanes, columns, places = lanes.pop(), self.width(net), []
+            for _ in states:
+                places.append(self.carried_size)
+                self.carried_size += lanes * columns
+            self.blocks.append(Block(net, tuple(states), lanes, columns, tuple(places)))
+
+    def unpack(self, g):
+        """{parameter: [to, from]} from the gradient array."""
+        found, names = {}, self.storage.kernel.weights
+        for net, columns in self.columns.items():
+            rows = self.storage.length(net)
+            block = g[self.gradient[net]:self.gradient[net] + rows * self.width(net)].reshape(rows, -1)
+            for source, start, length in columns:
+                part = block[:, start:start + length].copy()
+                found[names[net][source]] = part[:, 0] if source == "1" or net in self.diagonal else part
+        return {name: found[name] for name in self.storage.kernel.parameters}
+
+
+def print_carried(carried):
+    """Source text of coefficients(now, before, x, k, zero), gather(now, before, x, s, zero) and carry(...)."""
+    coefficients = ["def coefficients(now, before, x, k, zero):", *carried.lines, "    pass"]
+    gather = ["def gather(now, before, x, s, zero):"]
+    place = 0
+    for parts in carried.gathered_parts():
+        for source, length in parts:
+            value = "1.0" if source == "1" else carried.printer.entry(source, "i")
+            gather += _loop("i", length, [f"{_at('s', place, 'i')} = {value}"])
+            place += length
+    return "\n\n\n".join("\n".join(lines) for lines in (coefficients, [*gather, "    pass"], _carry(carried)))
+
+
+def _carry(carried):
+    """carry(steps, rows, x, s, k, a, p, g, errors, zero): bring p forward over some steps; where errors enter, add e p to dE/dw."""
+    lines = ["def carry(steps, rows, x, s, k, a, p, g, errors, zero):"]
+    for block in carried.blocks:
+        lines += _diagonal_block(carried, block) if block.net in carried.diagonal else _dense_block(carried, block)
+    lines += ["    if not errors:", "        return"]
+    for net in carried.direct:
+        lines += _direct_block(carried, net)
+    return lines
+
+
+def _row(carried, block):
+    rows = carried.storage.length(block.net)
+    return "i" if rows == block.lanes else f"(i // {block.lanes // rows})"
+
+
+def _terms(carried, block, number):
+    """(lines that read the coefficients of state `number` in lane i, text of sum of d p over the states, text of u or None, e)."""
+    state, read, kept = block.states[number], [], []
+    for j, other in enumerate(block.states):
+        d = carried.keeps.get((state, other))
+        if d is None:
+            continue
+        if isinstance(d, float):
+            kept.append((d, j))
+        else:
+            read.append(f"d{number}{j} = {_at('k', d, 'i').replace('k[', 'k[t, ')}")
+            kept.append((f"d{number}{j}", j))
+    u = carried.reach.get((state, block.net))
+    if u is not None:
+        read.append(f"u{number} = {_at('k', u, 'i').replace('k[', 'k[t, ')}")
+    return read, kept, u is not None
+
+
+def _dense_block(carried, block):
+    one_hot = carried.printer.one_hot and any(n in carried.storage.input_place for n, _, _ in carried.columns[block.net])
+    source, gathered = carried.source_place(block.net)
+    width, numbers = block.columns, range(len(block.states))
+    parts = [_terms(carried, block, n) for n in numbers]
+    constant = all(kept == [(1.0, n)] for n, (_, kept, _) in zip(numbers, parts, strict=True))
+
+    def update(columns, with_source, with_errors):
+        """Lines of the loop over columns."""
+        body = [f"q{n} = p{n}[j]" for n in numbers]
+        for n, (_, kept, has_u) in zip(numbers, parts, strict=True):
+            terms = [f"q{j}" if d == 1.0 else f"{d} * q{j}" for d, j in kept]
+            terms += [f"u{n} * {_at('s_t', source, 'j')}"] if has_u and with_source else []
+            body.append(f"r{n} = {' + '.join(terms) or '0.0'}")
+        body += [f"p{n}[j] = r{n}" for n in numbers]
+        body += ["g_i[j] += " + " + ".join(f"e{n} * r{n}" for n in numbers)] if with_errors else []
+        return [f"for j in range({columns}):", *(f"    {line}" for line in body)]
+
+    inner = []
+    for with_errors in (True, False):
+        here = update(_count(gathered), True, with_errors) if gathered else []
+        if one_hot:
+            here += [] if constant else update(f"{gathered}, {width}", False, False)
+            here += [f"p{n}[{gathered} + x[t]] += u{n}" for n in numbers if parts[n][2]]
+            if with_errors:
+                here += [f"for j in range({gathered}, {width}):", "    g_i[j] += " + " + ".join(f"e{n} * p{n}[j]" for n in numbers)]
+        inner.append(here)
+    lines = [f"for i in range({_count(block.lanes)}):"]
+    lines += [f"    p{n} = p[{place} + i * {width}:{place} + (i + 1) * {width}]" for n, place in enumerate(block.places)]
+    gradient, row = carried.gradient[block.net], _row(carried, block)
+    lines += [f"    g_i = g[{gradient} + {row} * {width}:{gradient} + ({row} + 1) * {width}]", "    for t in range(steps):"]
+    lines += [f"        {line}" for read, _, _ in parts for line in read]
+    lines += [f"        e{n} = a[t, {carried.storage.place[c]} + i]" for n, c in enumerate(block.states)]
+    lines += ["        s_t = s[t]", "        if errors:", *(f"            {line}" for line in inner[0]), "        else:",
+              *(f"            {line}" for line in inner[1])]
+    return [f"    {line}" for line in lines]
+
+
+def _diagonal_block(carried, block):
+    """A diagonal net has one weight per lane and source."""
+    if carried.storage.length(block.net) != block.lanes:
+        raise EquationError(f"{carried.cell.name}: {block.net} is diagonal and shared; its truncated rule cannot be compiled to loops")
+    lines, numbers = [], range(len(block.states))
+    parts = [_terms(carried, block, n) for n in numbers]
+    for source, column, _ in carried.columns[block.net]:
+        place = f" * {block.columns} + {column}"
+        p = [f"p[{start} + i{place}]" for start in block.places]
+        body = [line for read, _, _ in parts for line in read]
+        body += [f"q{n} = {p[n]}" for n in numbers]
+        value = "1.0" if source == "1" else _timed(carried, source)
+        for n, (_, kept, has_u) in zip(numbers, parts, strict=True):
+            terms = [f"{d} * q{j}" for d, j in kept] + ([f"u{n} * {value}"] if has_u else [])
+            body.append(f"{p[n]} = {' + '.join(terms) or '0.0'}")
+        body += ["if errors:", f"    g[{carried.gradient[block.net]} + i{place}] += " + " + ".join(
+            f"a[t, {carried.storage.place[c]} + i] * {p[n]}" for n, c in enumerate(block.states))]
+        lines += [f"    for i in range({_count(block.lanes)}):", "        for t in range(steps):"]
+        lines += [f"            {line}" for line in body]
+    return lines
+
+
+def _timed(carried, source):
+    """Text of entry i of a source at step t of the rows at hand; row 0 is the step before the first."""
+    array, place = carried.storage.array(source)
+    if array == "x":
+        return f"x[t, {place} + i]"
+    return f"rows[t{' + 1' if array == 'now' else ''}, {place} + i]"
+
+
+def _direct_block(carried, net):
+    rows, width, gradient = carried.storage.length(net), carried.width(net), carried.gradient[net]
+    lines = [f"for i in range({_count(rows)}):", f"    g_i = g[{gradient} + i * {width}:{gradient} + (i + 1) * {width}]",
+             "    for t in range(steps):", f"        e = a[t, {carried.storage.place[net]} + i]", "        s_t = s[t]"]
+    if net in carried.diagonal:
+        for source, column, _ in carried.columns[net]:
+            value = "1.0" if source == "1" else _timed(carried, source)
+            lines.append(f"        g_i[{column}] += e * {value}")
+    else:
+        source, gathered = carried.source_place(net)
+        if gathered:
+            lines += [f"        for j in range({_count(gathered)}):", f"            g_i[j] += e * {_at('s_t', source, 'j')}"]
+        if gathered < width:
+            lines += [f"        g_i[{gathered} + x[t]] += e"]
+    return [f"    {line}" for line in lines]
