@@ -20,15 +20,28 @@ from .printer import _at, _count, _loop
 __all__ = ["Carried", "print_carried"]
 
 
+class _Entry(sympy.Symbol):
+    """A vector of the cell at an index that is given as text."""
+
+    def __new__(cls, symbol, index):
+        found = super().__new__(cls, f"{symbol.name}[{index}]", real=True)
+        found.vector, found.index = symbol.name, index
+        return found
+
+
 @dataclass(frozen=True)
 class Block:
-    """p of one net's weights and the carried states they reach: lanes x columns numbers for each state, from `places` on."""
+    """p of one net's weights and carried states that they reach: lanes x columns numbers for each state, from `places` on.
+
+    `row` is the net's entry that reaches lane i.
+    """
 
     net: str
     states: tuple
     lanes: int
     columns: int
     places: tuple
+    row: str
 
 
 class Carried:
@@ -36,6 +49,7 @@ class Carried:
 
     keeps       {(state, state one step earlier): coefficient, a number or its place in the row `k`}
     reach       {(state, net): place of u in the row `k`}
+    row         {(state, net): text of the net's entry that reaches lane i of the state}
     columns     {net: [(source or "1", first column, length)]} of a net's gathered sources; diagonal nets keep them per lane
     gradient    {net: place of its (rows, columns) block in `g`}
     """
@@ -47,7 +61,7 @@ class Carried:
         self.states = [states[old] for old in states if any(source == old for _, source in paths)]
         self.old_of = {new: old for old, new in states.items() if new in self.states}
         self.states += [v for v in enter if v not in self.states and set(states) & self._before(v)]
-        self.keeps, self.reach, self.lines, self.size = {}, {}, [], 0
+        self.keeps, self.reach, self.row, self.lines, self.size = {}, {}, {}, [], 0
         for state in self.states:
             self._follow(state)
         self.diagonal = {n.out.name for n in self.storage.weighted if n.kind == "diagonal"}
@@ -77,7 +91,7 @@ class Carried:
             length = 1 if name == "1" or net.kind == "diagonal" else self.storage.length(name)
             found.append((name, start, length))
             start += length
-        if net.kind == "dense":
+        if net.kind != "diagonal":
             key = tuple(n for n, _, _ in found if n not in one_hot)
             self.gathered.setdefault(key, sum(sum(length for _, length in parts) for parts in self.gathered_parts()))
         return found
@@ -93,49 +107,57 @@ class Carried:
 
     def _follow(self, state):
         """Derivatives of one carried state by nets and carried states, lane by lane, in reverse order of the equations."""
-        lanes, adjoint = self.storage.length(state), {state: [sympy.Integer(1)]}
-        body, texts = [], {}
+        adjoint, index, body = {state: [sympy.Integer(1)]}, {state: "i"}, []
+
+        def pass_on(name, value, where):
+            if index.setdefault(name, where) != where:
+                self._refuse(f"{state} depends on {name} in two places")
+            adjoint.setdefault(name, []).append(value)
+
         for equation in reversed(self.cell.equations):
             name = equation.out.name
             if name not in adjoint:
                 continue
-            value = self._named(name, adjoint.pop(name), body, texts, lanes)
+            value = self._named(name, adjoint.pop(name), body, index[name])
             if not isinstance(equation, Net):
                 for arg, slope in symbolic.partials(equation).items():
-                    adjoint.setdefault(arg.name, []).append(value * slope)
+                    pass_on(arg.name, value * slope.subs({s: _Entry(s, index[name]) for s in equation.reads}), index[name])
             elif equation.kind == "shared":
-                adjoint.setdefault(equation.sources[0].name, []).append(value)
+                pass_on(equation.sources[0].name, value, self.storage.short_index(name, index[name]))
+            elif equation.kind == "pooled":
+                self._refuse(f"{state} depends on {equation.sources[0]} summed over lanes")
             else:
-                if self.storage.length(name) > lanes:
-                    raise EquationError(f"{self.cell.name}: {name} is longer than the state {state} that it reaches; the truncated rule "
-                                        "of this cell cannot be compiled to loops")
-                self.reach[state, name] = self._kept(value, body, texts, lanes)
+                self.row[state, name] = index[name]
+                self.reach[state, name] = self._kept(state, value, body)
         for old, terms in adjoint.items():
             if old in self.old_of.values():
                 other = next(new for new, o in self.old_of.items() if o == old)
-                value, slot = sympy.expand(sum(terms)), (state, other)
-                self.keeps[slot] = float(value) if value.is_number else self._kept(value, body, texts, lanes)
-        self.lines += _loop("i", lanes, body)
+                if index[old] != "i":
+                    self._refuse(f"{state} keeps {old} of another place")
+                value = sympy.expand(sum(terms))
+                self.keeps[state, other] = float(value) if value.is_number else self._kept(state, value, body)
+        self.lines += _loop("i", self.storage.length(state), body)
 
-    def _named(self, name, terms, body, texts, lanes):
+    def _refuse(self, why):
+        raise EquationError(f"{self.cell.name}: {why}, so the truncated rule of this cell cannot be compiled to loops; use the NumPy function")
+
+    def _named(self, name, terms, body, index):
         """The adjoint of a vector as a symbol, after a line that computes it; numbers stay numbers."""
-        total = sum(terms)
+        total = sympy.sympify(sum(terms))
         if total.is_number:
             return total
         symbol = sympy.Symbol(f"d_{name}")
-        body += self.printer.formulas({f"{symbol} = {{}}": total}, self._texts(total, texts, lanes))
+        body += self._lines(f"{symbol} = {{}}", total)
         return symbol
 
-    def _kept(self, value, body, texts, lanes):
-        place, self.size = self.size, self.size + lanes
-        body += self.printer.formulas({f"{_at('k', place, 'i')} = {{}}": sympy.sympify(value)}, self._texts(value, texts, lanes))
+    def _kept(self, state, value, body):
+        place, self.size = self.size, self.size + self.storage.length(state)
+        body += self._lines(f"{_at('k', place, 'i')} = {{}}", sympy.sympify(value))
         return place
 
-    def _texts(self, expression, texts, lanes):
-        for symbol in sympy.sympify(expression).free_symbols:
-            if symbol.name in self.cell.sizes:
-                texts[symbol.name] = self.printer.entry(symbol.name, self.printer.index_in(symbol.name, lanes))
-        return texts
+    def _lines(self, line, value):
+        texts = {s.name: self.printer.entry(s.vector, s.index) for s in value.free_symbols if isinstance(s, _Entry)}
+        return self.printer.formulas({line: value}, texts)
 
     def _before(self, *names):
         """Vectors that errors at `names` reach within a step, stopping at carried states and weighted nets."""
@@ -146,22 +168,22 @@ class Carried:
         return reached
 
     def _blocks(self):
-        """Blocks of p; states of one length that one net reaches stand together, because they may feed each other."""
+        """Blocks of p; states that one net reaches in the same places stand together, because they may feed each other."""
         self.blocks, self.carried_size = [], 0
         for net in self.columns:
-            states = [c for c in self.states if (c, net) in self.reach or any(
-                (c, other) in self.keeps and (other, net) in self.reach for other in self.states)]
-            if not states:
-                continue
-            lanes = {self.storage.length(c) for c in states}
-            if len(lanes) > 1:
-                raise EquationError(f"{self.cell.name}: {net} reaches states of different length ({', '.join(states)}); the truncated rule "
-                                    "of this cell cannot be compiled to loops")
-            lanes, columns, places = lanes.pop(), self.width(net), []
-            for _ in states:
-                places.append(self.carried_size)
-                self.carried_size += lanes * columns
-            self.blocks.append(Block(net, tuple(states), lanes, columns, tuple(places)))
+            rows = {c: self.row[c, net] for c in self.states if (c, net) in self.reach}
+            for c, other in self.keeps:  # reached through another carried state only
+                rows.setdefault(c, rows[other]) if other in rows else None
+            places = {c: (self.storage.length(c), row) for c, row in rows.items()}
+            for c, other in self.keeps:
+                if places.get(c) != places.get(other, places.get(c)):
+                    self._refuse(f"{net} reaches {c} and {other} in different places, and one feeds the other")
+            for lanes, row in dict.fromkeys(places.values()):
+                states = tuple(c for c in self.states if places.get(c) == (lanes, row))
+                size, columns = lanes * self.width(net), self.width(net)
+                starts = tuple(self.carried_size + k * size for k in range(len(states)))
+                self.blocks.append(Block(net, states, lanes, columns, starts, row))
+                self.carried_size += size * len(states)
 
     def unpack(self, g):
         """{parameter: [to, from]} from the gradient array."""
@@ -197,11 +219,6 @@ def _carry(carried):
     for net in carried.direct:
         lines += _direct_block(carried, net)
     return lines
-
-
-def _row(carried, block):
-    rows = carried.storage.length(block.net)
-    return "i" if rows == block.lanes else f"(i // {block.lanes // rows})"
 
 
 def _terms(carried, block, number):
@@ -251,8 +268,8 @@ def _dense_block(carried, block):
         inner.append(here)
     lines = [f"for i in range({_count(block.lanes)}):"]
     lines += [f"    p{n} = p[{place} + i * {width}:{place} + (i + 1) * {width}]" for n, place in enumerate(block.places)]
-    gradient, row = carried.gradient[block.net], _row(carried, block)
-    lines += [f"    g_i = g[{gradient} + {row} * {width}:{gradient} + ({row} + 1) * {width}]", "    for t in range(steps):"]
+    gradient, row = carried.gradient[block.net], block.row
+    lines += [f"    g_i = g[{gradient} + ({row}) * {width}:{gradient} + ({row} + 1) * {width}]", "    for t in range(steps):"]
     lines += [f"        {line}" for read, _, _ in parts for line in read]
     lines += [f"        e{n} = a[t, {carried.storage.place[c]} + i]" for n, c in enumerate(block.states)]
     lines += ["        s_t = s[t]", "        if errors:", *(f"            {line}" for line in inner[0]), "        else:",
@@ -262,8 +279,8 @@ def _dense_block(carried, block):
 
 def _diagonal_block(carried, block):
     """A diagonal net has one weight per lane and source."""
-    if carried.storage.length(block.net) != block.lanes:
-        raise EquationError(f"{carried.cell.name}: {block.net} is diagonal and shared; its truncated rule cannot be compiled to loops")
+    if block.row != "i":
+        carried._refuse(f"{block.net} is diagonal and repeated")
     lines, numbers = [], range(len(block.states))
     parts = [_terms(carried, block, n) for n in numbers]
     for source, column, _ in carried.columns[block.net]:

@@ -19,7 +19,7 @@ UNROLLED = 4
 """Loops up to this length are left to the compiler to unroll."""
 
 _MATH = {"exp": "math.exp", "log": "math.log", "sqrt": "math.sqrt", "cos": "math.cos", "sin": "math.sin", "Abs": "abs", "Max": "max",
-         "Min": "min", "sign": "sign", "Heaviside": "heaviside"}
+         "Min": "min", "sign": "sign", "Heaviside": "heaviside", "softplus": "softplus"}
 
 
 class _Formula(PythonCodePrinter):
@@ -88,16 +88,6 @@ class Printer:
         where, place = self.storage.array(name)
         return _at({"now": "a", "before": "a_before", "x": "a_x"}[where], place, index)
 
-    def index_in(self, name, lanes):
-        """Index into a vector from lane i of a loop over `lanes` entries: i itself, or its block."""
-        length = self.storage.length(name)
-        if length == lanes:
-            return "i"
-        if lanes % length or self.cell.sizes[name] != "blocks":
-            raise EquationError(f"{self.cell.name}: {name} has {length} entries where {lanes} are needed; the truncated rule of this cell "
-                                "cannot be compiled to loops")
-        return f"i // {lanes // length}"
-
     def formulas(self, targets, texts):
         """Lines that use SymPy expressions {line with {} for its formula: expression}, common subexpressions named first."""
         named, reduced = sympy.cse(list(targets.values()), symbols=(sympy.Symbol(f"z{k}") for k in itertools.count()))
@@ -120,18 +110,23 @@ class Printer:
                 texts = {s.name: self.entry(s.name, "i") for s in equation.reads}
                 target = {f"{self.entry(name, 'i')} = {{}}": sympy.sympify(equation.formula)}
                 lines += _loop("i", length, self.formulas(target, texts))
-            elif equation.kind == "shared":
+            elif equation.fixed:
                 source = equation.sources[0].name
-                lines += _loop("i", length, [f"{self.entry(name, 'i')} = {self.entry(source, f'i // {self.block_size}')}"])
+                if equation.kind == "pooled":
+                    lines += _loop("i", length, [f"{self.entry(name, 'i')} = 0.0"])
+                to, index = self._ends(equation)
+                sign = "=" if equation.kind == "shared" else "+="
+                lines += _loop("i", storage.long(equation), [f"{self.entry(name, to)} {sign} {self.entry(source, index)}"])
             else:
                 for run in storage.runs:
                     if run.nets == (name,) and (run.source not in self.early or run.diagonal):
                         lines += self._product(run)
         return "\n".join(lines)
 
-    @property
-    def block_size(self):
-        return self.storage.lengths["units"] // self.storage.lengths["blocks"]
+    def _ends(self, net):
+        """(index of the net's entry, index of its source's) in a loop over the longer vector of a fixed map."""
+        short = self.storage.short_index(net.out.name, "i")
+        return ("i", short) if net.kind == "shared" else (short, "i")
 
     def _product(self, run):
         """Lines: the run's rows of `now` += W source."""
@@ -172,12 +167,12 @@ class Printer:
         return "\n".join([*lines, "    pass"])
 
     def pointwise_back(self, equation, within=False):
-        """Lines that send the adjoint of a unit, or of a shared net, back to what it reads (`within` the step only)."""
-        length = self.storage.length(equation.out.name)
+        """Lines that send the adjoint of a unit, or of a fixed net, back to what it reads (`within` the step only)."""
         if not isinstance(equation, Net):
-            return self._unit_back(equation, length, within)
-        source = equation.sources[0].name
-        return _loop("i", length, [f"{self.adjoint(source, f'i // {self.block_size}')} += {self.adjoint(equation.out.name, 'i')}"])
+            return self._unit_back(equation, self.storage.length(equation.out.name), within)
+        to, index = self._ends(equation)
+        line = f"{self.adjoint(equation.sources[0].name, index)} += {self.adjoint(equation.out.name, to)}"
+        return _loop("i", self.storage.long(equation), [line])
 
     def _unit_back(self, unit, length, within):
         slopes = {s.name: d for s, d in symbolic.partials(unit).items() if not within or self.storage.array(s.name)[0] == "now"}

@@ -6,6 +6,8 @@ in arithmetic that a compiler turns into vector instructions (a call of the C li
 so nothing overflows; 2^k is made in two halves, so that results may be subnormal. Plain Python runs it as it stands.
 """
 
+import math
+
 import numpy as np
 
 __all__ = ["ROUTINES"]
@@ -89,6 +91,10 @@ def g(z):
 
 def g_prime(z):
     return 4.0 * sigma_prime(z)
+
+
+def softplus(z):
+    return (z if z >= 0.0 else 0.0) + math.log1p(decaying_exp(-abs(z)))
 
 
 def sign(z):

@@ -4,6 +4,7 @@ A row holds the weighted nets first, in order, then all other vectors. The same 
 Nets that stand side by side and read the same source form one `Run`: one matrix, one product.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,7 +14,7 @@ from ..equations import EquationError
 
 __all__ = ["Run", "Storage"]
 
-KINDS = {"dense", "diagonal", "shared"}
+KINDS = ("dense", "diagonal", "vector", "shared", "pooled")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Storage:
         strange = [n for n in self.cell.nets if n.kind not in KINDS]
         if strange:
             raise EquationError(f"{self.cell.name}, {strange[0].out}: a net of kind {strange[0].kind!r} cannot be compiled to loops "
-                                f"(kinds that can: {', '.join(sorted(KINDS))}); use the NumPy functions")
+                                f"(kinds that can: {', '.join(KINDS)}); use the NumPy functions")
         self.weighted = [n for n in self.cell.nets if n.out.name in kernel.weights]
         others = [e for e in self.cell.equations if e.out.name not in kernel.weights]
         self.place, self.size = {}, 0
@@ -53,6 +54,7 @@ class Storage:
             self.place[equation.out.name] = self.size
             self.size += self.length(equation.out.name)
         self.net_rows = sum(self.length(n.out.name) for n in self.weighted)
+        self.maps = kernel.fixed_maps(lengths)
         self.input_place = {s.name: k * self.lengths["inputs"] for k, s in enumerate(self.cell.inputs)}
         self.runs = self._runs()
         self.bias = sum(run.size for run in self.runs)
@@ -61,6 +63,21 @@ class Storage:
     def length(self, name):
         """Number of entries of a vector."""
         return self.lengths[self.cell.sizes[name]]
+
+    def long(self, net):
+        """Length of the longer vector of a fixed net."""
+        return math.prod(self.maps[net.out.name].axes)
+
+    def short_index(self, net, index):
+        """Text of the entry of the shorter vector of a fixed map that belongs to entry `index` of the longer one."""
+        fixed, terms = self.maps[net], []
+        for a, (long, short) in enumerate(zip(fixed.axes, fixed.short, strict=True)):
+            if short > 1 or long == 1:
+                stride, out = math.prod(fixed.axes[a + 1:]), math.prod(fixed.short[a + 1:])
+                text = index if stride == 1 else f"{index} // {stride}"
+                text = f"({text}) % {long}" if a else text
+                terms.append(f"({text}) * {out}" if out > 1 else text)
+        return " + ".join(terms) if len(terms) == 1 else f"({' + '.join(terms) or '0'})"
 
     def array(self, name):
         """(array, place) of a vector while a step is computed: in the row `now`, in the row `before`, or in the input `x`."""
