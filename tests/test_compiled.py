@@ -14,7 +14,10 @@ import sympy
 from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symbolic, truncated_1997
 from flowcheck import flow as flows
 from flowcheck.compiled import compile_loops, loops, modules, routines
+from flowcheck.compiled.online import Online
 from flowcheck.compiled.storage import Storage
+from flowcheck.experiments import long_lag
+from flowcheck.experiments.nets import initial, with_outputs
 from flowcheck.kernels import ShapeError
 from flowcheck.notation import squashing_functions
 
@@ -63,9 +66,9 @@ def assert_same(got, expected):
         np.testing.assert_allclose(got[name], value, rtol=0, atol=ROUNDING * np.abs(value).max(), err_msg=name)
 
 
-def assert_agrees(cell, net, found=None):
+def assert_agrees(cell, net):
     """Forward, BPTT with its every result, the truncated rule."""
-    found = found or compile_loops(cell, interpreted=True)
+    found = compile_loops(cell, interpreted=True)
     run = found.forward(net.params, net.x, net.state0)
     assert_same({e.out.name: run[e.out.name] for e in cell.equations}, {e.out.name: net.trajectory[e.out.name] for e in cell.equations})
     ours, numpys = found.bptt(run, net.errors), bptt(net.trajectory, net.errors)
@@ -240,7 +243,7 @@ def test_a_kind_of_net_that_cannot_be_printed_is_refused_in_one_line():
     kernel = compile_cell(catalogue()["tanh"])
     params = kernel.random_params(UNITS, INPUTS, np.random.default_rng(0))
     strange = SimpleNamespace(cell=changed(kernel.cell, kind="convolution"), weights=kernel.weights, states=kernel.states)
-    with pytest.raises(EquationError, match="tanh, net: .*'convolution'.*dense, diagonal, shared.*NumPy") as refused:
+    with pytest.raises(EquationError, match="tanh, net: .*'convolution'.*dense, diagonal, vector, shared, pooled.*NumPy") as refused:
         Storage(strange, kernel.lengths(params))
     assert "\n" not in str(refused.value)
 
@@ -296,7 +299,10 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), repr(flo
 def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_code):
     cell = catalogue()["lstm1997"]
     found = compile_loops(cell)
-    assert_agrees(cell, a_run(cell, rng, units=6, steps=40), found)
+    net = a_run(cell, rng, units=6, steps=40)
+    run = found.forward(net.params, net.x, net.state0)
+    assert_same({"y": run["y"]}, {"y": net.trajectory["y"]})
+    assert_same(found.bptt(run, net.errors).params, bptt(net.trajectory, net.errors).params)
     params = found.kernel.random_params(6, INPUTS, np.random.default_rng(0), 2)
     here = float(found.forward(params, np.ones((4, 1, INPUTS)))["y"].sum())
     done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, timeout=120, check=False,
@@ -304,6 +310,17 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "0", repr(here)]
     assert list(machine_code.glob("lstm1997_6_units_3_inputs_*.py"))
+
+
+def test_the_compiled_trainer_is_the_interpreted_one(rng, machine_code):
+    cell = with_outputs(catalogue()["lstm1997"])
+    params, frozen = initial(cell, {"units": 2, "inputs": 4, "outputs": 2}, rng, 0.5, biases=("b_in", "b_k"))
+    nets = [Online(cell, params, one_hot=True, alpha=0.3, frozen=frozen, interpreted=i) for i in (False, True)]
+    sequences = long_lag.very_long(rng, 6, 5, 1)
+    sequences.x[sequences.x > 3] = 3
+    found = [net.run(sequences) for net in nets]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    assert_same(nets[0].params, nets[1].params)
 
 
 def test_printed_files_are_written_whole_and_mended(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "jacobian": {"equations"},
     "scaled": set(),
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
-    "compiled": {"equations", "symbolic", "kernels", "gradients"},
+    "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells"},
     "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled"},
     "rates": {"flow"},

@@ -10,9 +10,9 @@ One number p per weight and cell that it reaches, nothing stored over time: O(1)
 
 from dataclasses import dataclass
 
+import numpy as np
 import sympy
 
-from .. import symbolic
 from ..equations import EquationError, Net
 from ..symbolic import one_step_paths
 from .printer import _at, _count, _loop
@@ -57,7 +57,7 @@ class Carried:
     def __init__(self, printer, enter):
         self.printer, self.storage, self.cell = printer, printer.storage, printer.cell
         states = {old.name: new.name for old, new in self.cell.state.items()}
-        paths = one_step_paths(self.cell, self.cell.recurrent_edges)
+        paths = one_step_paths(self.cell, {e for e in self.cell.edges if (e.net, e.source) in printer.cut})
         self.states = [states[old] for old in states if any(source == old for _, source in paths)]
         self.old_of = {new: old for old, new in states.items() if new in self.states}
         self.states += [v for v in enter if v not in self.states and set(states) & self._before(v)]
@@ -120,13 +120,15 @@ class Carried:
                 continue
             value = self._named(name, adjoint.pop(name), body, index[name])
             if not isinstance(equation, Net):
-                for arg, slope in symbolic.partials(equation).items():
-                    pass_on(arg.name, value * slope.subs({s: _Entry(s, index[name]) for s in equation.reads}), index[name])
+                for arg, slope in self.printer.partials(equation).items():
+                    pass_on(arg.name, value * slope.subs({s: _Entry(s, index[name]) for s in slope.free_symbols}), index[name])
             elif equation.kind == "shared":
                 pass_on(equation.sources[0].name, value, self.storage.short_index(name, index[name]))
             elif equation.kind == "pooled":
                 self._refuse(f"{state} depends on {equation.sources[0]} summed over lanes")
             else:
+                if equation.kind != "vector" and any(self._live(name, s.name) for s in equation.sources):
+                    self._refuse(f"{state} depends on {name}, whose sources are not all cut")
                 self.row[state, name] = index[name]
                 self.reach[state, name] = self._kept(state, value, body)
         for old, terms in adjoint.items():
@@ -138,8 +140,17 @@ class Carried:
                 self.keeps[state, other] = float(value) if value.is_number else self._kept(state, value, body)
         self.lines += _loop("i", self.storage.length(state), body)
 
+    def _live(self, net, source):
+        """Whether errors pass a weighted net to a source: neither cut nor an input. Refuses what leads to the step before."""
+        where = self.storage.array(source)[0]
+        if (net, source) in self.printer.cut or where == "x":
+            return False
+        if where == "before":
+            self._refuse(f"{net}<-{source} is not cut")
+        return True
+
     def _refuse(self, why):
-        raise EquationError(f"{self.cell.name}: {why}, so the truncated rule of this cell cannot be compiled to loops; use the NumPy function")
+        raise EquationError(f"{self.cell.name}: {why}, so its truncated rule cannot be compiled to loops; use the NumPy function")
 
     def _named(self, name, terms, body, index):
         """The adjoint of a vector as a symbol, after a line that computes it; numbers stay numbers."""
@@ -163,8 +174,10 @@ class Carried:
         """Vectors that errors at `names` reach within a step, stopping at carried states and weighted nets."""
         reached = set(names)
         for equation in reversed(self.cell.equations):
-            if equation.out.name in reached and equation.out.name not in self.states and equation not in self.storage.weighted:
-                reached |= {s.name for s in equation.reads}
+            name = equation.out.name
+            if name in reached and name not in self.states:
+                weighted = equation in self.storage.weighted
+                reached |= {s.name for s in equation.reads if not weighted or self._live(name, s.name)}
         return reached
 
     def _blocks(self):
@@ -185,6 +198,16 @@ class Carried:
                 self.blocks.append(Block(net, states, lanes, columns, starts, row))
                 self.carried_size += size * len(states)
 
+    def pack(self, params):
+        """The gradient array that holds these numbers."""
+        g = np.zeros(self.gradient_size)
+        for net, columns in self.columns.items():
+            rows = self.storage.length(net)
+            block = g[self.gradient[net]:self.gradient[net] + rows * self.width(net)].reshape(rows, -1)
+            for source, start, length in columns:
+                block[:, start:start + length] = np.reshape(params[self.storage.kernel.weights[net][source]], (rows, length))
+        return g
+
     def unpack(self, g):
         """{parameter: [to, from]} from the gradient array."""
         found, names = {}, self.storage.kernel.weights
@@ -197,17 +220,67 @@ class Carried:
         return {name: found[name] for name in self.storage.kernel.parameters}
 
 
+def print_online(carried):
+    """Source text of coefficients, gather, and the two halves of carry for one step at a time: advance(...) and collect(...).
+
+    Places are literal: for nets so small that slices would cost more than the arithmetic.
+    """
+    advance, collect = ["def advance(x, s, k, p, zero):"], ["def collect(now, before, x, s, a, p, g, zero):"]
+    for block in carried.blocks:
+        if block.net in carried.diagonal:
+            carried._refuse(f"{block.net} is diagonal")
+        source, gathered = carried.source_place(block.net)
+        one_hot, numbers = gathered < block.columns, range(len(block.states))
+        parts = [_terms(carried, block, n) for n in numbers]
+        read = [line.replace("k[t, ", "k[") for lines, _, _ in parts for line in lines]
+        constant = all(kept == [(1.0, n)] for n, (_, kept, _) in zip(numbers, parts, strict=True))
+
+        def update(columns, with_source, p, parts=parts, numbers=numbers, source=source):
+            body = [f"q{n} = {p[n]}" for n in numbers]
+            for n, (_, kept, has_u) in zip(numbers, parts, strict=True):
+                terms = [f"q{j}" if d == 1.0 else f"{d} * q{j}" for d, j in kept]
+                terms += [f"u{n} * {_at('s', source, 'j')}"] if has_u and with_source else []
+                body.append(f"{p[n]} = {' + '.join(terms) or '0.0'}")
+            return [f"for j in range({columns}):", *(f"    {line}" for line in body)]
+
+        p = [f"p[{place} + i * {block.columns} + j]" for place in block.places]
+        inner = [*read, *(update(_count(gathered), True, p) if gathered else [])]
+        if one_hot:
+            inner += [] if constant else update(f"{gathered}, {block.columns}", False, p)
+            inner += [f"p[{place} + i * {block.columns} + {gathered} + x] += u{n}"
+                      for n, place in enumerate(block.places) if parts[n][2]]
+        advance += _loop("i", block.lanes, inner)
+        errors = " + ".join(f"a[{carried.storage.place[c]} + i] * {p[n]}" for n, c in enumerate(block.states))
+        grad = f"g[{carried.gradient[block.net]} + ({block.row}) * {block.columns} + j]"
+        collect += _loop("i", block.lanes, [f"for j in range({_count(block.columns)}):", f"    {grad} += {errors}"])
+    for net in carried.direct:
+        source, gathered = carried.source_place(net)
+        width, gradient = carried.width(net), carried.gradient[net]
+        body = [f"e = a[{carried.storage.place[net]} + i]"]
+        if gathered:
+            body += [f"for j in range({_count(gathered)}):", f"    g[{gradient} + i * {width} + j] += e * {_at('s', source, 'j')}"]
+        body += [f"g[{gradient} + i * {width} + {gathered} + x] += e"] if gathered < width else []
+        collect += _loop("i", carried.storage.length(net), body)
+    return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in (_coefficients(carried), _gather(carried), advance, collect))
+
+
 def print_carried(carried):
     """Source text of coefficients(now, before, x, k, zero), gather(now, before, x, s, zero) and carry(...)."""
-    coefficients = ["def coefficients(now, before, x, k, zero):", *carried.lines, "    pass"]
-    gather = ["def gather(now, before, x, s, zero):"]
-    place = 0
+    return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in (_coefficients(carried), _gather(carried), _carry(carried)))
+
+
+def _coefficients(carried):
+    return ["def coefficients(now, before, x, k, zero):", *carried.lines]
+
+
+def _gather(carried):
+    lines, place = ["def gather(now, before, x, s, zero):"], 0
     for parts in carried.gathered_parts():
         for source, length in parts:
             value = "1.0" if source == "1" else carried.printer.entry(source, "i")
-            gather += _loop("i", length, [f"{_at('s', place, 'i')} = {value}"])
+            lines += _loop("i", length, [f"{_at('s', place, 'i')} = {value}"])
             place += length
-    return "\n\n\n".join("\n".join(lines) for lines in (coefficients, [*gather, "    pass"], _carry(carried)))
+    return lines
 
 
 def _carry(carried):

@@ -46,7 +46,7 @@ def send_back(rows, x, end, w, places, a, a_x, exponent, zero):
             exponent[q + 1] += shift
 
 
-def truncated(rows, starts, x, errors, any_errors, w, s, k, a, p, g, zero):
+def truncated(rows, starts, x, errors, any_errors, w, w_back, s, k, a, p, g, zero):
     """The truncated rule of 1997 over one sequence after the other, from the row starts[b], a few steps at a time.
 
     Nothing is kept over time but p; `rows`, `s`, `k`, `a` hold the vectors of the few steps.
@@ -64,6 +64,6 @@ def truncated(rows, starts, x, errors, any_errors, w, s, k, a, p, g, zero):
                 if any_errors[start // chunk]:
                     a[t] = 0.0
                     enter(a[t], errors[start + t, b], zero)
-                    direct(rows[t + 1], rows[t], x[start + t, b], a[t], zero)
+                    direct(rows[t + 1], rows[t], x[start + t, b], w_back, a[t], zero)
             carry(steps, rows, x[start:start + steps, b], s, k, a, p, g, any_errors[start // chunk], zero)
             rows[0] = rows[steps]

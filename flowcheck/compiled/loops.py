@@ -160,7 +160,7 @@ class Loops:
         busy = np.array([entering[t:t + CHUNK].any() for t in range(0, len(entering), CHUNK)], bool)
         gathered = sum(length for parts in carried.gathered_parts() for _, length in parts)
         g = np.zeros(carried.gradient_size)
-        run(rows, starts, packed, entering, busy, storage.pack(params)[0], np.zeros((CHUNK, gathered)), np.zeros((CHUNK, carried.size)),
+        run(rows, starts, packed, entering, busy, *storage.pack(params), np.zeros((CHUNK, gathered)), np.zeros((CHUNK, carried.size)),
             np.zeros((CHUNK, storage.size)), np.zeros(carried.carried_size), g, 0)
         return Gradients(carried.unpack(g))
 

@@ -11,11 +11,12 @@ from sympy.printing.pycode import PythonCodePrinter
 
 from .. import symbolic
 from ..equations import EquationError, Net
+from ..notation import in_terms_of_value
 from .routines import ROUTINES
 
 __all__ = ["Printer"]
 
-UNROLLED = 4
+UNROLLED = 8
 """Loops up to this length are left to the compiler to unroll."""
 
 _MATH = {"exp": "math.exp", "log": "math.log", "sqrt": "math.sqrt", "cos": "math.cos", "sin": "math.sin", "Abs": "abs", "Max": "max",
@@ -66,15 +67,26 @@ class _Formula(PythonCodePrinter):
 class Printer:
     """Source text of one cell with given lengths. `cut` edges carry no error in the backward step.
 
-    one_hot: the input is the number of its one entry instead of a vector.
+    one_hot: the input is the number of its one entry instead of a vector. by_value: slopes in terms of values that the row holds,
+    f' = f (1 - f), which costs no exponential but leaves an error of eps, not relative to f', where a unit is
+    saturated. small: sum up the nets in one expression each instead of source by source.
     """
 
-    def __init__(self, storage, cut=frozenset(), one_hot=False):
-        self.storage, self.cell, self.one_hot = storage, storage.cell, one_hot
+    def __init__(self, storage, cut=frozenset(), one_hot=False, by_value=False, small=False):
+        self.storage, self.cell = storage, storage.cell
+        self.one_hot, self.by_value, self.small = one_hot, by_value, small
+        self.known = {sympy.sympify(u.formula): u.out for u in self.cell.units}
         self.cut = {(e.net, e.source) for e in cut}
         self.early = set(storage.input_place) | set(storage.kernel.states)
         if one_hot and (len(self.cell.inputs) != 1 or any(i.name in _names(u.reads) for u in self.cell.units for i in self.cell.inputs)):
             raise EquationError(f"{self.cell.name}: one-hot inputs need one input that only nets read; give dense inputs")
+
+    def partials(self, unit):
+        """{argument: partial derivative} of a unit."""
+        slopes = symbolic.partials(unit)
+        if self.by_value:
+            slopes = {s: in_terms_of_value(d).subs(self.known) for s, d in slopes.items()}
+        return slopes
 
     # Texts of single entries.
 
@@ -97,18 +109,23 @@ class Printer:
 
     # One step forward.
 
-    def step(self):
-        """step(now, before, x, w, zero): fill the row `now`."""
-        storage, lines = self.storage, ["def step(now, before, x, w, zero):"]
-        lines += _loop("i", storage.net_rows, [f"{_at('now', 0, 'i')} = {_at('w', storage.bias, 'i')}"])
-        for run in storage.runs:
-            if run.source in self.early and not run.diagonal:
-                lines += self._product(run)
+    def step(self, name="step", vectors=None):
+        """step(now, before, x, w, zero): fill the row `now`, or its vectors of the given names."""
+        storage, lines = self.storage, [f"def {name}(now, before, x, w, zero):"]
+        vectors = set(storage.place) if vectors is None else vectors
+        lines += self._early_nets(vectors)
+        twins = self._twins(vectors)
         for equation in self.cell.equations:
+            if equation.out.name not in vectors or equation.out.name in twins.values():
+                continue
             name, length = equation.out.name, storage.length(equation.out.name)
             if not isinstance(equation, Net):
                 texts = {s.name: self.entry(s.name, "i") for s in equation.reads}
                 target = {f"{self.entry(name, 'i')} = {{}}": sympy.sympify(equation.formula)}
+                last = name
+                while last in twins:
+                    last = twins[last]
+                    length += storage.length(last)
                 lines += _loop("i", length, self.formulas(target, texts))
             elif equation.fixed:
                 source = equation.sources[0].name
@@ -122,6 +139,45 @@ class Printer:
                     if run.nets == (name,) and (run.source not in self.early or run.diagonal):
                         lines += self._product(run)
         return "\n".join(lines)
+
+    def _early_nets(self, vectors):
+        """Lines: biases, and what inputs and previous states send, of the weighted nets among `vectors`."""
+        storage, lines = self.storage, []
+        nets = [n.out.name for n in storage.weighted]
+        early = [r for r in storage.runs if r.source in self.early and not r.diagonal and vectors.issuperset(r.nets)]
+        for first, last in _stretches([n in vectors for n in nets]):
+            groups = [[nets[k]] for k in range(first, last)] if not self.small else []
+            for name in nets[first:last] if self.small else ():  # nets that read the same runs are summed up together
+                same = groups and [r for r in early if name in r.nets] == [r for r in early if groups[-1][0] in r.nets]
+                groups[-1].append(name) if same else groups.append([name])
+            if not self.small:
+                groups = [nets[first:last]]
+            for group in groups:
+                rows, to = sum(storage.length(n) for n in group), storage.place[group[0]]
+                terms = [_at("w", storage.bias + to, "i")]
+                for run in (r for r in early if self.small and group[0] in r.nets):
+                    array, place = storage.array(run.source)
+                    if array == "x" and self.one_hot:
+                        terms.append(f"w[{run.place + to - run.to} + x * {run.rows} + i]")
+                        continue
+                    terms += [f"{array}[{place + r}] * {_at('w', run.place + r * run.rows + to - run.to, 'i')}" for r in range(run.columns)]
+                lines += _loop("i", rows, [f"{_at('now', to, 'i')} = {' + '.join(terms)}"])
+        for run in early if not self.small else ():
+            lines += self._product(run)
+        return lines
+
+    def _twins(self, vectors):
+        """{unit: unit beside it in the row, of the same function of a net beside its net}: one loop computes both."""
+        found, late = {}, {r.nets[0] for r in self.storage.runs if r.source not in self.early or r.diagonal}
+        simple = [(u, u.reads[0]) for u in self.cell.units if len(u.reads) == 1 and u.reads[0].name in self.storage.place
+                  and self.storage.place[u.reads[0].name] < self.storage.net_rows and u.reads[0].name not in late]
+        for (one, arg), (two, other) in zip(simple, simple[1:], strict=False):
+            beside = all(self.storage.place[b] == self.storage.place[a] + self.storage.length(a)
+                         for a, b in ((one.out.name, two.out.name), (arg.name, other.name)))
+            same = sympy.sympify(one.formula).subs(arg, other) == sympy.sympify(two.formula)
+            if beside and same and vectors.issuperset((one.out.name, two.out.name)):
+                found[one.out.name] = two.out.name
+        return found
 
     def _ends(self, net):
         """(index of the net's entry, index of its source's) in a loop over the longer vector of a fixed map."""
@@ -159,11 +215,17 @@ class Printer:
         return "\n".join(lines)
 
     def direct(self, vectors):
-        """direct(now, before, x, a, zero): the same within the step and without weights, from the given vectors to what they read."""
-        lines = ["def direct(now, before, x, a, zero):"]
+        """direct(now, before, x, w, a, zero): the same within the step only, from the given vectors to what they read."""
+        lines = ["def direct(now, before, x, w, a, zero):"]
         for equation in reversed(self.cell.equations):
-            if equation not in self.storage.weighted and equation.out.name in vectors:
+            if equation.out.name not in vectors:
+                continue
+            if equation not in self.storage.weighted:
                 lines += self.pointwise_back(equation, within=True)
+                continue
+            for run in self.storage.runs:
+                if equation.out.name in run.nets and self.storage.array(run.source)[0] == "now":
+                    lines += self._product_back(run)
         return "\n".join([*lines, "    pass"])
 
     def pointwise_back(self, equation, within=False):
@@ -175,8 +237,8 @@ class Printer:
         return _loop("i", self.storage.long(equation), [line])
 
     def _unit_back(self, unit, length, within):
-        slopes = {s.name: d for s, d in symbolic.partials(unit).items() if not within or self.storage.array(s.name)[0] == "now"}
-        texts = {s.name: self.entry(s.name, "i") for s in unit.reads}
+        slopes = {s.name: d for s, d in self.partials(unit).items() if not within or self.storage.array(s.name)[0] == "now"}
+        texts = {s.name: self.entry(s.name, "i") for d in slopes.values() for s in d.free_symbols}
         targets = {f"{self.adjoint(arg, 'i')} += error * ({{}})": d for arg, d in slopes.items()}
         body = [f"error = {self.adjoint(unit.out.name, 'i')}", *self.formulas(targets, texts)]
         return _loop("i", length, body) if targets else []

@@ -23,20 +23,13 @@ def power_of_two(k):
 
 
 def expm1_reduced(r):
-    """exp(r) - 1 for |r| <= ln(2) / 2: Taylor's polynomial, remainder below 1e-17 of r."""
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    return p * r * r + r
+    """exp(r) - 1 for |r| <= ln(2) / 2: Taylor's polynomial, remainder below 1e-17 of r; in pairs, so that few products wait for others."""
+    r2 = r * r
+    r4 = r2 * r2
+    low = (0.5 + 0.16666666666666666 * r) + (0.041666666666666664 + 0.008333333333333333 * r) * r2
+    middle = (0.001388888888888889 + 0.0001984126984126984 * r) + (2.48015873015873e-05 + 2.7557319223985893e-06 * r) * r2
+    high = (2.755731922398589e-07 + 2.505210838544172e-08 * r) + (2.08767569878681e-09 + 1.6059043836821613e-10 * r) * r2
+    return (low + (middle + high * r4) * r4) * r2 + r
 
 
 def decaying_exp(x):

@@ -72,7 +72,7 @@ class Storage:
         """Text of the entry of the shorter vector of a fixed map that belongs to entry `index` of the longer one."""
         fixed, terms = self.maps[net], []
         for a, (long, short) in enumerate(zip(fixed.axes, fixed.short, strict=True)):
-            if short > 1 or long == 1:
+            if short > 1:
                 stride, out = math.prod(fixed.axes[a + 1:]), math.prod(fixed.short[a + 1:])
                 text = index if stride == 1 else f"{index} // {stride}"
                 text = f"({text}) % {long}" if a else text
