@@ -13,7 +13,8 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "gradients", "flow", "rates", "network"}
+ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "gradients", "flow", "rates", "network",
+          "sensitivity"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "claims", "measure", "verify", "formats", "diagnose", "report"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -26,7 +27,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "step": {"notation", "equations", "symbolic", "kernels"},
     "jacobian": {"equations"},
     "scaled": set(),
-    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
+    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "sensitivity"},
+    "sensitivity": set(),
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells"},
     "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled"},
