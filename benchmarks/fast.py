@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from flowcheck import bptt, catalogue, compile_cell
+from flowcheck import bptt, catalogue, compile_cell, truncated_1997
 from flowcheck.compiled import compile_loops
 
 STEPS, INPUTS = 1000, 9
@@ -166,13 +166,70 @@ def jax_probe(name, params, x, v):
     return {"JAX jit vjp": lambda: {"x": np.asarray(probe(x[:, 0]))}}
 
 
-SIZES = [(16, 0), (48, 0), (160, 0), (496, 0)]
+FAMILIES = {
+    "square: units and sources grow alike": [(16, 4), (48, 6), (160, 6), (496, 6)],
+    "oblong: a few units, more inputs": [(8, 24), (16, 139), (48, 471), (160, 1402)],
+}
+"""(units, inputs) of LSTMs of some 10^3, 10^4, 10^5 and 10^6 weights."""
+
+
+def truncated_time(n, inputs, steps, repeats=5):
+    """(weights, seconds a step) of the truncated rule with an error at every step; the call's own cost is taken out."""
+    kernel, params, x, errors = problem("lstm", n, inputs, steps)
+    loops = compile_loops(kernel.cell)
+    check = min(steps, 40)
+    expected = truncated_1997(kernel.forward(params, x[:check]), errors[:check]).params
+    found = loops.truncated_1997(params, x[:check], errors[:check]).params
+    worst = max(np.abs(found[k] - expected[k]).max() / np.abs(expected[k]).max() for k in expected)
+    if not worst < AGREE:
+        raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
+    half = steps // 2
+    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps, half)}
+    seconds = best_of_each(ways, repeats)
+    return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half), seconds[steps] / steps
+
+
+def scaling():
+    """{family: [(weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units."""
+    by_weights = {}
+    for family, sizes in FAMILIES.items():
+        by_weights[family] = []
+        for n, inputs in sizes:
+            weights, seconds, _ = truncated_time(n, inputs, max(128, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)))
+            by_weights[family].append((weights, seconds / weights * 1e9))
+    by_steps = [(steps, truncated_time(16, INPUTS, steps)[2] * 1e9) for steps in (100, 1000, 10_000, 100_000, 1_000_000)]
+    return by_weights, by_steps
+
+
+def draw(by_weights, by_steps, path):
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for family, points in by_weights.items():
+        left.loglog(*zip(*points, strict=True), "o-", label=family)
+    left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.1, 10), title="Truncated rule of 1997, LSTM")
+    left.legend(fontsize="small")
+    right.loglog(*zip(*by_steps, strict=True), "o-")
+    right.set(xlabel="steps", ylabel="ns per step", title=f"16 units, {INPUTS} inputs", ylim=(by_steps[-1][1] / 10, by_steps[-1][1] * 10))
+    figure.savefig(path)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fast", description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", help="write the rows as JSON")
+    parser.add_argument("--plot", help="measure and draw the cost of the truncated rule against weights and steps (SVG)")
     arguments = parser.parse_args()
+    if arguments.plot:
+        with threadpool_limits(1):
+            by_weights, by_steps = scaling()
+        draw(by_weights, by_steps, arguments.plot)
+        for family, points in by_weights.items():
+            print(family, ", ".join(f"{w}: {ns:.3g} ns per weight and step" for w, ns in points))
+        print(", ".join(f"{steps} steps: {ns:.4g} ns per step" for steps, ns in by_steps))
+        return
     with threadpool_limits(1):
         rows = [*gradient_case("lstm", 16), *gradient_case("lstm", 64), *gradient_case("tanh", 16)]
         for name in ("tanh", "lstm"):
