@@ -12,6 +12,7 @@ import numpy as np
 
 from .jacobian import StepJacobian
 from .kernels import ShapeError
+from .sensitivity import Sensitivity
 from .step import Step
 
 __all__ = ["Gradients", "bptt", "rtrl", "truncated_1997", "truncated_bptt"]
@@ -127,43 +128,30 @@ def rtrl(trajectory, errors, cut=()):
 
 def _rtrl_sequence(trajectory, errors, cut, b, kernel):
     step = Step(trajectory, cut)
-    kinds = {n.out.name: n.kind for n in kernel.cell.nets}
     sizes = {new: step.length(new) for new in kernel.states.values()}
-    edges = {e: s for s, e in zip(np.cumsum([0, *sizes.values()])[:-1], sizes, strict=True)}  # where each state starts
-    n = sum(sizes.values())
-    rows = {new: slice(edges[new], edges[new] + sizes[new]) for new in sizes}
-    shapes = {name: np.shape(p) for name, p in trajectory.params.items()}
-    sensitivity = {name: np.zeros((n, int(np.prod(shape)))) for name, shape in shapes.items()}
-    gradient = {name: np.zeros(int(np.prod(shape))) for name, shape in shapes.items()}
-    blocks = StepJacobian(step, b)
+    ends = np.cumsum([*sizes.values()]).tolist()
+    rows = {new: slice(end - size, end) for (new, size), end in zip(sizes.items(), ends, strict=True)}
+    sensitivity, jacobian = Sensitivity(step, rows, ends[-1]), StepJacobian(step, b)
+    seeds = {new: np.eye(ends[-1])[:, rows[new]] for new in sizes}
     for t in range(trajectory.steps):
         slopes = step.partials_at(t, b)
-        jacobian = np.zeros((n, n))
-        for (new, old), block in blocks.at(t).items():
-            into = kernel.states[old]
-            jacobian[rows[new], rows[into]] = block.matrix((sizes[new], sizes[into]))
-        seeds = {new: np.zeros((n, sizes[new])) for new in sizes}
-        for new in sizes:
-            seeds[new][rows[new]] = np.eye(sizes[new])
-        to_state = step.pullback(slopes, seeds)  # d state(t) / d net(t), one row per state entry
+        to_state = step.pullback(slopes, dict(seeds))  # d state(t) / d net(t), one row per state entry
         entering = step.pullback(slopes, {name: array[t, b][None] for name, array in errors.items()})
-        for name, edge in kernel.parameters.items():
-            old = {kernel.states[o]: entering[o] for o in kernel.states if o in entering}
-            before = sensitivity[name]
-            gradient[name] += sum((e @ before[rows[s]] for s, e in old.items()), np.zeros((1, before.shape[1])))[0]
-            source = None if edge.source == "1" else trajectory.at(edge.source, t)[b]
-            if edge.net in entering:
-                gradient[name] += _direct(entering[edge.net], source, kinds[edge.net])[0]
-            sensitivity[name] = jacobian @ before
-            if edge.net in to_state:
-                sensitivity[name] += _direct(to_state[edge.net], source, kinds[edge.net])
-    return {name: g.reshape(shapes[name]) for name, g in gradient.items()}
+        before = np.zeros(ends[-1])
+        for old, new in kernel.states.items():
+            before[rows[new]] = entering[old][0] if old in entering else 0.0
 
+        def sources(columns, t=t):
+            """What a net reads at this step, for all its columns: one row, or one per entry for a diagonal net."""
+            if columns.kind == "diagonal":
+                parts = [np.ones(len(self)) if s == "1" else trajectory.at(s, t)[b] for s, _ in columns.sources
+                         for self in [sensitivity.gradient[columns.net]]]
+                return np.stack(parts, axis=1)
+            return np.concatenate([[1.0] if s == "1" else trajectory.at(s, t)[b] for s, _ in columns.sources])
 
-def _direct(error, source, kind):
-    """error at the net (rows, to) times source (from): one row of weight derivatives per row of errors."""
-    if source is None:
-        return error
-    if kind == "diagonal":
-        return error * source
-    return (error[:, :, None] * source).reshape(len(error), -1)
+        for columns in sensitivity.nets:
+            if columns.net in entering:
+                error, source = entering[columns.net][0], sources(columns)
+                sensitivity.gradient[columns.net] += error[:, None] * source
+        sensitivity.advance(jacobian.at(t), to_state, sources, before if before.any() else None)
+    return sensitivity.params({name: np.shape(p) for name, p in trajectory.params.items()})

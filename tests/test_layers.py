@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
 ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product", "rows", "gradients", "flow",
-          "rates", "network", "tangents", "spectra", "lyapunov", "pairs", "probes"}
+          "rates", "network", "sensitivity", "tangents", "spectra", "lyapunov", "pairs", "probes"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "diagnose", "report", "further"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -29,7 +29,10 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "scaled": set(),
     "product": {"jacobian", "scaled"},
     "rows": {"equations"},
-    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian"},
+    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "sensitivity"},
+    "sensitivity": set(),
+    "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
+    "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells"},
     "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product"},
     "tangents": {"gradients", "product", "rows", "step"},
     "spectra": {"flow", "product", "step"},
@@ -59,7 +62,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin", "experiments"}
 MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath", "flint"}

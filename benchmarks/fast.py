@@ -1,0 +1,249 @@
+"""Compiled loops of small nets beside torch and JAX: `python -m benchmarks.fast [-o results.json]`; ratios in one run on one thread.
+
+    gradient    BPTT of an LSTM over 1000 steps, forward and backward pass
+    probe       one error vector sent back over 1000 steps, forward and backward pass
+    truncated   the rule of 1997: time per weight and step against the number of weights, time per step against the number of steps
+
+Each case checks first that all ways give the same numbers; ways are timed in turn and the best of the repeats counts.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from flowcheck import bptt, catalogue, compile_cell, truncated_1997
+from flowcheck.compiled import compile_loops
+
+STEPS, INPUTS = 1000, 9
+AGREE = 1e-9
+"""Relative to the largest entry: what 1000 steps leave of rounding in another order, times a thousand."""
+
+
+def problem(name, n, inputs=INPUTS, steps=STEPS):
+    """(kernel, params, x, errors) of a random net and one sequence."""
+    rng, kernel = np.random.default_rng(n), compile_cell(catalogue()[name])
+    params = kernel.random_params(n, inputs, rng)
+    return kernel, params, rng.normal(size=(steps, 1, inputs)), rng.normal(size=(steps, 1, n))
+
+
+GATES = {"tanh": ("",), "lstm": ("in", "f", "c", "out")}
+
+
+def stacked(name, params):
+    """(W_x, W_y, b) with the gates' rows one below the other."""
+    join = lambda *parts: "_".join(filter(None, parts))  # noqa: E731
+    return [np.concatenate([params[join(*parts)] for parts in names]) for names in (
+        [("W", k, "x") for k in GATES[name]], [("W", k, "y") for k in GATES[name]], [("b", k) for k in GATES[name]])]
+
+
+def best_of_each(ways, repeats):
+    """{name: seconds}: every way once per round, so that all meet the same neighbours; the least of the rounds."""
+    best = dict.fromkeys(ways, np.inf)
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def compare(case, ways, repeats=7):
+    """Rows of one case; the first way is ours and the reference for the numbers."""
+    reference = next(iter(ways.values()))()
+    for name, way in ways.items():
+        found = way()
+        for key, value in reference.items():
+            difference = np.abs(found[key] - value).max() / np.abs(value).max()
+            if not difference < AGREE:
+                raise SystemExit(f"{case}: {name} differs by {difference:.1e} in {key}; nothing was timed")
+    seconds = best_of_each(ways, repeats)
+    ours = next(iter(seconds.values()))
+    return [{"case": case, "way": name, "us_per_step": s / STEPS * 1e6, "ratio": s / ours} for name, s in seconds.items()]
+
+
+def gradient_case(name, n):
+    kernel, params, x, errors = problem(name, n)
+    loops, split = compile_loops(kernel.cell), lambda w_x, w_y, b: {"W_x": w_x, "W_y": w_y, "b": b}
+    ours = lambda: split(*stacked(name, loops.bptt(loops.forward(params, x), errors).params))  # noqa: E731
+    numpy = lambda: split(*stacked(name, bptt(kernel.forward(params, x), errors).params))  # noqa: E731
+    ways = {"fast": ours, "NumPy": numpy} | torch_gradient(name, params, x, errors) | jax_gradient(name, params, x, errors)
+    return compare(f"gradient, {name}, n = {n}", ways)
+
+
+def probe_case(name, n):
+    kernel, params, x, _ = problem(name, n)
+    loops, v = compile_loops(kernel.cell), np.random.default_rng(1).normal(size=n)
+
+    def ours():
+        found, exponent = loops.send_back(loops.forward(params, x), "y", v, STEPS - 1)
+        return {"x": np.ldexp(found["x"][:, 0], exponent[:, None])[::-1]}
+
+    return compare(f"probe, {name}, n = {n}", {"fast": ours} | jax_probe(name, params, x, v))
+
+
+def torch_gradient(name, params, x, errors):
+    try:
+        import torch
+    except ImportError:
+        return {}
+    torch.set_num_threads(1)
+    leaves = [torch.tensor(w, requires_grad=True) for w in stacked(name, params)]
+    inputs, weights = torch.tensor(x[:, 0]), torch.tensor(errors[:, 0])
+
+    def run():
+        w_x, w_y, b = leaves
+        y = s = torch.zeros(weights.shape[1], dtype=inputs.dtype)
+        total = 0.0
+        for x_t, e_t in zip(inputs, weights, strict=True):
+            net = w_x @ x_t + w_y @ y + b
+            if name == "tanh":
+                y = torch.tanh(net)
+            else:
+                i, f, c, o = net.chunk(4)
+                s = torch.sigmoid(f) * s + torch.sigmoid(i) * torch.tanh(c)
+                y = torch.sigmoid(o) * torch.tanh(s)
+            total = total + y @ e_t
+        return dict(zip(("W_x", "W_y", "b"), (g.numpy() for g in torch.autograd.grad(total, leaves)), strict=True))
+
+    return {"torch eager": run}
+
+
+def _jax_step(jax, name):
+    def step(state, weights, x):
+        w_x, w_y, b = weights
+        y, s = state
+        net = w_x @ x + w_y @ y + b
+        if name == "tanh":
+            return jax.numpy.tanh(net), s
+        i, f, c, o = jax.numpy.split(net, 4)
+        s = jax.nn.sigmoid(f) * s + jax.nn.sigmoid(i) * jax.numpy.tanh(c)
+        return jax.nn.sigmoid(o) * jax.numpy.tanh(s), s
+
+    return step
+
+
+def _jax():
+    try:
+        import jax
+    except ImportError:
+        return None
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def jax_gradient(name, params, x, errors):
+    jax = _jax()
+    if jax is None:
+        return {}
+    step, zeros = _jax_step(jax, name), np.zeros(errors.shape[-1])
+
+    def loss(weights, inputs, e):
+        def body(state, x_e):
+            state = step(state, weights, x_e[0])
+            return state, state[0] @ x_e[1]
+
+        return jax.lax.scan(body, (zeros, zeros), (inputs, e))[1].sum()
+
+    gradient, weights = jax.jit(jax.grad(loss)), stacked(name, params)
+    return {"JAX jit": lambda: dict(zip(("W_x", "W_y", "b"), map(np.asarray, gradient(weights, x[:, 0], errors[:, 0])), strict=True))}
+
+
+def jax_probe(name, params, x, v):
+    jax = _jax()
+    if jax is None:
+        return {}
+    step, zeros, weights = _jax_step(jax, name), np.zeros(len(v)), stacked(name, params)
+
+    def last(inputs):
+        return jax.lax.scan(lambda state, x_t: (step(state, weights, x_t), None), (zeros, zeros), inputs)[0][0]
+
+    probe = jax.jit(lambda inputs: jax.vjp(last, inputs)[1](v)[0])
+    return {"JAX jit vjp": lambda: {"x": np.asarray(probe(x[:, 0]))}}
+
+
+FAMILIES = {
+    "square: units and sources grow alike": [(16, 4), (48, 6), (160, 6), (496, 6)],
+    "oblong: a few units, more inputs": [(8, 24), (16, 139), (48, 471), (160, 1402)],
+}
+"""(units, inputs) of LSTMs of some 10^3, 10^4, 10^5 and 10^6 weights."""
+
+
+def truncated_time(n, inputs, steps, repeats=5):
+    """(weights, seconds a step) of the truncated rule with an error at every step; the call's own cost is taken out."""
+    kernel, params, x, errors = problem("lstm", n, inputs, steps)
+    loops = compile_loops(kernel.cell)
+    check = min(steps, 40)
+    expected = truncated_1997(kernel.forward(params, x[:check]), errors[:check]).params
+    found = loops.truncated_1997(params, x[:check], errors[:check]).params
+    worst = max(np.abs(found[k] - expected[k]).max() / np.abs(expected[k]).max() for k in expected)
+    if not worst < AGREE:
+        raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
+    half = steps // 2
+    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps, half)}
+    seconds = best_of_each(ways, repeats)
+    return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half), seconds[steps] / steps
+
+
+def scaling():
+    """{family: [(weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units."""
+    by_weights = {}
+    for family, sizes in FAMILIES.items():
+        by_weights[family] = []
+        for n, inputs in sizes:
+            weights, seconds, _ = truncated_time(n, inputs, max(128, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)))
+            by_weights[family].append((weights, seconds / weights * 1e9))
+    by_steps = [(steps, truncated_time(16, INPUTS, steps)[2] * 1e9) for steps in (100, 1000, 10_000, 100_000, 1_000_000)]
+    return by_weights, by_steps
+
+
+def draw(by_weights, by_steps, path):
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for family, points in by_weights.items():
+        left.loglog(*zip(*points, strict=True), "o-", label=family)
+    left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.1, 10), title="Truncated rule of 1997, LSTM")
+    left.legend(fontsize="small")
+    right.loglog(*zip(*by_steps, strict=True), "o-")
+    right.set(xlabel="steps", ylabel="ns per step", title=f"16 units, {INPUTS} inputs", ylim=(by_steps[-1][1] / 10, by_steps[-1][1] * 10))
+    figure.savefig(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fast", description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", help="write the rows as JSON")
+    parser.add_argument("--plot", help="measure and draw the cost of the truncated rule against weights and steps (SVG)")
+    arguments = parser.parse_args()
+    if arguments.plot:
+        with threadpool_limits(1):
+            by_weights, by_steps = scaling()
+        draw(by_weights, by_steps, arguments.plot)
+        for family, points in by_weights.items():
+            print(family, ", ".join(f"{w}: {ns:.3g} ns per weight and step" for w, ns in points))
+        print(", ".join(f"{steps} steps: {ns:.4g} ns per step" for steps, ns in by_steps))
+        return
+    with threadpool_limits(1):
+        rows = [*gradient_case("lstm", 16), *gradient_case("lstm", 64), *gradient_case("tanh", 16)]
+        for name in ("tanh", "lstm"):
+            rows += [*probe_case(name, 16), *probe_case(name, 64)]
+    table = Table(box=None, pad_edge=False)
+    for name in ("case", "way", "us per step", "x ours"):
+        table.add_column(name, justify="left" if name in ("case", "way") else "right")
+    for r in rows:
+        table.add_row(r["case"], r["way"], f"{r['us_per_step']:.3g}", f"{r['ratio']:.2f}")
+    Console(width=100).print(table)
+    if arguments.out:
+        with open(arguments.out, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

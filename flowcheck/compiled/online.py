@@ -1,0 +1,287 @@
+"""Training sequence by sequence in compiled loops: the truncated rule of 1997 and full or truncated gradients, with weight updates.
+
+The whole net is one cell whose last vectors are its outputs, e.g. y_k = sigma(W_k y + b_k). Errors e_k = f'(net_k) (y_k - target_k) enter
+at the steps that have a target; weights change after each of them or at the end of the sequence:
+
+    w <- w - alpha dE/dw,   E = 1/2 sum_k (y_k - target_k)^2          (16) to (28)
+
+Slopes are taken from the values (f' = f (1 - f)); gradients agree with `gradients` to rounding.
+"""
+
+import inspect
+
+import numpy as np
+
+from ..equations import EquationError
+from ..kernels import compile_cell
+from .carried import Carried, print_online
+from .modules import load
+from .named import with_named_values
+from .printer import Printer, _at, _loop
+from .storage import Storage
+
+__all__ = ["Online"]
+
+step = readout = gather = coefficients = direct = advance = collect = back = weights = None  # printed for each net
+OUTPUT = OUTPUTS = SIZE = 0
+
+
+def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, alpha, every_step, rows, s, k, a, p, g, found, zero):
+    """The truncated rule over many sequences; found[n] = (largest, summed absolute, summed squared, last largest error) of each."""
+    for n in range(starts.shape[0] - 1):
+        rows[:] = 0.0
+        p[:] = 0.0
+        g[:] = 0.0
+        now, before, adjoint, row, coefficient = rows[1], rows[0], a[0], s[0], k[0]
+        for t in range(starts[n], starts[n + 1]):
+            step(now, before, x[t], w, zero)
+            gather(now, before, x[t], row, zero)
+            coefficients(now, before, x[t], coefficient, zero)
+            advance(x[t], row, coefficient, p, zero)
+            if has_target[t]:
+                readout(now, before, x[t], w, zero)
+                gather(now, before, x[t], row, zero)
+                adjoint[:] = 0.0
+                largest = 0.0
+                for o in range(OUTPUTS):
+                    error = now[OUTPUT + o] - target[t, o]
+                    adjoint[OUTPUT + o] = error
+                    largest = max(largest, abs(error))
+                    found[n, 1] += abs(error)
+                    found[n, 2] += error * error
+                found[n, 0] = max(found[n, 0], largest)
+                found[n, 3] = largest
+                if alpha > 0.0:
+                    direct(now, before, x[t], w_back, adjoint, zero)
+                    collect(now, before, x[t], row, adjoint, p, g, zero)
+                    if every_step:
+                        for j in range(free.shape[0]):
+                            change = alpha * g[free[j]]
+                            w[free_w[j]] -= change
+                            w_back[free_back[j]] -= change
+                        g[:] = 0.0
+            for i in range(SIZE):
+                before[i] = now[i]
+        if alpha > 0.0 and not every_step:
+            for j in range(free.shape[0]):
+                change = alpha * g[free[j]]
+                w[free_w[j]] -= change
+                w_back[free_back[j]] -= change
+
+
+def learn_backward(starts, x, target, has_target, w, w_back, free_w, free_back, alpha, window, rows, a, a_x, g, found, zero):
+    """Backpropagation through time over each sequence, at most `window` steps back from every error's block; updates at its end."""
+    for n in range(starts.shape[0] - 1):
+        first, last = starts[n], starts[n + 1]
+        rows[0] = 0.0
+        for t in range(first, last):
+            step(rows[t - first + 1], rows[t - first], x[t], w, zero)
+        steps = last - first
+        g[:] = 0.0
+        a[steps] = 0.0
+        for q in range(steps - 1, -1, -1):
+            t = first + q
+            a[q] = 0.0
+            if has_target[t]:
+                readout(rows[q + 1], rows[q], x[t], w, zero)
+                largest = 0.0
+                for o in range(OUTPUTS):
+                    error = rows[q + 1, OUTPUT + o] - target[t, o]
+                    a[q + 1, OUTPUT + o] += error
+                    largest = max(largest, abs(error))
+                    found[n, 1] += abs(error)
+                    found[n, 2] += error * error
+                found[n, 0] = max(found[n, 0], largest)
+                if q == steps - 1:
+                    found[n, 3] = largest
+            if alpha > 0.0:
+                back(rows[q + 1], rows[q], x[t], w_back, a[q + 1], a[q], a_x, zero)
+                weights(rows[q + 1], rows[q], x[t], a[q + 1], g, zero)
+                if q % window == 0:
+                    a[q] = 0.0
+        if alpha > 0.0:
+            for j in range(free_w.shape[0]):
+                change = alpha * g[free_back[j]]
+                w[free_w[j]] -= change
+                w_back[free_back[j]] -= change
+
+
+def learn_forward(starts, x, target, has_target, w, w_back, free_w, free_back, alpha, every_step, states, rows, a, b, a_x, p, q, g, found,
+                  zero):
+    """Real-time recurrent learning: p[r] = d state_r / d w of every weight, carried forward; found as in `learn`."""
+    for n in range(starts.shape[0] - 1):
+        rows[:] = 0.0
+        p[:] = 0.0
+        g[:] = 0.0
+        for t in range(starts[n], starts[n + 1]):
+            step(rows[1], rows[0], x[t], w, zero)
+            if has_target[t]:
+                readout(rows[1], rows[0], x[t], w, zero)
+                a[:] = 0.0
+                b[:] = 0.0
+                largest = 0.0
+                for o in range(OUTPUTS):
+                    error = rows[1, OUTPUT + o] - target[t, o]
+                    a[OUTPUT + o] = error
+                    largest = max(largest, abs(error))
+                    found[n, 1] += abs(error)
+                    found[n, 2] += error * error
+                found[n, 0] = max(found[n, 0], largest)
+                found[n, 3] = largest
+                if alpha > 0.0:
+                    back(rows[1], rows[0], x[t], w_back, a, b, a_x, zero)
+                    weights(rows[1], rows[0], x[t], a, g, zero)
+                    for r in range(states.shape[0]):
+                        g += b[states[r]] * p[r]
+            for r in range(states.shape[0]):
+                a[:] = 0.0
+                b[:] = 0.0
+                a[states[r]] = 1.0
+                back(rows[1], rows[0], x[t], w_back, a, b, a_x, zero)
+                q[r] = 0.0
+                for m in range(states.shape[0]):
+                    if b[states[m]] != 0.0:
+                        q[r] += b[states[m]] * p[m]
+                weights(rows[1], rows[0], x[t], a, q[r], zero)
+            p[:] = q
+            if has_target[t] and every_step and alpha > 0.0:
+                for j in range(free_w.shape[0]):
+                    change = alpha * g[free_back[j]]
+                    w[free_w[j]] -= change
+                    w_back[free_back[j]] -= change
+                g[:] = 0.0
+            rows[0] = rows[1]
+        if alpha > 0.0 and not every_step:
+            for j in range(free_w.shape[0]):
+                change = alpha * g[free_back[j]]
+                w[free_w[j]] -= change
+                w_back[free_back[j]] -= change
+
+
+METHODS = ("1997", "bptt", "rtrl", "elman")
+
+
+class Online:
+    """A net in training: weights, the compiled rule, and which weights may change.
+
+    method      "1997"; "bptt", whole sequences or windows of `window` steps, between which no error passes; "rtrl"; or "elman",
+                where errors stay within their step
+    params      {parameter: [to, from]} at the start
+    frozen      {parameter: mask, true where a weight stays as it is}, e.g. units without a bias
+    every_step  change weights after every step with a target instead of at the end of each sequence (not for "bptt")
+
+    Raises EquationError for a method or net that does not fit.
+    """
+
+    def __init__(self, cell, params, *, method="1997", one_hot=False, alpha=0.1, every_step=False, window=None, frozen=None,
+                 interpreted=False):
+        if method not in METHODS:
+            raise EquationError(f"no training method {method!r}; methods are {', '.join(METHODS)}")
+        if every_step and method in ("bptt", "elman"):
+            raise EquationError(f"{method} changes weights at the end of a sequence; give every_step=False, or windows as sequences")
+        self.cell, self.method, self.alpha, self.every_step, self.one_hot = cell, method, alpha, every_step, one_hot
+        self.kernel = compile_cell(with_named_values(cell))
+        self.storage = Storage(self.kernel, self.kernel.lengths(params))
+        self.window = window or 2**62
+        output = cell.output.name
+        later = {e.out.name for e in self.kernel.cell.equations} - _needed(self.kernel.cell)
+        recurrent = {e for e in self.kernel.cell.recurrent_edges if e.net not in later}
+        cut = recurrent if method == "1997" else frozenset()
+        printer = Printer(self.storage, cut, one_hot, by_value=True, small=self.storage.net_rows <= 64)
+        parts = [f"OUTPUT, OUTPUTS, SIZE = {self.storage.place[output]}, {self.storage.length(output)}, {self.storage.size}",
+                 printer.step(vectors=set(self.storage.place) - later), printer.step("readout", later)]
+        if method == "1997":
+            self.carried, rule = Carried(printer, (output,)), learn
+            parts += [printer.direct(self.carried.passed), print_online(self.carried)]
+        else:
+            self.carried, rule = None, learn_forward if method == "rtrl" else learn_backward
+            parts += [printer.back(), _weights(printer)]
+        title = f"{cell.name} {method}, {self.storage.lengths['units']} units, {self.storage.lengths['inputs']} inputs"
+        source = "\n\n\n".join([*parts, inspect.getsource(rule).rstrip()])
+        self.rule = load(title, source, [rule.__name__], interpreted)[rule.__name__]
+        self.w, self.w_back = self.storage.pack(params)
+        self.freeze(frozen or {})
+        self._allocate()
+
+    def freeze(self, frozen):
+        """Which weights stay as they are from now on, {parameter: mask}; all others change."""
+        masks = {k: np.zeros(v.shape, bool) for k, v in self.params.items()}
+        for name, mask in frozen.items():
+            masks[name] = np.broadcast_to(mask, masks[name].shape)
+        free_w, free_back = (~(m > 0.5) for m in self.storage.pack({k: m.astype(float) for k, m in masks.items()}))
+        for net in self.storage.weighted:
+            if "1" not in self.kernel.weights[net.out.name]:
+                start = self.storage.bias + self.storage.place[net.out.name]
+                free_w[start:start + self.storage.length(net.out.name)] = False
+                free_back[start:start + self.storage.length(net.out.name)] = False
+        forward, backward = self.storage.pack(self._numbered(np.arange(self.storage.weights, dtype=float)))
+        # the number of each weight in `backward` is its place there; `forward` holds the same numbers in its own order
+        place = np.empty(self.storage.weights, np.int64)
+        place[forward.astype(np.int64)] = np.arange(self.storage.weights)
+        self.free_back = np.flatnonzero(free_back)
+        self.free_w = place[self.free_back]
+        if self.carried is not None:
+            numbers = self.carried.pack(self._numbered(np.arange(self.storage.weights, dtype=float))).astype(np.int64)
+            where = np.empty(self.storage.weights, np.int64)
+            where[numbers] = np.arange(len(numbers))
+            self.free = where[self.free_back]
+
+    def _numbered(self, numbers):
+        """{parameter: numbers} so that packing them backward gives them in order."""
+        return self.storage.unpack(numbers)
+
+    def _allocate(self):
+        size = self.storage.size
+        if self.carried is not None:
+            gathered = sum(length for parts in self.carried.gathered_parts() for _, length in parts)
+            self.buffers = (np.zeros((2, size)), np.zeros((1, gathered)), np.zeros((1, self.carried.size)), np.zeros((1, size)),
+                            np.zeros(self.carried.carried_size), np.zeros(self.carried.gradient_size))
+        self.a_x = np.zeros(0 if self.one_hot else self.storage.lengths["inputs"] * len(self.cell.inputs))
+
+    @property
+    def params(self):
+        """The weights as they are now, {parameter: [to, from]}."""
+        return self.storage.unpack(self.w_back)
+
+    def run(self, sequences, learn=True):
+        """Run over Sequences, learning or only answering. Returns (sequences, 4): largest |error|, summed |error|, summed error^2 over all
+        steps with a target, and largest |error| at the last step."""
+        found, alpha = np.zeros((len(sequences.starts) - 1, 4)), self.alpha if learn else 0.0
+        common = (sequences.starts, sequences.x, sequences.target, sequences.has_target, self.w, self.w_back)
+        size, last = self.storage.size, int(np.diff(sequences.starts).max())
+        if self.method == "1997":
+            self.rule(*common, self.free, self.free_w, self.free_back, alpha, self.every_step, *self.buffers, found, 0)
+        elif self.method == "rtrl":
+            places = np.concatenate([np.arange(self.storage.length(n)) + self.storage.place[n] for n in self.kernel.states.values()])
+            p = np.zeros((2, len(places), self.storage.weights))
+            self.rule(*common, self.free_w, self.free_back, alpha, self.every_step, places, np.zeros((2, size)), np.zeros(size),
+                      np.zeros(size), self.a_x, p[0], p[1], np.zeros(self.storage.weights), found, 0)
+        else:
+            window = 1 if self.method == "elman" else self.window
+            self.rule(*common, self.free_w, self.free_back, alpha, window, np.zeros((last + 1, size)), np.zeros((last + 1, size)), self.a_x,
+                      np.zeros(self.storage.weights), found, 0)
+        return found
+
+
+def _needed(cell):
+    """Vectors that some new state depends on, within the step; the others are read-out."""
+    needed = {s.name for s in cell.state.values()}
+    for equation in reversed(cell.equations):
+        if equation.out.name in needed:
+            needed |= {s.name for s in equation.reads}
+    return needed
+
+
+def _weights(printer):
+    """weights(now, before, x, a, g, zero): g += adjoint of each net times its sources, laid out as the backward weights."""
+    storage, lines = printer.storage, ["def weights(now, before, x, a, g, zero):"]
+    for run in storage.runs:
+        array, place = storage.array(run.source)
+        if run.diagonal:
+            lines += _loop("i", run.rows, [f"{_at('g', run.place, 'i')} += {_at('a', run.to, 'i')} * {_at(array, place, 'i')}"])
+        elif array == "x" and printer.one_hot:
+            lines += _loop("i", run.rows, [f"g[{run.place} + i * {run.columns} + x] += {_at('a', run.to, 'i')}"])
+        else:
+            lines += _loop("i", run.rows, [f"e = {_at('a', run.to, 'i')}", f"for j in range({run.columns}):",
+                                           f"    g[{run.place} + i * {run.columns} + j] += e * {_at(array, place, 'j')}"])
+    return "\n".join(lines + _loop("i", storage.net_rows, [f"{_at('g', storage.bias, 'i')} += {_at('a', 0, 'i')}"]))

@@ -1,0 +1,308 @@
+"""Print a cell's equations as scalar loops: one step forward, one step back, the truncated rule's carried derivatives.
+
+Pointwise formulas and their partial derivatives (SymPy, common subexpressions named) become one loop each, a run of nets one matrix
+product, with every length and place a literal. Only the cell's data is read; no cell is named.
+"""
+
+import itertools
+
+import sympy
+from sympy.printing.pycode import PythonCodePrinter
+
+from .. import symbolic
+from ..equations import EquationError, Net
+from ..notation import in_terms_of_value
+from .routines import ROUTINES
+
+__all__ = ["Printer"]
+
+UNROLLED = 8
+"""Loops up to this length are left to the compiler to unroll."""
+
+_MATH = {"exp": "math.exp", "log": "math.log", "sqrt": "math.sqrt", "cos": "math.cos", "sin": "math.sin", "Abs": "abs", "Max": "max",
+         "Min": "min", "sign": "sign", "Heaviside": "heaviside", "softplus": "softplus"}
+
+
+class _Formula(PythonCodePrinter):
+    """Formulas with symbols replaced by the text of array entries."""
+
+    def __init__(self, texts, cell):
+        super().__init__({"fully_qualified_modules": False})
+        self.texts, self.cell = texts, cell
+
+    def _print_Symbol(self, symbol):  # noqa: N802  (SymPy's hook)
+        return self.texts.get(symbol.name, symbol.name)
+
+    def _print(self, node, **kwargs):
+        if isinstance(node, sympy.Function | sympy.Max | sympy.Min) and not isinstance(node, sympy.Piecewise):
+            return self._function(node)
+        return super()._print(node, **kwargs)
+
+    def _function(self, node):
+        name = type(node).__name__
+        known = name if name in ROUTINES else _MATH.get(name)
+        if known is None:
+            raise EquationError(f"{self.cell.name}: the function {name} cannot be compiled to loops "
+                                f"(functions that can: {', '.join((*ROUTINES, *_MATH))}); use the NumPy functions")
+        arguments = node.args[:1] if name == "Heaviside" else node.args
+        return f"{known}({', '.join(map(self._print, arguments))})"
+
+    def _print_Pow(self, node, **kwargs):  # noqa: N802
+        base, power = node.as_base_exp()
+        if power == sympy.Rational(1, 2):
+            return f"math.sqrt({self._print(base)})"
+        if power.is_Integer and 2 <= power <= 4:
+            return "(" + "*".join([self.parenthesize(base, 100)] * int(power)) + ")"
+        if power.is_Integer and power < 0:
+            return f"(1.0/{self._print_Pow(base**-power) if power < -1 else self.parenthesize(base, 100)})"
+        return super()._print_Pow(node, **kwargs)
+
+    def _print_Rational(self, node):  # noqa: N802
+        return f"({node.p}.0/{node.q}.0)"
+
+    def _print_Integer(self, node):  # noqa: N802
+        return f"{node.p}.0"
+
+
+class Printer:
+    """Source text of one cell with given lengths. `cut` edges carry no error in the backward step.
+
+    one_hot: the input is the number of its one entry instead of a vector. by_value: slopes in terms of values that the row holds,
+    f' = f (1 - f), which costs no exponential but leaves an error of eps, not relative to f', where a unit is
+    saturated. small: sum up the nets in one expression each instead of source by source.
+    """
+
+    def __init__(self, storage, cut=frozenset(), one_hot=False, by_value=False, small=False):
+        self.storage, self.cell = storage, storage.cell
+        self.one_hot, self.by_value, self.small = one_hot, by_value, small
+        self.known = {sympy.sympify(u.formula): u.out for u in self.cell.units}
+        self.cut = {(e.net, e.source) for e in cut}
+        self.early = set(storage.input_place) | set(storage.kernel.states)
+        if one_hot and (len(self.cell.inputs) != 1 or any(i.name in _names(u.reads) for u in self.cell.units for i in self.cell.inputs)):
+            raise EquationError(f"{self.cell.name}: one-hot inputs need one input that only nets read; give dense inputs")
+
+    def partials(self, unit):
+        """{argument: partial derivative} of a unit."""
+        slopes = symbolic.partials(unit)
+        if self.by_value:
+            slopes = {s: in_terms_of_value(d).subs(self.known) for s, d in slopes.items()}
+        return slopes
+
+    # Texts of single entries.
+
+    def entry(self, name, index, array=None):
+        """Text of entry `index` of a vector, e.g. now[48 + i]."""
+        where, place = self.storage.array(name)
+        return _at(array or where, place, index)
+
+    def adjoint(self, name, index):
+        """Text of the adjoint of an entry: in `a` at this step, in `a_before` one step earlier, in `a_x` for inputs."""
+        where, place = self.storage.array(name)
+        return _at({"now": "a", "before": "a_before", "x": "a_x"}[where], place, index)
+
+    def formulas(self, targets, texts):
+        """Lines that use SymPy expressions {line with {} for its formula: expression}, common subexpressions named first."""
+        named, reduced = sympy.cse(list(targets.values()), symbols=(sympy.Symbol(f"z{k}") for k in itertools.count()))
+        printer = _Formula(texts, self.cell)
+        lines = [f"{symbol} = {printer.doprint(value)}" for symbol, value in named]
+        return lines + [line.format(printer.doprint(value)) for line, value in zip(targets, reduced, strict=True)]
+
+    # One step forward.
+
+    def step(self, name="step", vectors=None):
+        """step(now, before, x, w, zero): fill the row `now`, or its vectors of the given names."""
+        storage, lines = self.storage, [f"def {name}(now, before, x, w, zero):"]
+        vectors = set(storage.place) if vectors is None else vectors
+        lines += self._early_nets(vectors)
+        twins = self._twins(vectors)
+        for equation in self.cell.equations:
+            if equation.out.name not in vectors or equation.out.name in twins.values():
+                continue
+            name, length = equation.out.name, storage.length(equation.out.name)
+            if not isinstance(equation, Net):
+                texts = {s.name: self.entry(s.name, "i") for s in equation.reads}
+                target = {f"{self.entry(name, 'i')} = {{}}": sympy.sympify(equation.formula)}
+                last = name
+                while last in twins:
+                    last = twins[last]
+                    length += storage.length(last)
+                lines += _loop("i", length, self.formulas(target, texts))
+            elif equation.fixed:
+                source = equation.sources[0].name
+                if equation.kind == "pooled":
+                    lines += _loop("i", length, [f"{self.entry(name, 'i')} = 0.0"])
+                to, index = self._ends(equation)
+                sign = "=" if equation.kind == "shared" else "+="
+                lines += _loop("i", storage.long(equation), [f"{self.entry(name, to)} {sign} {self.entry(source, index)}"])
+            else:
+                for run in storage.runs:
+                    if run.nets == (name,) and (run.source not in self.early or run.diagonal):
+                        lines += self._product(run)
+        return "\n".join(lines)
+
+    def _early_nets(self, vectors):
+        """Lines: biases, and what inputs and previous states send, of the weighted nets among `vectors`."""
+        storage, lines = self.storage, []
+        nets = [n.out.name for n in storage.weighted]
+        early = [r for r in storage.runs if r.source in self.early and not r.diagonal and vectors.issuperset(r.nets)]
+        for first, last in _stretches([n in vectors for n in nets]):
+            groups = [[nets[k]] for k in range(first, last)] if not self.small else []
+            for name in nets[first:last] if self.small else ():  # nets that read the same runs are summed up together
+                same = groups and [r for r in early if name in r.nets] == [r for r in early if groups[-1][0] in r.nets]
+                groups[-1].append(name) if same else groups.append([name])
+            if not self.small:
+                groups = [nets[first:last]]
+            for group in groups:
+                rows, to = sum(storage.length(n) for n in group), storage.place[group[0]]
+                terms = [_at("w", storage.bias + to, "i")]
+                for run in (r for r in early if self.small and group[0] in r.nets):
+                    array, place = storage.array(run.source)
+                    if array == "x" and self.one_hot:
+                        terms.append(f"w[{run.place + to - run.to} + x * {run.rows} + i]")
+                        continue
+                    terms += [f"{array}[{place + r}] * {_at('w', run.place + r * run.rows + to - run.to, 'i')}" for r in range(run.columns)]
+                lines += _loop("i", rows, [f"{_at('now', to, 'i')} = {' + '.join(terms)}"])
+        for run in early if not self.small else ():
+            lines += self._product(run)
+        return lines
+
+    def _twins(self, vectors):
+        """{unit: unit beside it in the row, of the same function of a net beside its net}: one loop computes both."""
+        found, late = {}, {r.nets[0] for r in self.storage.runs if r.source not in self.early or r.diagonal}
+        simple = [(u, u.reads[0]) for u in self.cell.units if len(u.reads) == 1 and u.reads[0].name in self.storage.place
+                  and self.storage.place[u.reads[0].name] < self.storage.net_rows and u.reads[0].name not in late]
+        for (one, arg), (two, other) in zip(simple, simple[1:], strict=False):
+            beside = all(self.storage.place[b] == self.storage.place[a] + self.storage.length(a)
+                         for a, b in ((one.out.name, two.out.name), (arg.name, other.name)))
+            same = sympy.sympify(one.formula).subs(arg, other) == sympy.sympify(two.formula)
+            if beside and same and vectors.issuperset((one.out.name, two.out.name)):
+                found[one.out.name] = two.out.name
+        return found
+
+    def _ends(self, net):
+        """(index of the net's entry, index of its source's) in a loop over the longer vector of a fixed map."""
+        short = self.storage.short_index(net.out.name, "i")
+        return ("i", short) if net.kind == "shared" else (short, "i")
+
+    def _product(self, run):
+        """Lines: the run's rows of `now` += W source."""
+        source, place = self.storage.array(run.source)
+        if run.diagonal:
+            return _loop("i", run.rows, [f"{_at('now', run.to, 'i')} += {_at('w', run.place, 'i')} * {_at(source, place, 'i')}"])
+        if source == "x" and self.one_hot:
+            return [f"    u = w[{run.place} + x * {run.rows}:{run.place} + (x + 1) * {run.rows}]",
+                    *_loop("i", run.rows, [f"{_at('now', run.to, 'i')} += u[i]"])]
+        return _matrix("now", run.to, run.rows, "w", run.place, source, place, run.columns)
+
+    # One step back.
+
+    def back(self):
+        """back(now, before, x, w, a, a_before, a_x, zero): add to the adjoints what each vector receives; full but for the cut edges.
+
+        Nets' adjoints stay in `a`, for the weights.
+        """
+        storage, lines = self.storage, ["def back(now, before, x, w, a, a_before, a_x, zero):"]
+        for equation in reversed(self.cell.equations):
+            if equation in storage.weighted:
+                for run in storage.runs:
+                    if run.nets == (equation.out.name,) and (run.source not in self.early or run.diagonal):
+                        lines += self._product_back(run)
+            else:
+                lines += self.pointwise_back(equation)
+        for run in storage.runs:
+            if run.source in self.early and not run.diagonal:
+                lines += self._product_back(run)
+        return "\n".join(lines)
+
+    def direct(self, vectors):
+        """direct(now, before, x, w, a, zero): the same within the step only, from the given vectors to what they read."""
+        lines = ["def direct(now, before, x, w, a, zero):"]
+        for equation in reversed(self.cell.equations):
+            if equation.out.name not in vectors:
+                continue
+            if equation not in self.storage.weighted:
+                lines += self.pointwise_back(equation, within=True)
+                continue
+            for run in self.storage.runs:
+                if equation.out.name in run.nets and self.storage.array(run.source)[0] == "now":
+                    lines += self._product_back(run)
+        return "\n".join([*lines, "    pass"])
+
+    def pointwise_back(self, equation, within=False):
+        """Lines that send the adjoint of a unit, or of a fixed net, back to what it reads (`within` the step only)."""
+        if not isinstance(equation, Net):
+            return self._unit_back(equation, self.storage.length(equation.out.name), within)
+        to, index = self._ends(equation)
+        line = f"{self.adjoint(equation.sources[0].name, index)} += {self.adjoint(equation.out.name, to)}"
+        return _loop("i", self.storage.long(equation), [line])
+
+    def _unit_back(self, unit, length, within):
+        slopes = {s.name: d for s, d in self.partials(unit).items() if not within or self.storage.array(s.name)[0] == "now"}
+        texts = {s.name: self.entry(s.name, "i") for d in slopes.values() for s in d.free_symbols}
+        targets = {f"{self.adjoint(arg, 'i')} += error * ({{}})": d for arg, d in slopes.items()}
+        body = [f"error = {self.adjoint(unit.out.name, 'i')}", *self.formulas(targets, texts)]
+        return _loop("i", length, body) if targets else []
+
+    def _product_back(self, run):
+        live = [n for n in run.nets if (n, run.source) not in self.cut]
+        where, place = self.storage.array(run.source)
+        if not live or (where == "x" and self.one_hot):
+            return []
+        target = {"now": "a", "before": "a_before", "x": "a_x"}[where]
+        if run.diagonal:
+            return _loop("i", run.rows, [f"{_at(target, place, 'i')} += {_at('w', run.place, 'i')} * {_at('a', run.to, 'i')}"])
+        lines = []
+        for first, last in _stretches([n in live for n in run.nets]):
+            to = self.storage.place[run.nets[first]]
+            rows = sum(self.storage.length(n) for n in run.nets[first:last])
+            lines += _matrix(target, place, run.columns, "w", run.place + (to - run.to) * run.columns, "a", to, rows)
+        return lines
+
+
+def _names(symbols):
+    return [s.name for s in symbols]
+
+
+def _at(array, place, index):
+    return f"{array}[{place} + {index}]" if place else f"{array}[{index}]"
+
+
+def _count(length):
+    """Text of a loop's length. LLVM unrolls loops of known length before it would vectorise them; adding a zero that it does not know
+    prevents that where vectors pay."""
+    return str(length) if length <= UNROLLED else f"{length} + zero"
+
+
+def _loop(index, length, body):
+    return [f"    for {index} in range({_count(length)}):", *(f"        {line}" for line in body)]
+
+
+def _stretches(flags):
+    """(first, last + 1) of every stretch of true values."""
+    flags, found, start = [*flags, False], [], None
+    for k, flag in enumerate(flags):
+        if flag and start is None:
+            start = k
+        if not flag and start is not None:
+            found.append((start, k))
+            start = None
+    return found
+
+
+def _matrix(out, out_place, columns, w, w_place, vector, vector_place, rows):
+    """Lines: out_c += sum_r vector_r w[r, c], four rows at a time, so that `out` is read and written a quarter as often.
+
+    Slices begin at zero again, which spares the inner loop the test for negative indices that would keep it from vectors.
+    """
+    lines, span = [], f"{w_place} + r * {columns}:{w_place} + (r + 4) * {columns}"
+    whole = rows - rows % 4
+    if whole:
+        lines += [f"    for r in range(0, {whole}, 4):", f"        u = {w}[{span}]"]
+        lines += [f"        v{k} = {_at(vector, vector_place + k, 'r')}" for k in range(4)]
+        terms = " + ".join(f"v{k} * {_at('u', k * columns, 'i')}" for k in range(4))
+        lines += [f"        for i in range({_count(columns)}):", f"            {_at(out, out_place, 'i')} += {terms}"]
+    if rows > whole:
+        lines += [f"    v{k} = {vector}[{vector_place + whole + k}]" for k in range(rows - whole)]
+        terms = " + ".join(f"v{k} * {_at(w, w_place + (whole + k) * columns, 'i')}" for k in range(rows - whole))
+        lines += [f"    for i in range({_count(columns)}):", f"        {_at(out, out_place, 'i')} += {terms}"]
+    return lines

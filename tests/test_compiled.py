@@ -1,0 +1,337 @@
+"""Printed loops give NumPy's numbers: every cell of the folder as plain Python, one cell compiled; planted mistakes must show."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symbolic, truncated_1997
+from flowcheck import flow as flows
+from flowcheck.compiled import compile_loops, loops, modules, routines
+from flowcheck.compiled.online import Online
+from flowcheck.compiled.storage import Storage
+from flowcheck.experiments import long_lag
+from flowcheck.experiments.nets import initial, with_outputs
+from flowcheck.kernels import ShapeError
+from flowcheck.notation import squashing_functions
+
+UNITS, INPUTS, STEPS = 4, 3, 6
+ROUNDING = 3e-14
+"""Six steps of sums of at most 30 terms in another order, squashing functions within 2 eps of NumPy's; slopes amplify below tenfold."""
+
+
+@pytest.fixture
+def a_fresh_cache(monkeypatch):
+    """Printed programs are kept per process; start without, and leave none behind."""
+    loops._program.cache_clear()
+    yield
+    loops._program.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def machine_code(tmp_path_factory):
+    """A folder for compiled loops that lives as long as the session."""
+    pytest.importorskip("numba", reason="the loops are compiled by Numba")
+    folder = tmp_path_factory.mktemp("machine_code")
+    before = os.environ.get("FLOWCHECK_CACHE")
+    os.environ["FLOWCHECK_CACHE"] = str(folder)
+    yield folder
+    os.environ.pop("FLOWCHECK_CACHE")
+    if before is not None:
+        os.environ["FLOWCHECK_CACHE"] = before
+
+
+def a_run(cell, rng, *, units=UNITS, steps=STEPS, batch=2):
+    """A random net with nonzero initial state, its NumPy trajectory, errors at its output."""
+    kernel = compile_cell(cell)
+    params = kernel.random_params(units, INPUTS, rng, 2 if "blocks" in cell.sizes.values() else 1)
+    params = {k: 1.2 * rng.normal(size=v.shape) / np.sqrt(v.shape[-1]) for k, v in params.items()}
+    lengths = kernel.lengths(params)
+    state0 = {old: rng.normal(size=(batch, lengths[cell.sizes[old]])) for old in kernel.states}
+    x = rng.normal(size=(steps, batch, INPUTS))
+    trajectory = kernel.forward(params, x, state0)
+    errors = rng.normal(size=trajectory[cell.output.name].shape)
+    return SimpleNamespace(params=params, x=x, state0=state0, trajectory=trajectory, errors=errors)
+
+
+def assert_same(got, expected):
+    assert got.keys() == expected.keys() and expected
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=ROUNDING * np.abs(value).max(), err_msg=name)
+
+
+def assert_agrees(cell, net):
+    """Forward, BPTT with its every result, the truncated rule."""
+    found = compile_loops(cell, interpreted=True)
+    run = found.forward(net.params, net.x, net.state0)
+    assert_same({e.out.name: run[e.out.name] for e in cell.equations}, {e.out.name: net.trajectory[e.out.name] for e in cell.equations})
+    ours, numpys = found.bptt(run, net.errors), bptt(net.trajectory, net.errors)
+    for part in ("params", "inputs", "state0", "net_errors"):
+        assert_same(getattr(ours, part), getattr(numpys, part))
+    expected = truncated_1997(net.trajectory, net.errors).params
+    assert_same(found.truncated_1997(net.params, net.x, net.errors, net.state0).params, expected)
+
+
+def test_printed_loops_give_numpys_numbers(cell, rng):
+    assert_agrees(cell, a_run(cell, rng))
+
+
+def test_all_edges_or_any_one_can_be_cut(cell, rng):
+    net, found = a_run(cell, rng, steps=3, batch=1), compile_loops(cell, interpreted=True)
+    assert_same(found.bptt(net.trajectory, net.errors, cut=True).params, truncated_1997(net.trajectory, net.errors).params)
+    for edge in cell.edges[-3:]:
+        assert_same(found.bptt(net.trajectory, net.errors, cut=[str(edge)]).params, bptt(net.trajectory, net.errors, [str(edge)]).params)
+
+
+def test_errors_may_enter_at_any_vector(cell, rng):
+    net, found = a_run(cell, rng, steps=3, batch=1), compile_loops(cell, interpreted=True)
+    entering = {name: rng.normal(size=net.trajectory[name].shape)
+                for name in {cell.output.name, cell.nets[0].out.name, cell.units[-1].out.name, next(iter(cell.state.values())).name}}
+    assert_same(found.bptt(net.trajectory, entering).params, bptt(net.trajectory, entering).params)
+    expected = truncated_1997(net.trajectory, entering).params
+    assert_same(found.truncated_1997(net.params, net.x, entering, net.state0).params, expected)
+
+
+def test_probes_are_the_flow(cell, rng):
+    net, found, name = a_run(cell, rng, batch=2), compile_loops(cell, interpreted=True), cell.output.name
+    v = rng.normal(size=(2, net.errors.shape[-1]))
+    ours, exponent = found.send_back(net.trajectory, name, v, 4, b=1)
+    for q, adjoint, power, _ in flows.send_back(net.trajectory, name, b=1, errors=v):
+        if q > 4:
+            break
+        for vector, value in adjoint.items():
+            if vector not in net.trajectory.kernel.states:
+                got = np.ldexp(ours[vector][q], exponent[q])
+                np.testing.assert_allclose(got, np.ldexp(value, power), rtol=0, atol=ROUNDING * np.ldexp(np.abs(value).max(), power))
+
+
+def test_a_probe_does_not_underflow(rng):
+    cell = catalogue()["conventional"]
+    kernel = compile_cell(cell)
+    params = kernel.random_params(2, INPUTS, rng)
+    run = kernel.forward(params, rng.normal(size=(620, 1, INPUTS)))
+    found, exponent = compile_loops(cell, interpreted=True).send_back(run, "y", [1.0, 0.0], 600)
+    log2 = exponent[-1] + np.log2(np.abs(found["net"][-1]).max())
+    slopes = run.partials["y", "net"][:, 0]
+    scale = 0.0
+    row = np.array([1.0, 0.0]) * slopes[-1]
+    for q in range(1, 601):
+        row = row @ params["W_y"] * slopes[-1 - q]
+        size = np.abs(row).max()
+        row, scale = row / size, scale + np.log2(size)
+    # six hundred rounded steps of 2 x 2 products
+    assert log2 < -1100 and abs(log2 - scale) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["lstm1997", "lstm", "conventional"])
+def test_one_hot_inputs_are_their_vectors(name, rng):
+    cell = catalogue()[name]
+    net, found = a_run(cell, rng), compile_loops(cell, interpreted=True)
+    codes = rng.integers(0, INPUTS, (STEPS, 2))
+    dense = np.eye(INPUTS)[codes]
+    trajectory = net.trajectory.kernel.forward(net.params, dense, net.state0)
+    run = found.forward(net.params, codes, net.state0)
+    assert_same({cell.output.name: run[cell.output.name]}, {cell.output.name: trajectory[cell.output.name]})
+    assert_same(found.bptt(run, net.errors).params, bptt(trajectory, net.errors).params)
+    assert_same(found.truncated_1997(net.params, codes, net.errors, net.state0).params, truncated_1997(trajectory, net.errors).params)
+    with pytest.raises(ShapeError, match="0 to 2"):
+        found.forward(net.params, codes + 1)
+
+
+def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, monkeypatch):
+    monkeypatch.setattr(loops, "CHUNK", 4)
+    for name in ("lstm1997", "gru"):
+        cell = catalogue()[name]
+        net = a_run(cell, rng, steps=11)
+        net.errors[:9] = 0.0
+        expected = truncated_1997(net.trajectory, net.errors).params
+        found = compile_loops(cell, interpreted=True).truncated_1997(net.params, net.x, net.errors, net.state0).params
+        assert_same(found, expected)
+
+
+# Mistakes planted in what the loops are printed from.
+
+
+def a_slope_with_the_wrong_sign(patch):
+    right = symbolic.partials
+    patch.setattr(symbolic, "partials", lambda unit: {s: -d if s.name.startswith("net") else d for s, d in right(unit).items()})
+
+
+def a_slope_where_its_function_belongs(patch):
+    patch.setattr(routines, "__file__", routines.__file__)
+    text = modules._routines()
+    patch.setattr(modules, "_routines", lambda: text.replace("return e / ((1.0 + e) * (1.0 + e))", "return 1.0 / (1.0 + e)"))
+
+
+def a_state_read_at_the_wrong_step(patch):
+    right = Storage.array
+    patch.setattr(Storage, "array", lambda self, name: ("now", right(self, name)[1]) if right(self, name)[0] == "before"
+                  else right(self, name))
+
+
+def weights_the_wrong_way_round(patch):
+    right = Storage.pack
+    patch.setattr(Storage, "pack", lambda self, params: right(self, params)[::-1])
+
+
+def a_gate_swapped_for_its_neighbour(patch):
+    right = Storage.unpack
+    patch.setattr(Storage, "unpack", lambda self, w: (lambda p: p | {"W_in_y": p["W_out_y"]})(right(self, w)))
+
+
+def a_shorter_exponential(patch):
+    text = modules._routines()
+    patch.setattr(modules, "_routines", lambda: text.replace("2.7557319223985893e-06", "0.0"))
+
+
+@pytest.mark.parametrize("plant", [
+    a_slope_with_the_wrong_sign, a_slope_where_its_function_belongs, a_state_read_at_the_wrong_step, weights_the_wrong_way_round,
+    a_gate_swapped_for_its_neighbour, a_shorter_exponential], ids=lambda plant: plant.__name__)
+def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
+    cell = catalogue()["lstm"]
+    net = a_run(cell, rng)
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_agrees(cell, net)
+
+
+# Squashing functions.
+
+
+@pytest.mark.parametrize("name", routines.ROUTINES)
+def test_squashing_functions_are_accurate_to_rounding(name):
+    f = squashing_functions()[name.removesuffix("_prime")]
+    points = np.concatenate([np.random.default_rng(0).normal(size=40) * scale for scale in (1e-9, 1e-3, 0.5, 5.0, 50.0)] + [[0.0, 1e-300]])
+    symbol = sympy.Symbol("z")
+    formula = f.as_exp(symbol).diff(symbol) if name.endswith("_prime") else f.as_exp(symbol)
+    reference = sympy.lambdify(symbol, formula, modules="mpmath")
+    with mpmath.workdps(400):
+        for x in points:
+            expected, got = reference(mpmath.mpf(float(x))), getattr(routines, name)(np.float64(x))
+            # half an eps each of two divisions and of one product, one eps of the exponential
+            assert abs(got - expected) <= 4 * np.finfo(float).eps * abs(expected), (x, got, float(expected))
+
+
+def test_squashing_functions_at_the_ends_of_the_scale():
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        for x, s, t in ((800.0, 1.0, 1.0), (-800.0, 0.0, -1.0), (np.inf, 1.0, 1.0), (-np.inf, 0.0, -1.0)):
+            x = np.float64(x)
+            assert (routines.sigma(x), routines.tanh(x), routines.sigma_prime(x), routines.tanh_prime(x)) == (s, t, 0.0, 0.0)
+    assert 0.0 < routines.sigma(np.float64(-745.0)) < 1e-320
+    assert all(np.isnan(getattr(routines, name)(np.float64(np.nan))) for name in routines.ROUTINES)
+
+
+# Refusals.
+
+
+def changed(cell, **changes):
+    """A cell of the catalogue with one net changed after it was checked, as a newer kind of cell would be."""
+    other = replace(cell)
+    first = other.nets[0]
+    net = Net(first.out, *first.sources, **{"bias": first.bias, "size": first.size, **changes})
+    object.__setattr__(other, "equations", (net, *other.equations[1:]))
+    return other
+
+
+def test_a_kind_of_net_that_cannot_be_printed_is_refused_in_one_line():
+    kernel = compile_cell(catalogue()["tanh"])
+    params = kernel.random_params(UNITS, INPUTS, np.random.default_rng(0))
+    strange = SimpleNamespace(cell=changed(kernel.cell, kind="convolution"), weights=kernel.weights, states=kernel.states)
+    with pytest.raises(EquationError, match="tanh, net: .*'convolution'.*dense, diagonal, vector, shared, pooled.*NumPy") as refused:
+        Storage(strange, kernel.lengths(params))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_function_that_cannot_be_printed_is_refused_in_one_line(rng, monkeypatch):
+    from flowcheck.compiled import printer
+
+    monkeypatch.setattr(printer, "ROUTINES", ("sigma",))
+    cell = catalogue()["tanh"]
+    kernel = compile_cell(cell)
+    storage = Storage(kernel, kernel.lengths(kernel.random_params(UNITS, INPUTS, rng)))
+    with pytest.raises(EquationError, match="tanh: the function tanh cannot be compiled") as refused:
+        printer.Printer(storage).step()
+    assert "\n" not in str(refused.value)
+
+
+def test_without_numba_one_line_says_what_to_install(rng, monkeypatch, a_fresh_cache):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    cell = catalogue()["tanh"]
+    net = a_run(cell, rng)
+    with pytest.raises(EquationError, match=r"Numba.*pip install 'flowcheck-rnn\[fast\]'") as refused:
+        compile_loops(cell).forward(net.params, net.x)
+    assert "\n" not in str(refused.value)
+
+
+def test_wrong_shapes_are_refused(rng):
+    cell = catalogue()["lstm"]
+    net, found = a_run(cell, rng), compile_loops(cell, interpreted=True)
+    run = found.forward(net.params, net.x)
+    for attempt in (lambda: found.bptt(run, net.errors[:-1]), lambda: found.truncated_1997(net.params, net.x, net.errors[:-1]),
+                    lambda: found.forward(net.params, net.x[..., :2]), lambda: found.send_back(run, "y", np.ones(UNITS + 1), 2)):
+        with pytest.raises(ShapeError):
+            attempt()
+    with pytest.raises(ValueError, match="9 lags back from step 5"):
+        found.send_back(run, "y", np.ones(UNITS), 9)
+
+
+# Compiled.
+
+AGAIN = """
+import numpy as np
+from flowcheck import catalogue
+from flowcheck.compiled import compile_loops
+cell = catalogue()["lstm1997"]
+found = compile_loops(cell)
+params = found.kernel.random_params(6, 3, np.random.default_rng(0), 2)
+run = found.forward(params, np.ones((4, 1, 3)))
+stats = run.program.forward.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), repr(float(run["y"].sum())))
+"""
+
+
+def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_code):
+    cell = catalogue()["lstm1997"]
+    found = compile_loops(cell)
+    net = a_run(cell, rng, units=6, steps=40)
+    run = found.forward(net.params, net.x, net.state0)
+    assert_same({"y": run["y"]}, {"y": net.trajectory["y"]})
+    assert_same(found.bptt(run, net.errors).params, bptt(net.trajectory, net.errors).params)
+    params = found.kernel.random_params(6, INPUTS, np.random.default_rng(0), 2)
+    here = float(found.forward(params, np.ones((4, 1, INPUTS)))["y"].sum())
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, timeout=120, check=False,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "0", repr(here)]
+    assert list(machine_code.glob("lstm1997_6_units_3_inputs_*.py"))
+
+
+def test_the_compiled_trainer_is_the_interpreted_one(rng, machine_code):
+    cell = with_outputs(catalogue()["lstm1997"])
+    params, frozen = initial(cell, {"units": 2, "inputs": 4, "outputs": 2}, rng, 0.5, biases=("b_in", "b_k"))
+    nets = [Online(cell, params, one_hot=True, alpha=0.3, frozen=frozen, interpreted=i) for i in (False, True)]
+    sequences = long_lag.very_long(rng, 6, 5, 1)
+    sequences.x[sequences.x > 3] = 3
+    found = [net.run(sequences) for net in nets]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    assert_same(nets[0].params, nets[1].params)
+
+
+def test_printed_files_are_written_whole_and_mended(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWCHECK_CACHE", str(tmp_path / "new"))
+    path = modules._written("one.py", "text\n")
+    with open(path, "w") as file:
+        file.write("damaged")
+    assert modules._written("one.py", "text\n") == path
+    with open(path) as file:
+        assert file.read() == "text\n"
+    (tmp_path / "blocked").write_text("a file where the folder should be")
+    monkeypatch.setenv("FLOWCHECK_CACHE", str(tmp_path / "blocked"))
+    with open(modules._written("two.py", "other\n")) as file:
+        assert file.read() == "other\n"
