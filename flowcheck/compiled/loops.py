@@ -117,7 +117,7 @@ class Loops:
         return {self.cell.inputs[0].name: codes}, codes
 
     def _start(self, first, state0, storage):
-        start = self.kernel._start(state0 or {}, len(first), storage.lengths, np.dtype(float))
+        start = self.kernel._start(state0 or {}, len(first), storage.lengths, {"dtype": float})
         for old, new in self.kernel.states.items():
             first[:, storage.place[new]:storage.place[new] + storage.length(new)] = start[old]
         return start
