@@ -339,7 +339,7 @@ def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("flowcheck-report"), show_default=True,
               help="An .html file (its JSON goes beside it), or a folder for report.html and report.json.")
 def report(net, inputs_, layer, cells_, lags, seed, out):
-    """Write one self-contained HTML page and its JSON: the paper's curves and proofs and, given NET, its diagnosis."""
+    """Write one self-contained HTML page and its JSON: the paper's curves and every proof; of NET its diagnosis and the proofs on flow."""
     from .cells import catalogue
     from .claims import load
     from .report import documents
@@ -358,7 +358,8 @@ def report(net, inputs_, layer, cells_, lags, seed, out):
         given = {"diagnosis": result, "inputs": inputs}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
-        results = proved(load(derivations()), derivations(), progress)
+        claims = [c for c in load(derivations()) if not net or c.checks and c.section in SECTIONS_ON_FLOW]
+        results = proved(claims, derivations(), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
              f"--seed {seed}" if seed else None, f"-o {out}"]
     command = " ".join(["flowcheck report", *filter(None, words)])
@@ -367,6 +368,10 @@ def report(net, inputs_, layer, cells_, lags, seed, out):
     write_page(page, title=title, command=command, curves=curves, derivations=results, **given)
     write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
+
+
+SECTIONS_ON_FLOW = ("3.1", "3.2", "A.2")
+"""Whose formulas, where the code meets them, stand behind a net's flows; the page without NET has all."""
 
 
 def _compare(page, lags, seed, out):

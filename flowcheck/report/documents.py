@@ -19,8 +19,26 @@ __all__ = [
 
 
 def schema(name):
-    """The JSON Schema of a document, e.g. "flowcheck.flow/1"."""
-    return json.loads((files(__package__) / "schemas" / f"{name.replace('/', '-')}.schema.json").read_text())
+    """The JSON Schema of a document, e.g. "flowcheck.flow/1"; what its file refers to in the files of others is put in its place."""
+    return _bundled(_schema_file(f"{name.replace('/', '-')}.schema.json"))
+
+
+def _schema_file(name):
+    return json.loads((files(__package__) / "schemas" / name).read_text())
+
+
+def _bundled(part):
+    if isinstance(part, list):
+        return [_bundled(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        name, _, pointer = part["$ref"].partition("#")
+        found = _schema_file(name)
+        for key in pointer.split("/")[1:]:
+            found = found[key]
+        return _bundled({key: value for key, value in found.items() if key != "$schema"})
+    return {key: _bundled(value) for key, value in part.items()}
 
 
 def dumps(document):
@@ -114,7 +132,7 @@ def report(command, curves, derived, diagnosis=None, inputs=""):
     """flowcheck.report/1: what the page shows."""
     return {
         "schema": "flowcheck.report/1", "command": command,
-        "curves": [flow_entry(c) | {"label": c.label, "words": c.words} for c in curves],
+        "curves": [{"label": c.label, "words": c.words, "flow": flow_entry(c)} for c in curves],
         "derivations": derivations(derived),
         "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, inputs),
     }
