@@ -13,8 +13,8 @@ from multiprocessing import get_context
 __all__ = ["in_order", "prove", "verify_one"]
 
 WORKERS = 2
-WORTH_A_PROCESS = 8
-"""Fewer tasks than this are done before a second process has started."""
+WORTH_A_PROCESS = 40
+"""Fewer tasks than this are done before a second process has imported SymPy and read the derivations: some 3 s, 0.1 s a task."""
 
 
 def in_order(function, tasks, workers=None):
