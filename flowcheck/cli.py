@@ -306,7 +306,7 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
 @_out
 def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_lag, form, out):
     """Diagnose NET on real inputs: flow, drift, bias cells; exit 1 when there are findings."""
-    from .diagnose import SEVERITIES
+    from .detectors import SEVERITIES
     from .report import documents, text
 
     result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags, needs_lag)
@@ -319,7 +319,7 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_
 
 
 def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None):
-    from .diagnose import diagnose as diagnose_network
+    from .detectors import diagnose as diagnose_network
 
     network, sets = network_and_inputs(net, inputs, layer, units, block_size, seed)
     if not sets:

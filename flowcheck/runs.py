@@ -106,7 +106,7 @@ def measured(net, settings):
     """
     from threadpoolctl import threadpool_limits
 
-    from .diagnose import diagnose
+    from .detectors import diagnose
     from .measure import measure, noise_inputs
     from .report import documents
     from .targets import described, network_and_inputs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, check_cell, compile_cell, error_flow, state_flow
-from flowcheck.diagnose import diagnose
+from flowcheck.detectors import diagnose
 from flowcheck.formats import InputSet
 from flowcheck.measure import measure, noise_inputs
 from flowcheck.network import fresh

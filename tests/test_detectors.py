@@ -5,8 +5,8 @@ import pytest
 
 from flowcheck import Layer, Network, catalogue
 from flowcheck.cells import get
-from flowcheck.diagnose import detectors, diagnose
-from flowcheck.diagnose.stuck_gate import gates, what_it_closes
+from flowcheck.detectors import detectors, diagnose
+from flowcheck.detectors.stuck_gate import gates, what_it_closes
 from flowcheck.formats import InputSet
 from flowcheck.network import Readout, fresh
 

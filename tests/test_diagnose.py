@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flowcheck import Layer, Network, catalogue, compile_cell
-from flowcheck.diagnose import Finding, diagnose
+from flowcheck.detectors import Finding, diagnose
 from flowcheck.formats import InputSet
 from flowcheck.network import Readout, fresh
 

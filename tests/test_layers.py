@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product", "rows", "gradients", "flow",
           "rates", "network", "sensitivity", "tangents", "spectra", "lyapunov", "pairs", "probes"}
-ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "diagnose", "report", "further"}
+ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "detectors", "report", "further"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
     "notation": set(),
@@ -49,7 +49,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "measure": {"tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
-    "diagnose": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
+    "detectors": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},
     "adapters": set(),
@@ -57,7 +57,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "checks": {"user_code", "targets", "tasks", "claims", "cells", "report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells", "tasks"},
     "tasks": {"cells", "claims", "verify"},
-    "runs": {"targets", "measure", "diagnose", "report", "__init__"},
+    "runs": {"targets", "measure", "detectors", "report", "__init__"},
     "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters"},

@@ -13,7 +13,7 @@ import pytest
 
 from flowcheck import claims
 from flowcheck.cells import catalogue
-from flowcheck.diagnose import Diagnosis, diagnose
+from flowcheck.detectors import Diagnosis, diagnose
 from flowcheck.flow import Flow
 from flowcheck.formats import InputSet
 from flowcheck.measure import Measured, measure

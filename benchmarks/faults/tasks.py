@@ -13,7 +13,7 @@ def one_hot(symbols, n):
     return np.eye(n)[symbols]
 
 
-def recall(rng, batch, steps=30):
+def recall(rng, batch, steps=48):
     """The sign shown at step 0, after noise."""
     x = np.stack([rng.normal(scale=0.3, size=(steps, batch)), np.ones((steps, batch))], axis=-1)
     sign = rng.choice([-1.0, 1.0], batch)
@@ -23,7 +23,7 @@ def recall(rng, batch, steps=30):
     return x, target, [steps - 1]
 
 
-def copy(rng, batch, steps=16):
+def copy(rng, batch, steps=48):
     """Three of four symbols, repeated after a pause."""
     shown = rng.integers(0, 4, (3, batch))
     x = np.zeros((steps, batch, 5))
@@ -34,7 +34,7 @@ def copy(rng, batch, steps=16):
     return x, target, [steps - 3, steps - 2, steps - 1]
 
 
-def adding(rng, batch, steps=24):
+def adding(rng, batch, steps=48):
     """The mean of the two marked values; one is marked in each half."""
     x = np.stack([rng.uniform(-1, 1, (steps, batch)), np.zeros((steps, batch))], axis=-1)
     first, second = rng.integers(0, steps // 2, batch), rng.integers(steps // 2, steps, batch)
@@ -45,7 +45,7 @@ def adding(rng, batch, steps=24):
     return x, target, [steps - 1]
 
 
-def order(rng, batch, steps=24):
+def order(rng, batch, steps=48):
     """Which of two symbols came first, as two of them stand among distractors: four classes."""
     symbols = rng.integers(2, 6, (steps, batch))
     first, second = rng.integers(1, steps // 3, batch), rng.integers(steps // 2, 3 * steps // 4, batch)
@@ -56,13 +56,13 @@ def order(rng, batch, steps=24):
     return one_hot(symbols, 6), target, [steps - 1]
 
 
-def counting(rng, batch, steps=40):
+def counting(rng, batch, steps=48):
     """How many pulses so far, as a share of all steps."""
     pulses = (rng.random((steps, batch)) < 0.3).astype(float)
     return pulses[..., None], np.cumsum(pulses, axis=0)[..., None] / steps * 3, [*range(steps)]
 
 
-def sine(rng, batch, steps=50):
+def sine(rng, batch, steps=48):
     """The next value of a sine of unknown frequency and phase, with a little noise."""
     t = np.arange(steps + 1)[:, None]
     wave = np.sin(rng.uniform(0.1, 0.4, batch) * t + rng.uniform(0, 2 * np.pi, batch))
@@ -70,7 +70,7 @@ def sine(rng, batch, steps=50):
     return x[..., None], wave[1:, :, None], [*range(5, steps)]
 
 
-def text(rng, batch, steps=50):
+def text(rng, batch, steps=48):
     """The next letter of a text of five words in random order, seven letters and a space."""
     words = ["abac", "bdeg", "cafe", "gad", "fed"]
     letters = "abcdefg "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..diagnose import state_drift
+from ..detectors import state_drift
 from .axes import FLOAT32_SMALLEST, Line
 from .figures import cell_panel, decay_panels, drift_panels, flow_panel, path_panel
 from .svg import figure_svg

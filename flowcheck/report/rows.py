@@ -6,7 +6,7 @@ import re
 import numpy as np
 from markupsafe import Markup, escape
 
-from ..diagnose import SEVERITIES
+from ..detectors import SEVERITIES
 
 __all__ = ["comparison_rows", "curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
