@@ -7,19 +7,14 @@ it stopped. The numbers of a row depend on its net and its settings only, never 
 import contextlib
 import hashlib
 import json
-import sqlite3
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
+
+from . import jobs
 
 __all__ = ["Settings", "Store", "measure_many", "measured"]
 
-_PATIENCE = "10s"  # until a scheduler counts as absent
-_APPLICATION = int.from_bytes(b"flow")
-_TABLES = f"""
-PRAGMA application_id = {_APPLICATION};
+_TABLES = """
 CREATE TABLE IF NOT EXISTS nets (
   key TEXT PRIMARY KEY, net TEXT NOT NULL, settings TEXT NOT NULL, error TEXT NOT NULL, document TEXT
 ) WITHOUT ROWID;
@@ -72,15 +67,7 @@ class Store:
 
     def __init__(self, path):
         self.path = Path(path)
-        new = not self.path.exists() or not self.path.stat().st_size
-        try:
-            self.database = sqlite3.connect(self.path)
-            if not new and self.database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-                raise sqlite3.DatabaseError("it is another program's")
-            with self.database:
-                self.database.executescript(_TABLES)
-        except sqlite3.Error as error:
-            raise ValueError(f"{self.path}: not a file of measured nets ({error}); name another with --store") from error
+        self.database = jobs.database(path, _TABLES, application=b"flow", held="measured nets")
 
     def done(self, keys):
         """Those of the keys whose net is measured; nets that were refused are tried again."""
@@ -131,67 +118,10 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
     keys = {net: settings.key(net) for net in nets}
     held = store.done(keys.values())
     waiting = [net for net in keys if keys[net] not in held]
-    with contextlib.ExitStack() as stack:
-        attempts = _attempts(scheduler, workers, stack)
-        while waiting and (attempt := next(attempts, None)):
-            waiting = _round(attempt, waiting, settings, store, keys, len(keys), progress)
-    for net in waiting:
-        store.write(keys[net], net, settings, None, "its worker died twice; it may need more memory than there is")
+    done = len(keys) - len(waiting)
+    with contextlib.closing(jobs.results(measured, [(net, settings) for net in waiting], scheduler, workers)) as results:
+        for (net, _), document, error in results:
+            store.write(keys[net], net, settings, document, error)
+            done += 1
+            progress(Path(net).name, done, len(keys))
     return [store.row(keys[net]) for net in nets]
-
-
-def _attempts(scheduler, workers, stack):
-    """Ways to run calls, the next for what the last left behind: each is (executor factory, calls at once)."""
-    if scheduler != "local":
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ValueError("a Dask scheduler needs the extra `distributed`: pip install 'distributed>=2024.4'") from None
-        try:
-            client = stack.enter_context(Client(scheduler, timeout=_PATIENCE))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no Dask scheduler answers at {scheduler} ({error}); start one, or use --scheduler local") from None
-        yield lambda: client.get_executor(), None
-        return
-    spawn = get_context("spawn")
-    yield lambda: ProcessPoolExecutor(workers, mp_context=spawn), None
-    yield lambda: ProcessPoolExecutor(1, mp_context=spawn), 1
-
-
-def _round(attempt, nets, settings, store, keys, total, progress):
-    """Run what waits, `at_once` nets to an executor (all: None); returns the nets whose worker died."""
-    make, at_once = attempt
-    lost = []
-    groups = [nets] if at_once is None else [nets[k:k + at_once] for k in range(0, len(nets), at_once)]
-    finished = total - len(nets)
-    for group in groups:
-        with make() as executor:
-            futures = {executor.submit(measured, net, settings): net for net in group}
-            try:
-                for future in as_completed(futures):
-                    net = futures[future]
-                    if _settled(future, net, settings, store, keys[net]):
-                        finished += 1
-                        progress(Path(net).name, finished, total)
-                    else:
-                        lost.append(net)
-            except BaseException:  # an interrupt does not wait for what has not begun
-                for future in futures:
-                    future.cancel()
-                raise
-    return lost
-
-
-def _settled(future, net, settings, store, key):
-    """Write the row of a finished call; False where its worker died. An error costs its net its row, not the others theirs."""
-    document, reason = None, ""
-    try:
-        document = future.result()
-    except BrokenProcessPool:
-        return False
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    except Exception as error:  # noqa: BLE001  (what a worker of a cluster died of, or a mistake of our own)
-        reason = f"{type(error).__name__}: {error}"
-    store.write(key, net, settings, document, " ".join(reason.split()))
-    return True

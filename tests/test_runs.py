@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import flowcheck
-from flowcheck import runs
+from flowcheck import jobs, runs
 from flowcheck.cli import main
 from flowcheck.formats import write_npz
 from flowcheck.network import fresh
@@ -35,7 +35,7 @@ def nets(tmp_path):
 @pytest.fixture
 def in_process(monkeypatch):
     """Calls run in this process: what a test says of rows does not depend on where they are computed."""
-    monkeypatch.setattr(runs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+    monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
 
 
 def rows_of(path):
@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(nets, tmp_path, in_process,
     measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: again.append(words))
     assert len(again) == 3
     assert rows_of(path) == rows_of(whole)
-    monkeypatch.setattr(runs, "_round", None)  # nothing is left to run
+    monkeypatch.setattr(jobs, "_round", None)  # nothing is left to run
     measure_many(nets, SETTINGS, Store(path))
 
 
@@ -179,7 +179,7 @@ def test_a_file_of_another_program_is_left_as_it_is(content, words, tmp_path):
 
 
 def test_no_scheduler_is_one_line(nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_PATIENCE", "1s")
+    monkeypatch.setattr(jobs, "_PATIENCE", "1s")
     pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
     with pytest.raises(ValueError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         measure_many(nets[:1], SETTINGS, Store(tmp_path / "s.sqlite"), scheduler="tcp://127.0.0.1:9")

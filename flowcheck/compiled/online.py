@@ -23,7 +23,7 @@ from .storage import Storage
 __all__ = ["Online"]
 
 step = readout = gather = coefficients = direct = advance = collect = back = weights = None  # printed for each net
-OUTPUT = OUTPUTS = SIZE = 0
+ENTER = OUTPUT = OUTPUTS = SIZE = 0
 
 
 def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, alpha, every_step, rows, s, k, a, p, g, found, zero):
@@ -45,7 +45,7 @@ def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, alp
                 largest = 0.0
                 for o in range(OUTPUTS):
                     error = now[OUTPUT + o] - target[t, o]
-                    adjoint[OUTPUT + o] = error
+                    adjoint[ENTER + o] = error
                     largest = max(largest, abs(error))
                     found[n, 1] += abs(error)
                     found[n, 2] += error * error
@@ -87,7 +87,7 @@ def learn_backward(starts, x, target, has_target, w, w_back, free_w, free_back, 
                 largest = 0.0
                 for o in range(OUTPUTS):
                     error = rows[q + 1, OUTPUT + o] - target[t, o]
-                    a[q + 1, OUTPUT + o] += error
+                    a[q + 1, ENTER + o] += error
                     largest = max(largest, abs(error))
                     found[n, 1] += abs(error)
                     found[n, 2] += error * error
@@ -122,7 +122,7 @@ def learn_forward(starts, x, target, has_target, w, w_back, free_w, free_back, a
                 largest = 0.0
                 for o in range(OUTPUTS):
                     error = rows[1, OUTPUT + o] - target[t, o]
-                    a[OUTPUT + o] = error
+                    a[ENTER + o] = error
                     largest = max(largest, abs(error))
                     found[n, 1] += abs(error)
                     found[n, 2] += error * error
@@ -168,13 +168,15 @@ class Online:
                 where errors stay within their step
     params      {parameter: [to, from]} at the start
     frozen      {parameter: mask, true where a weight stays as it is}, e.g. units without a bias
+    enter       the vector that receives y_k - target_k: the outputs, or their nets, where the slope f' is left out (the gradient of the
+                cross-entropy of logistic outputs)
     every_step  change weights after every step with a target instead of at the end of each sequence (not for "bptt")
 
     Raises EquationError for a method or net that does not fit.
     """
 
     def __init__(self, cell, params, *, method="1997", one_hot=False, alpha=0.1, every_step=False, window=None, frozen=None,
-                 interpreted=False):
+                 enter=None, interpreted=False):
         if method not in METHODS:
             raise EquationError(f"no training method {method!r}; methods are {', '.join(METHODS)}")
         if every_step and method in ("bptt", "elman"):
@@ -183,15 +185,16 @@ class Online:
         self.kernel = compile_cell(with_named_values(cell))
         self.storage = Storage(self.kernel, self.kernel.lengths(params))
         self.window = window or 2**62
-        output = cell.output.name
+        output, enter = cell.output.name, enter or cell.output.name
         later = {e.out.name for e in self.kernel.cell.equations} - _needed(self.kernel.cell)
         recurrent = {e for e in self.kernel.cell.recurrent_edges if e.net not in later}
         cut = recurrent if method == "1997" else frozenset()
         printer = Printer(self.storage, cut, one_hot, by_value=True, small=self.storage.net_rows <= 64)
-        parts = [f"OUTPUT, OUTPUTS, SIZE = {self.storage.place[output]}, {self.storage.length(output)}, {self.storage.size}",
+        places = self.storage.place[enter], self.storage.place[output], self.storage.length(output), self.storage.size
+        parts = [f"ENTER, OUTPUT, OUTPUTS, SIZE = {', '.join(map(str, places))}",
                  printer.step(vectors=set(self.storage.place) - later), printer.step("readout", later)]
         if method == "1997":
-            self.carried, rule = Carried(printer, (output,)), learn
+            self.carried, rule = Carried(printer, (enter,)), learn
             parts += [printer.direct(self.carried.passed), print_online(self.carried)]
         else:
             self.carried, rule = None, learn_forward if method == "rtrl" else learn_backward

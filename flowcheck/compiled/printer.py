@@ -274,7 +274,7 @@ def _count(length):
 
 
 def _loop(index, length, body):
-    return [f"    for {index} in range({_count(length)}):", *(f"        {line}" for line in body)]
+    return body and [f"    for {index} in range({_count(length)}):", *(f"        {line}" for line in body)]
 
 
 def _stretches(flags):

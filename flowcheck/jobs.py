@@ -1,0 +1,102 @@
+"""Many calls at once, in processes of this machine or on a Dask cluster, each result handed over when its call is done; and the SQLite
+file that keeps them.
+
+A call whose worker dies is made again alone; if its worker dies again, that is its error. Interrupts do not wait for what has not begun.
+"""
+
+import contextlib
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+__all__ = ["database", "results"]
+
+_PATIENCE = "10s"  # until a scheduler counts as absent
+_TWICE = "its worker died twice; it may need more memory than there is"
+
+
+def database(path, tables, *, application, held):
+    """The SQLite connection of a file with these tables, made where it is not there; `application` (4 bytes) marks the file as ours.
+
+    Raises ValueError where the file is another program's or no database; `held` says in words what was expected.
+    """
+    number, path = int.from_bytes(application), Path(path)
+    new = not path.exists() or not path.stat().st_size
+    try:
+        connection = sqlite3.connect(path)
+        if not new and connection.execute("PRAGMA application_id").fetchone()[0] != number:
+            raise sqlite3.DatabaseError("it is another program's")
+        with connection:
+            connection.executescript(f"PRAGMA application_id = {number};\n{tables}")
+    except sqlite3.Error as error:
+        raise ValueError(f"{path}: not a file of {held} ({error}); name another with --store") from error
+    return connection
+
+
+def results(call, arguments, scheduler="local", workers=None):
+    """Yield (arguments, result or None, error or "") of call(*arguments) for every tuple of arguments, in the order in which they are done.
+
+    scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
+
+    Raises ValueError where no scheduler answers. An error costs its call its result, not the others theirs.
+    """
+    waiting = list(arguments)
+    with contextlib.ExitStack() as stack:
+        attempts = _attempts(scheduler, workers, stack)
+        while waiting and (attempt := next(attempts, None)):
+            lost = []
+            yield from _round(*attempt, call, waiting, lost)
+            waiting = lost
+    for given in waiting:
+        yield given, None, _TWICE
+
+
+def _attempts(scheduler, workers, stack):
+    """Ways to make calls, the next for what the last left behind: each is (executor factory, calls at once)."""
+    if scheduler != "local":
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ValueError("a Dask scheduler needs the extra `distributed`: pip install 'distributed>=2024.4'") from None
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=_PATIENCE))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"no Dask scheduler answers at {scheduler} ({error}); start one, or use --scheduler local") from None
+        yield lambda: client.get_executor(), None
+        return
+    spawn = get_context("spawn")
+    yield lambda: ProcessPoolExecutor(workers, mp_context=spawn), None
+    yield lambda: ProcessPoolExecutor(1, mp_context=spawn), 1
+
+
+def _round(make, at_once, call, waiting, lost):
+    """Yield the outcomes of what waits, `at_once` calls to an executor (all: None); adds to `lost` those whose worker died."""
+    groups = [waiting] if at_once is None else [waiting[k:k + at_once] for k in range(0, len(waiting), at_once)]
+    for group in groups:
+        with make() as executor:
+            futures = {executor.submit(call, *given): given for given in group}
+            try:
+                for future in as_completed(futures):
+                    try:
+                        yield futures[future], *_outcome(future)
+                    except BrokenProcessPool:
+                        lost.append(futures[future])
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+def _outcome(future):
+    """(result or None, error or ""). Raises BrokenProcessPool where the worker died."""
+    try:
+        return future.result(), ""
+    except BrokenProcessPool:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001  (what a worker of a cluster died of, or a mistake of our own)
+        reason = f"{type(error).__name__}: {error}"
+    return None, " ".join(reason.split())
