@@ -103,8 +103,8 @@ def test_a_stream_gives_the_numbers_of_the_whole(cell, how, rng, tmp_path):
         mapped = np.memmap(tmp_path / "x", float, "w+", shape=x.shape)
         mapped[:] = x
     given = {"array": lambda: x, "memmap": lambda: mapped, "pieces": lambda: (x[k:k + 17] for k in range(0, 130, 17))}[how]()
-    words = []
-    found = streamed_probes(kernel, params, given, count=2, state0=state0, memory=12_000 * len(cell.state), progress=words.append)
+    words, memory = [], 2_000 * sum(state.size for state in state0.values())
+    found = streamed_probes(kernel, params, given, count=2, state0=state0, memory=memory, progress=words.append)
     assert len(words) >= 4, "two segments or more, each forward and back"
     np.testing.assert_allclose(found.log10_norm, whole.log10_norm, rtol=0, atol=1e-9)
     np.testing.assert_allclose(found.log10_floor, whole.log10_floor, rtol=0, atol=0.2)

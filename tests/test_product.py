@@ -79,12 +79,11 @@ def test_a_sudden_drop_within_a_chunk_is_taken_in_smaller_ones():
     np.testing.assert_allclose(flow.log10_norm[0], expected, rtol=1e-14, atol=1e-12)
 
 
-@pytest.mark.parametrize("state", [None, "y"], ids=["joint", "y"])
+@pytest.mark.parametrize("joint", [True, False], ids=["joint", "last state"])
 @pytest.mark.parametrize("threads", [2, 3, 100])
-def test_threads_share_the_rows_and_change_no_number(cell, threads, state, rng):
+def test_threads_share_the_rows_and_change_no_number(cell, threads, joint, rng):
     run = a_run(cell, rng, steps=40)
-    if state not in {None, *run.kernel.states.values()}:
-        pytest.skip(f"{cell.name} has no state {state}")
+    state = None if joint else [*run.kernel.states.values()][-1]
     one, many = (state_flow(run, 39, state=state, threads=k) for k in (1, threads))
     np.testing.assert_allclose(many.log10_norm, one.log10_norm, rtol=0, atol=1e-12)
     np.testing.assert_allclose(many.log10_entry, one.log10_entry, rtol=0, atol=1e-12)
@@ -102,7 +101,8 @@ def test_path_flows_are_the_norms_of_the_blocks(cell, rng):
             assert found[key].log10_norm[0, q - 1] == pytest.approx(expected, abs=1e-12)
     joint_flow = state_flow(run, 20).log10_norm[0]
     squares = sum(10 ** (2 * f.log10_norm[0]) for f in found.values())
-    np.testing.assert_allclose(np.log10(squares) / 2, joint_flow, rtol=0, atol=1e-12)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(np.log10(squares) / 2, joint_flow, rtol=0, atol=1e-12)
 
 
 def peak_bytes(function):
