@@ -80,11 +80,18 @@ def test_a_sudden_drop_within_a_chunk_is_taken_in_smaller_ones():
 
 
 @pytest.mark.parametrize("joint", [True, False], ids=["joint", "last state"])
-@pytest.mark.parametrize("threads", [2, 3, 100])
-def test_threads_share_the_rows_and_change_no_number(cell, threads, joint, rng):
-    run = a_run(cell, rng, steps=40)
-    state = None if joint else [*run.kernel.states.values()][-1]
-    one, many = (state_flow(run, 39, state=state, threads=k) for k in (1, threads))
+def test_threads_share_the_rows_and_change_no_number(cell, joint, rng):
+    run = a_run(cell, rng, steps=24)
+    threads_change_no_number(run, 3, None if joint else [*run.kernel.states.values()][-1])
+
+
+@pytest.mark.parametrize("threads", [2, 100])
+def test_two_threads_or_more_than_rows(threads, rng):
+    threads_change_no_number(a_run(catalogue()["gru"], rng, steps=24), threads, None)
+
+
+def threads_change_no_number(run, threads, state):
+    one, many = (state_flow(run, 23, state=state, threads=k) for k in (1, threads))
     np.testing.assert_allclose(many.log10_norm, one.log10_norm, rtol=0, atol=1e-12)
     np.testing.assert_allclose(many.log10_entry, one.log10_entry, rtol=0, atol=1e-12)
     assert many.above_floor == one.above_floor and many.log10_norm0 == one.log10_norm0
