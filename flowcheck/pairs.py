@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .product import JointJacobian
+from .rows import rows_before
 from .step import Step
 
 __all__ = ["Pairs", "pair_flows"]
@@ -73,7 +74,7 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
             jacobian.back(t + 1, here[low:high], spare[low:high])
             here, spare = spare, here
             if own is None:
-                here[low] = _pulled(step, jacobian, t + 1, errors[t + 1], b)
+                here[low] = rows_before(step, t + 1, b, {output: errors[t + 1, None]})[0]
         low -= 1
         here[low] = 0.0
         if own is not None:
@@ -91,16 +92,6 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
             rows[far] = np.ldexp(rows[far], -shift[far, None])
             exponents[ends[far]] += shift[far]
     return Pairs(log_norm, {name: total[:, cols] for name, cols in jacobian.columns.items()}, "truncated" if step.cut else "full")
-
-
-def _pulled(step, jacobian, t, error, b):
-    """An error at the output of step t as a row of errors at state(t-1)."""
-    adjoint = step.pullback(step.partials_at(t, b), {step.kernel.cell.output.name: error[None]})
-    row = np.zeros(jacobian.size)
-    for old, new in step.kernel.states.items():
-        if old in adjoint:
-            row[jacobian.columns[new]] = adjoint[old][0]
-    return row
 
 
 def _log10(norms):

@@ -13,7 +13,7 @@ import numpy as np
 
 from .flow import end_and_lags
 from .kernels import ShapeError
-from .rows import RowProduct
+from .rows import RowProduct, rows_before, weights_norm
 from .scaled import ROUNDING
 from .step import Step
 
@@ -62,12 +62,13 @@ class Probes:
 def probe_flow(trajectory, lags, errors=None, *, count=4, seed=0, b=0, end=None, cut=()):
     """Probes along a trajectory: norms of v d state(t)/d state(t-q), q = 1 ... lags, of k vectors v at the states of step t = `end`.
 
-    `errors` is {state: (k, units)}, or (k, units) at the output; without it `count` random vectors. Full unless `cut`.
+    `errors` is {vector: (k, units)} of any vectors of the step, or (k, units) at the output; without it `count` random vectors at the
+    states. Full unless `cut`.
     """
     end, lags = end_and_lags(trajectory, end, lags)
     step = Step(trajectory, cut)
-    sender = _Sender(step, errors, count, seed, lags)
-    sender.through(RowProduct(step, b), end, lags)
+    sender = _Sender(step, errors, count, seed, lags, end, b)
+    sender.through(RowProduct(step, b), end - sender.done, lags - sender.done)
     return sender.probes(step.cut)
 
 
@@ -101,10 +102,11 @@ def streamed_probes(kernel, params, inputs, errors=None, *, count=4, seed=0, sta
         progress(f"backward, segment {k + 1} of {len(starts)}")
         trajectory = run(k)
         step = Step(trajectory, cut)
+        last = trajectory.steps - 1
         if sender is None:
-            sender = _Sender(step, errors, count, seed, steps - 1)
-        first = 0 if k else 1  # the very first step's initial state is no state(t-q) of the sequence
-        sender.through(RowProduct(step, 0), trajectory.steps - 1, trajectory.steps - first)
+            sender = _Sender(step, errors, count, seed, steps - 1, last, 0)
+            last -= sender.done
+        sender.through(RowProduct(step, 0), last, last + bool(k))  # the very first step's initial state is no state(t-q)
         checkpoints.pop()
     return sender.probes(step.cut)
 
@@ -128,8 +130,10 @@ def _stored(inputs):
 
 def _segment(kernel, lengths, steps, memory):
     """Steps per segment: the root of all, or as many as fit the memory."""
-    per_state = 8 * sum(lengths[kernel.cell.sizes[old]] for old in kernel.states)
-    per_step = 8 * lengths["units"] * (4 * len(kernel.cell.equations) + len(kernel.states) * (len(kernel.cell.nets) + 2))
+    sizes, cell = {name: 8 * lengths[size] for name, size in kernel.cell.sizes.items()}, kernel.cell
+    per_state = sum(sizes[old] for old in kernel.states)
+    vectors, slopes = (4 * sum(sizes[e.out.name] for e in cell.equations), per_state * (len(cell.nets) + 2))
+    per_step = vectors + slopes
     balanced = math.ceil(math.sqrt(steps * max(per_state / per_step, 1 / _CHUNK)))
     if memory is None:
         return min(steps, max(balanced, _CHUNK))
@@ -139,35 +143,50 @@ def _segment(kernel, lengths, steps, memory):
             return segment
         if segments * per_state > memory:
             break
-    raise ValueError(f"{kernel.cell.name}: {steps} steps do not fit {memory} bytes; at least "
+    raise ValueError(f"{cell.name}: {steps} steps do not fit {memory} bytes; at least "
                      f"{2 * math.isqrt(steps * per_step * per_state):.3g} bytes are needed")
+
+
+def _checked(step, errors):
+    """{vector: (k, units)} of errors as the user gave them."""
+    cell = step.kernel.cell
+    sizes = {e.out.name: step.length(e.out.name) for e in cell.equations}
+    errors = {name: np.atleast_2d(np.asarray(e, float))
+              for name, e in (errors if isinstance(errors, dict) else {cell.output.name: errors}).items()}
+    unknown = [name for name in errors if name not in sizes]
+    if unknown or not errors:
+        raise ValueError(f"{cell.name}: errors are sent from states or other vectors of a step ({', '.join(sizes)}); "
+                         f"{unknown[0] if unknown else 'nothing'!r} is none")
+    count = len(next(iter(errors.values())))
+    for name, e in errors.items():
+        if e.shape != (count, sizes[name]):
+            raise ShapeError(f"{cell.name}: errors at {name} have shape {e.shape}, expected ({count}, {sizes[name]})")
+    return errors
 
 
 class _Sender:
     """Rows of errors with an exponent each; where they were given, one random row more that shows how rounding errors travel."""
 
-    def __init__(self, step, errors, count, seed, lags):
-        states = [*step.kernel.states.values()]
-        sizes = {new: step.length(new) for new in states}
-        self.random = errors is None
-        rng = np.random.default_rng(seed)
+    def __init__(self, step, errors, count, seed, lags, end, b):
+        sizes = {new: step.length(new) for new in step.kernel.states.values()}
+        rng, self.random, self.done = np.random.default_rng(seed), errors is None, 0
+        given = {} if self.random else _checked(step, errors)
+        count = len(next(iter(given.values()))) if given else count
+        self.exponents, self.floors = np.zeros(count + bool(given), int), np.zeros(count)
+        self.found = np.empty((2, count, lags))
         if self.random:
-            rows = rng.normal(size=(count, sum(sizes.values())))
+            self.rows = rng.normal(size=(count, sum(sizes.values())))
         else:
-            errors = errors if isinstance(errors, dict) else {step.kernel.cell.output.name: errors}
-            errors = {name: np.atleast_2d(np.asarray(e, float)) for name, e in errors.items()}
-            unknown = [name for name in errors if name not in sizes]
-            if unknown or not errors:
-                raise ValueError(f"errors are sent from states ({', '.join(states)}); {unknown[0] if unknown else 'nothing'!r} is none")
-            count = len(next(iter(errors.values())))
-            for name, e in errors.items():
-                if e.shape != (count, sizes[name]):
-                    raise ShapeError(f"errors at {name} have shape {e.shape}, expected ({count}, {sizes[name]})")
-            rows = np.concatenate([errors.get(new, np.zeros((count, sizes[new]))) for new in states], axis=1)
-        self.rows = rows if self.random else np.vstack([rows, rng.normal(size=(1, rows.shape[1]))])
-        self.exponents, self.floors = np.zeros(len(self.rows), int), np.zeros(count)
+            inside = given.keys() - sizes  # vectors that are no states: their errors reach the states one step earlier, at lag 1
+            rows = rows_before(step, end, b, given) if inside else np.concatenate(
+                [given.get(new, np.zeros((count, n))) for new, n in sizes.items()], axis=1)
+            self.rows = np.vstack([rows, rng.normal(size=(1, rows.shape[1]))])
+            if inside:
+                self.floors = ROUNDING * weights_norm(step) * np.sqrt(sum(np.sum(e * e, axis=1) for e in given.values()))
+                with np.errstate(divide="ignore"):
+                    self.found[:, :, 0] = np.log10([np.linalg.norm(rows, axis=1), self.floors])
+                self.done = 1
         self.norms = np.linalg.norm(self.rows, axis=1)
-        self.done, self.found = 0, np.empty((2, count, lags))
 
     def through(self, product, end, lags):
         """Send the rows back through `lags` steps, the first of them step `end`."""

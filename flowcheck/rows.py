@@ -8,7 +8,7 @@ import numpy as np
 
 from .equations import Net
 
-__all__ = ["RowProduct", "pointwise_slopes"]
+__all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
 
 _FEW = 4
 """Rows up to which BLAS is faster with one product of a vector for each than with one matrix product, which repacks the weights."""
@@ -27,7 +27,7 @@ class RowProduct:
         self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
         self.size, self.slopes = ends[-1], pointwise_slopes(step, b)
         if self.slopes is None:
-            self.bounds = np.full(step.trajectory.steps, _weights_norm(step))
+            self.bounds = np.full(step.trajectory.steps, weights_norm(step))
         else:
             self._collapse(sizes[0])
 
@@ -64,12 +64,7 @@ class RowProduct:
         out = np.zeros((lags, *rows.shape))
         if self.slopes is None:
             for q in range(lags):
-                adjoint = {new: rows[:, cols] for new, cols in self.columns.items()}
-                self.step.pullback(self.step.partials_at(end - q, self.b), adjoint)
-                for old, new in self.step.kernel.states.items():
-                    if old in adjoint:
-                        out[q][:, self.columns[new]] = adjoint[old]
-                rows = out[q]
+                rows = out[q] = rows_before(self.step, end - q, self.b, {new: rows[:, cols] for new, cols in self.columns.items()})
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
@@ -91,18 +86,28 @@ class RowProduct:
         return out
 
 
+def rows_before(step, t, b, errors):
+    """(k, joint state): `errors` {vector: (k, units)} at vectors of step t, sent back to state(t-1)."""
+    adjoint, k = step.pullback(step.partials_at(t, b), dict(errors)), len(next(iter(errors.values())))
+    return np.concatenate([adjoint.get(old, np.zeros((k, step.length(old)))) for old in step.kernel.states], axis=1)
+
+
 def pointwise_slopes(step, b, every_net=False):
     """{(new state, root): d new / d root, (steps, units) or a number} by pointwise paths; None where a dense net reads what nets have made.
 
     Roots are the previous states and the dense nets that read them; with `every_net`, all nets.
     """
     kernel, cell = step.kernel, step.kernel.cell
-    lengths = {step.length(e.out.name) for e in cell.equations}
-    if len(lengths) > 1:
+    needed = set(kernel.states.values())  # what a state is made of; an output that is no state does not matter
+    for equation in reversed(cell.equations):
+        if equation.out.name in needed:
+            needed |= step.live[equation.out.name].keys() if isinstance(equation, Net) else set(kernel.units[equation.out.name].args)
+    equations = [e for e in cell.equations if e.out.name in needed]
+    if len({step.length(e.out.name) for e in equations}) > 1:
         return None
     partials = {key: v if isinstance(v, float) else v[:, b] for key, v in step.trajectory.partials.items()}
     known = {old: {old: 1.0} for old in kernel.states}  # vector: {root: its derivative}
-    for equation in cell.equations:
+    for equation in equations:
         name, found = equation.out.name, {}
         if isinstance(equation, Net):
             live = step.live[name]
@@ -125,7 +130,7 @@ def pointwise_slopes(step, b, every_net=False):
     return {(new, root): v for new in kernel.states.values() for root, v in known[new].items()}
 
 
-def _weights_norm(step):
+def weights_norm(step):
     """A generous bound of the norm of any J(t) where slopes are not collapsed: 1 plus all recurrent weights."""
     return 1.0 + sum(float(np.linalg.norm(w)) for live in step.live.values() for s, w in live.items() if w is not None
                      and s not in step.trajectory.inputs)

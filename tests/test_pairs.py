@@ -20,7 +20,8 @@ def a_run(cell, rng, steps=STEPS, gain=1.2, batch=1):
 
 @pytest.fixture
 def errors(cell, rng):
-    return rng.normal(size=(STEPS, compile_cell(cell).lengths(compile_cell(cell).random_params(6, 3, rng, 2))["units"]))
+    kernel = compile_cell(cell)
+    return rng.normal(size=(STEPS, kernel.lengths(kernel.random_params(6, 3, rng, 2))[cell.sizes[cell.output.name]]))
 
 
 @pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])

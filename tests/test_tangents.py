@@ -14,30 +14,33 @@ def a_run(cell, rng, steps=9, batch=2, units=6, gain=1.0):
     return run, rng.normal(size=run[cell.output.name].shape)
 
 
-def worst(found, expected):
-    """Largest difference relative to the largest entry of each array."""
-    return max(np.abs(found[k] - v).max() / max(np.abs(v).max(), np.finfo(float).tiny) for k, v in expected.items())
+def worst(run, found, expected):
+    """Largest difference relative to the largest entry of all weights into the same net: a bias's own gradient may cancel over time."""
+    nets, largest = {k: edge.net for k, edge in run.kernel.parameters.items()}, {}
+    for k, v in expected.items():
+        largest[nets[k]] = max(largest.get(nets[k], np.finfo(float).tiny), np.abs(v).max())
+    return max(np.abs(found[k] - v).max() / largest[nets[k]] for k, v in expected.items())
 
 
 @pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
 def test_every_weight_agrees_with_bptt_and_rtrl(cell, cut, rng):
     run, errors = a_run(cell, rng)
     found = forward_gradients(run, errors, cut).params
-    assert worst(found, bptt(run, errors, cut).params) < 1e-13
-    assert worst(found, rtrl(run, errors, cut).params) < 1e-13
+    assert worst(run, found, bptt(run, errors, cut).params) < 1e-13
+    assert worst(run, found, rtrl(run, errors, cut).params) < 1e-13
 
 
 def test_lanes_taken_a_few_at_a_time_change_nothing(rng, monkeypatch):
     run, errors = a_run(catalogue()["lstm"], rng)
     at_once = forward_gradients(run, errors).params
     monkeypatch.setattr("flowcheck.tangents._LANE_ENTRIES", 100)
-    assert worst(forward_gradients(run, errors).params, at_once) < 1e-14
+    assert worst(run, forward_gradients(run, errors).params, at_once) < 1e-14
 
 
 def test_errors_at_several_vectors(rng):
     run, errors = a_run(catalogue()["lstm"], rng)
     given = {"y": errors, "s": rng.normal(size=errors.shape), "net_f": rng.normal(size=errors.shape)}
-    assert worst(forward_gradients(run, given).params, bptt(run, given).params) < 1e-13
+    assert worst(run, forward_gradients(run, given).params, bptt(run, given).params) < 1e-13
 
 
 def test_the_complex_step_agrees_after_thirty_contracting_steps(rng):
@@ -71,4 +74,4 @@ def test_a_wrong_backward_pass_is_seen(mistake, rng):
         from flowcheck import truncated_bptt
 
         wrong = truncated_bptt(run, errors, 1, 19).params
-    assert worst(wrong, right) > 1e-6
+    assert worst(run, wrong, right) > 1e-6
