@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-__all__ = ["Arguments", "Functions"]
+__all__ = ["REFUSED", "Arguments", "Functions"]
 
 GROUPS = ("params", "inputs", "state0")
+REFUSED = (ArithmeticError, AssertionError, IndexError, KeyError, TypeError, ValueError)
+"""What someone's functions may raise at arguments other than theirs, shorter or random: that trial is not made."""
 
 
 @dataclass(frozen=True)

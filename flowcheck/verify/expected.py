@@ -6,6 +6,7 @@ everything before s held at its values.
 
 import numpy as np
 
+from .arguments import REFUSED
 from .seeds import confined
 
 __all__ = ["Expected", "find_states"]
@@ -114,7 +115,7 @@ def find_states(functions, arguments, y):
         states = dict(zip(state0, pick, strict=True))
         try:
             late = functions.outputs(_from_state(functions, arguments, y, states, 1))
-        except (ValueError, IndexError):
+        except REFUSED:
             continue
         if all(_continues(functions, k, v, late.get(k), steps) for k, v in y.items()):
             return states

@@ -6,6 +6,7 @@ They have the shapes of the user's arguments; all are random, unequal and seeded
 import numpy as np
 
 from . import step_by_step
+from .arguments import REFUSED
 from .comparison import SATURATED, saturation
 from .declared import compare_declared
 from .seeds import make_seeds
@@ -75,6 +76,6 @@ def finite_outputs(functions, arguments):
     try:
         with np.errstate(all="ignore"):
             y = functions.outputs(arguments)
-    except (ValueError, ArithmeticError, IndexError):
+    except REFUSED:
         return None
     return y if all(np.all(np.isfinite(v)) for v in y.values() if np.issubdtype(v.dtype, np.inexact)) else None

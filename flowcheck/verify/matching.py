@@ -10,6 +10,7 @@ import numpy as np
 
 from ..kernels import ShapeError, compile_cell
 from ..oracles import STEP
+from .arguments import REFUSED
 from .layout import layouts
 from .readings import Roles, readings
 
@@ -177,7 +178,7 @@ def _acts_on(functions, arguments, layout, name):
         if values[name].ndim == 1 or 1 in values[name].shape:  # a bias behind a closed gate acts only where a state does
             return set(), {"h", "1"}, entries
         return {"h", "x"} if acts(first, live=()) else {"h"}, {"x", "h", "1"}, entries
-    except (ValueError, IndexError, TypeError, KeyError):
+    except REFUSED:
         return None
 
 

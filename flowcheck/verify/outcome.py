@@ -11,6 +11,8 @@ from .wording import describe, doubt, lag_words
 __all__ = ["Outcome"]
 
 ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
+ROUNDING = 1e-12
+"""Two references of one gradient, of the user's forward and of the cell that matches it, differ by their rounding."""
 
 
 class Outcome:
@@ -112,7 +114,8 @@ class Outcome:
                 size = np.linalg.norm(whole)
                 if whole and size > 0:
                     lag = None if t is None or seed.t is None else seed.t - t
-                    self.omitted.setdefault(name, {})[lag] = float(min(1.0, np.linalg.norm(left) / size))
+                    share = float(np.linalg.norm(left) / size)
+                    self.omitted.setdefault(name, {})[lag] = 0.0 if share < ROUNDING else min(1.0, share)
 
     def verification(self):
         timed = lambda entry: self.arguments.axis(entry) is not None  # noqa: E731

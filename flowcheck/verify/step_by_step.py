@@ -6,6 +6,7 @@ alone. Where the states are not known, inputs that are nonzero at one step only 
 
 import numpy as np
 
+from .arguments import REFUSED
 from .comparison import SATURATED, Comparison, saturation
 from .declared import compare_declared
 from .seeds import Seed, make_seeds
@@ -28,10 +29,17 @@ def weights(outcome, expected, rng, arguments, where):
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
         return
     if expected.from_step(arguments, 1) is not None:
-        look, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
+        part, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
     else:
         names = [n for n in names if _idle_without_inputs(expected, arguments, n, rng)]
-        look, said = lambda lag: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
+        part, said = lambda lag: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
+
+    def look(lag):
+        try:
+            return part(lag)
+        except REFUSED:
+            return []
+
     if not names:
         return
     where = ", ".join(filter(None, (said, where)))

@@ -88,7 +88,7 @@ class Verification:
                 worst = max(by_lag, key=by_lag.get)
                 seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
                 lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught")
-        for name, by_lag in list(self.omitted.items())[:3]:
+        for name, by_lag in sorted(self.omitted.items(), key=lambda item: None in item[1])[:3]:  # those with lags first
             lines += _wrapped(_omitted_words(name, by_lag))
         if self.unseen and self.verdict != "fail":
             by_words = {}

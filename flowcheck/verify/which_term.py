@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .adjoint import Adjoint
+from .arguments import REFUSED
 from .hard_inputs import randomised
 from .mutations import Mutation, every_mutation, weight_mutations
 
@@ -284,7 +285,7 @@ def _tell_apart(fits, match, arguments, functions, rng, trial, tolerance):
     try:
         with np.errstate(all="ignore"):
             case = _Case(match, other, functions, rng, bool(trial % 2))
-    except (ValueError, IndexError, ArithmeticError):
+    except REFUSED:
         return fits
     kept = [f for f in fits if _still_fits(f, case, tolerance)]
     return kept or fits
