@@ -1,9 +1,8 @@
-r"""Appendix A.1: truncated derivatives, equations (10)-(15), (25), (27), for every block size S and every t.
+r"""Appendix A.1: truncated derivatives, equations (11)-(15), (25), (27), for every block size S and every t.
 
 Problem. What does a weight w_lm, from m to l, do to each unit, if errors that reach a net input of the hidden layer go no
 further back? Printed, for cell v of block j:
 
-    (10)  dy^k(t)/dw_lm = f'_k(net_k(t)) (sum_{u no gate} w_ku dy^u(t-1)/dw_lm + delta_kl y^m(t-1)), and ~tr by cases of l
     (11)-(13)  dy^l(t)/dw_lm ~tr f'_l(net_l(t)) y^m(t-1)      l = i, in_j, out_j; 0 for other weights
     (14)  ds(t)/dw_lm ~tr (delta_{in_j l} + delta_{c_j^v l}) ds(t-1)/dw_lm + delta_{in_j l} ... + delta_{c_j^v l} ...
     (15)  dy^{c_j^v}(t)/dw_lm ~tr delta_{out_j l} [dy^{out_j}(t)/dw_lm] h(s(t))
@@ -15,14 +14,13 @@ Setting as for (3)-(9). Truncation (~tr): d net_l(t) / d y^u(t-1) ~tr 0 for gate
 (11) has it, though the list of the paper leaves them out.
 
 Results. All hold for every t, every number of blocks and every size of each. The sum of deltas in (14) is 0 or 1, since l
-is one unit; a product of them would be 0. Only by (11) are the cases of (10) for cells and gates right.
+is one unit; a product of them would be 0.
 """
 
-from sympy import Eq, Integer, KroneckerDelta, Sum
+from sympy import Integer, KroneckerDelta, Sum
 
 from flowcheck.claims import (
     HYPOTHESIS,
-    Counterexample,
     Differentiate,
     GradientCheck,
     Induction,
@@ -45,9 +43,6 @@ from ._memory_cell_numbers import (
     state_by_gate_weights,
 )
 from .a1_1_forward_pass import (
-    C,
-    H,
-    N,
     anything,
     by,
     c,
@@ -56,7 +51,6 @@ from .a1_1_forward_pass import (
     eq_c,
     eq_in,
     eq_net,
-    eq_net_k,
     eq_out,
     eq_s,
     eq_start,
@@ -70,14 +64,10 @@ from .a1_1_forward_pass import (
     m,
     n,
     net,
-    net_k,
     out_j,
     output,
-    p,
     s,
-    size,
     slope,
-    slope_k,
     t,
     tau,
     u,
@@ -86,7 +76,6 @@ from .a1_1_forward_pass import (
     weights_apart,
     x,
     y,
-    y_k,
 )
 
 # Truncation: net inputs of the hidden layer.
@@ -159,6 +148,12 @@ eq_15 = Step("(15)", dy, d_out * by(y(out_j, t)) * h(s(j, v, t))
              + (d_in + d_c) * h.slope(s(j, v, t)) * ds * y(out_j, t),
              (output_first_line, eq_13, own_weights), right=(eq_13,), forall=(j, v, l, m, t), where=(t >= 0,))
 
+own_of_unit = Step("no other weight moves y^i", by(y(hidden(i), t)), KroneckerDelta(l, hidden(i)) * by(y(hidden(i), t)),
+                   (eq_11,), right=(eq_11,), forall=(i, l, m, t))
+own_of_cell = Step("no other weight moves y^{c_j^v}", dy, (d_in + d_c + d_out) * dy,
+                   (eq_15, eq_13, one_unit, *different),
+                   right=(eq_15, eq_13, one_unit, *different), forall=(j, v, l, m, t), where=(t >= 0,))
+
 # (25), (27): what is stored.
 
 
@@ -180,44 +175,6 @@ def stored(words, receiver, term):
 eq_25, sum_25 = stored("(25)", in_j, lambda t: g(net(c, t)) * sigma.slope(net(in_j, t)) * y(m, t - 1))
 eq_27, sum_27 = stored("(27)", c, lambda t: g.slope(net(c, t)) * sigma(net(in_j, t)) * y(m, t - 1))
 
-# (10): outputs as in A.1, one step after the hidden layer.
-
-no_gates = given("units that are no gates are inputs, which no weight moves, ordinary units, and cells", by(y(u, t)),
-                 Sum(KroneckerDelta(u, hidden(i)) * by(y(hidden(i), t)), (i, 1, H))
-                 + Sum(KroneckerDelta(u, c) * dy, (v, 1, size(j)), (j, 1, C)), u, l, m)
-of_k = given("y^k(t) = f_k(net_k(t)), by the chain rule", total(y_k(k, t), anything),
-             slope_k(k, t) * total(net_k(k, t), anything), k, anything)
-eq_10 = Step("(10), first line", by(y_k(k, t)), slope_k(k, t) * (
-    Sum(w(output(k), u) * by(y(u, t - 1)), (u, 1, N)) + KroneckerDelta(l, output(k)) * y(m, t - 1)),
-    (of_k, Differentiate(eq_net_k, (w, y)), *weights_apart, pick_terms), forall=(k, l, m, t))
-own_of_unit = Step("no other weight moves y^i", by(y(hidden(i), t)), KroneckerDelta(l, hidden(i)) * by(y(hidden(i), t)),
-                   (eq_11,), right=(eq_11,), forall=(i, l, m, t))
-own_of_cell = Step("no other weight moves y^{c_j^v}", dy, (d_in + d_c + d_out) * dy,
-                   (eq_15, eq_13, one_unit, *different),
-                   right=(eq_15, eq_13, one_unit, *different), forall=(j, v, l, m, t), where=(t >= 0,))
-own_weights_only = (no_gates, own_of_unit, own_of_cell, *different, pick_terms, *different, pick_terms)
-
-
-def case_of_10(receiver, inside):
-    """(10) for the weights into one unit."""
-    return Step(f"(10), l = {receiver}", by(y_k(k, t), (receiver, m)), slope_k(k, t) * inside,
-                (eq_10, *own_weights_only),
-                forall=(k, j, v, i, m, t), where=(t > 0,))
-
-
-def through_block(receiver):
-    """sum_v w_{k c_j^v} dy^{c_j^v}(t-1) / dw_{receiver m}"""
-    return Sum(w(output(k), c) * by(y(c, t - 1), (receiver, m)), (v, 1, size(j)))
-
-
-output_10 = case_of_10(output(k), y(m, t - 1))
-cell_10 = case_of_10(c, w(output(k), c) * by(y(c, t - 1), (c, m)))
-in_10, out_10 = (case_of_10(gate, through_block(gate)) for gate in (in_j, out_j))
-hidden_10 = Step(
-    "(10), l = i", by(y_k(k, t), (hidden(p), m)),
-    slope_k(k, t) * Sum(w(output(k), hidden(i)) * by(y(hidden(i), t - 1), (hidden(p), m)), (i, 1, H)),
-    (eq_10, *own_weights_only), right=(own_of_unit, *different, pick_terms), forall=(k, p, m, t), where=(t > 0,))
-
 # What truncation does to activations (no numbers).
 
 cut = given("truncation: no path leads through a net input of the hidden layer", total(net(x, t), y(u, t - 1)), Integer(0), x, u)
@@ -233,29 +190,9 @@ no_other = Step("y^{c_j^v}(t) by weights into ordinary units", by(y(c, t), (hidd
 no_output = Step("y^{c_j^v}(t) by weights into outputs", by(y(c, t), (output(k), m)), Integer(0), (own_of_cell, *different),
                  forall=(j, v, k, m, t), where=(t >= 0,))
 
-# The two sides of a reading: a product of deltas in (14), and ordinary units that are not truncated in (10).
+# A product of the two deltas of (14), for their sum.
 
 product_of_deltas = Step("l is one unit", d_in * d_c, Integer(0), (one_unit, *different))
-second_line = Step(
-    "(10), second line", by(y_k(k, t)), slope_k(k, t) * (
-        Sum(d_c * w(output(k), c) * dy.subs(t, t - 1), (v, 1, size(j)), (j, 1, C))
-        + Sum((d_in + d_out) * Sum(w(output(k), c) * dy.subs(t, t - 1), (v, 1, size(j))), (j, 1, C))
-        + Sum(w(output(k), hidden(i)) * by(y(hidden(i), t - 1)), (i, 1, H)) + KroneckerDelta(l, output(k)) * y(m, t - 1)),
-    (eq_10, no_gates, pick_terms, own_of_cell), forall=(k, l, m, t), where=(t > 0,))
-through_ordinary = Sum(w(output(k), hidden(i)) * by(y(hidden(i), t - 1), (c, m)), (i, 1, H))
-cell_10_kept = Step(
-    "(10), l = c_j^v, ordinary units not truncated", by(y_k(k, t), (c, m)),
-    slope_k(k, t) * (w(output(k), c) * by(y(c, t - 1), (c, m)) + through_ordinary),
-    (eq_10, no_gates, own_of_cell, *different, pick_terms, *different, pick_terms), forall=(k, j, v, m, t), where=(t > 0,))
-
-
-def one_ordinary_unit(relation):
-    """One ordinary unit that reads the cell and feeds the output: f'_k = 1, w_ki = 1, dy^i/dw = 1, w_kc = 0: it is 1."""
-    inside = relation.rhs.subs(H, 1).doit()
-    values = {slope_k(k, t): 1, w(output(k), c): 0, w(output(k), hidden(1)): 1, by(y(hidden(1), t - 1), (c, m)): 1}
-    return Eq(Integer(1), inside.subs(values))
-
-
 # Numbers: derivatives by the weights from y^m of the cells, in plain NumPy.
 
 
@@ -274,19 +211,6 @@ CLAIMS = [
     claim(9, "cells, weights into ordinary units", "truncated", no_other, "truncation, ordinary units",
           note="Printed for all l but c_j^v, in_j, out_j."),
     claim(9, "cells, weights into outputs", "truncated", no_output, "truncation, outputs"),
-    claim(10, "outputs, all weights", "exact", eq_10, "first line",
-          note="Outputs read step t-1, as A.1 has it; m is no gate."),
-    claim(10, "outputs, all weights", "truncated", second_line),
-    claim(10, "outputs, weights into outputs", "truncated", output_10, "outputs"),
-    claim(10, "outputs, weights into a cell", "truncated", cell_10, "cell"),
-    claim(10, "outputs, weights into an input gate", "truncated", in_10, "input gate"),
-    claim(10, "outputs, weights into an output gate", "truncated", out_10, "output gate"),
-    claim(10, "outputs, weights into an ordinary unit", "truncated", hidden_10, "ordinary units",
-          note="Printed as a sum over all ordinary units; by (11) only the one that the weight feeds is left."),
-    claim(10, "outputs, weights into a cell, if ordinary units were not truncated", "erratum", cell_10_kept, "truncation list",
-          printed=cell_10.rhs, counterexample=Counterexample("an ordinary unit between cell and output: 1 is not 0", one_ordinary_unit),
-          note="The paper's list of truncated derivatives leaves out ordinary units. Then (10) lacks the sum over them; (11) puts "
-               "them on the list."),
     claim(11, "ordinary units", "truncated", eq_11, checks=[gradient("y", "W_y", ordinary_by_weights, "conventional")],
           note="Ordinary units are not in the paper's list of what is truncated."),
     claim(12, "input gate", "truncated", eq_12, checks=[gradient("y_in", "W_in_y", gate_by_weights("in"))]),

@@ -27,7 +27,7 @@ from flowcheck.claims import Differentiate, Given, Step, partial, quantity
 from flowcheck.notation import ROUTINES, g, h, sigma
 
 from ._memory_cell_numbers import error_at_state, of_cell, prime
-from .a1_3_backward_pass import within_step_of_gate
+from .a1_4_backward_pass import within_step_of_gate
 from .a2_1_one_step import (
     M,
     N,

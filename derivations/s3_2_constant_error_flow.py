@@ -10,7 +10,7 @@ What must f_j and w_jj be so that the error neither grows nor decays? Printed (n
     integrated: f_j(net_j(t)) = net_j(t) / w_jj for arbitrary net_j(t), so f_j is linear, and the activation stays:
     y^j(t+1) = f_j(net_j(t+1)) = f_j(w_jj y^j(t)) = y^j(t).        CEC: f_j(x) = x, w_jj = 1.0.
 
-Result. All of it holds but for the constant of integration, which the paper drops: f_j(net) = net / w_jj + C has
+Results. All of it holds but for the constant of integration, which the paper drops: f_j(net) = net / w_jj + C has
 constant error flow for every C. The activation stays only for C = 0; that, not the integration, removes C.
 """
 
@@ -154,6 +154,7 @@ eq_condition = Eq(slope(1) * w, 1)
 eq_solution_printed, eq_solution = Eq(f(x), x / w), Eq(f(x), x / w + constant)
 eq_activation = Eq(f(w * y), y)
 eq_carousel = Eq(flow(q), 1)
+
 
 def stated(fact):
     """The equation that a fact states."""

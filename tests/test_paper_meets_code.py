@@ -161,7 +161,7 @@ def test_a_bound_is_nearly_reached_and_a_tighter_one_is_violated_where_it_is_sou
     claim, cells = CLAIMS[id], catalogue()
     numeric = claim.checks[0]
     found = check_claim(claim, cells)[-1]
-    assert found.verdict == "pass" and at_least < found.error <= 1 and "sought" in found.words
+    assert found.verdict == "pass" and at_least < found.error <= 1 and "by search" in found.words
     below = replace(numeric, evaluate=lambda values, q: numeric.evaluate(values, q) + np.log10(wrong))
     refused = check_claim(replace(claim, checks=(below,)), cells)[-1]
     assert refused.verdict == "fail" and "found by optimisation" in refused.words, "random nets do not see it"

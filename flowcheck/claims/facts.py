@@ -6,6 +6,7 @@ ProofError at the first that does not hold.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import sympy
 
@@ -13,7 +14,7 @@ from .algebra import canonical, difference, has_sign, holds_index
 from .rules import Slack, StrictSlack, decided, fresh, walk
 
 __all__ = ["HYPOTHESIS", "Chain", "Fact", "Given", "Link", "ProofError", "Step", "below", "chain", "equal", "positive_rest", "put",
-           "strictly_below", "verify"]
+           "strictly_below"]
 
 
 class ProofError(AssertionError):
@@ -25,14 +26,24 @@ class Fact:
 
     relation, forall, where, lemma = "=", (), (), False
 
+    def verify(self):
+        """Check the fact and all that it uses; once, as facts do not change. Raises ProofError; returns nothing."""
+        if not vars(self).get("_holds"):
+            self.check()
+            object.__setattr__(self, "_holds", True)
+
+    @cached_property
+    def _pattern(self):
+        """(left side with a wildcard for each symbol of forall, {symbol: wildcard})"""
+        wilds = {s: sympy.Wild(f"{s.name}_") for s in self.forall}
+        return canonical(self.lhs).xreplace(wilds), wilds
+
     def instance(self, node):
         """The right side for a term that fits the left side; None if it does not fit."""
-        pattern, node = self.lhs, sympy.sympify(node)
-        if type(node) is not type(pattern) or node.func != pattern.func:
+        if type(node) is not type(self.lhs) or node.func != self.lhs.func:
             return None
-        node, pattern = canonical(node), canonical(pattern)
-        wilds = {s: sympy.Wild(f"{s.name}_") for s in self.forall}
-        found = node.match(pattern.xreplace(wilds)) if wilds else ({} if node == pattern else None)
+        (pattern, wilds), node = self._pattern, canonical(node)
+        found = node.match(pattern) if wilds else ({} if node == pattern else None)
         if found is None or any(map(holds_index, found.values())):
             return None
         values = {s: found[w] for s, w in wilds.items() if w in found}
@@ -70,7 +81,7 @@ class Given(Fact):
     relation: str = "="
     lemma: bool = False
 
-    def check(self, seen):
+    def check(self):
         pass
 
 
@@ -105,16 +116,16 @@ class Step(Fact):
         return replace(self, lhs=put(self.lhs, values), rhs=put(self.rhs, values),
                        using=tuple(hypothesis if u is HYPOTHESIS and hypothesis else u for u in self.using))
 
-    def check(self, seen):
+    def check(self):
         if self.where:
-            return replace(_where_valid(self), where=()).check(seen)
+            return replace(_where_valid(self), where=()).verify()
         for used in (*self.using, *self.right):
             if used is HYPOTHESIS:
                 raise ProofError(f"{self.words}: uses the induction hypothesis outside of an induction")
             if self.relation == "=" and used.relation != "=":
                 raise ProofError(f"{self.words}: an equality cannot rest on the inequality '{used.words}'")
             for fact in (used,) if isinstance(used, Fact) else getattr(used, "using", ()):
-                verify(fact, seen)
+                fact.verify()
         lhs, rhs = sympy.sympify(self.lhs), sympy.sympify(self.rhs)
         lhs, rhs = fresh(lhs), fresh(rhs)
         for used in self.using:
@@ -155,14 +166,14 @@ class Chain(Fact):
     def at(self, values, hypothesis=None):
         return replace(self, steps=tuple(s.at(values, hypothesis) for s in self.steps))
 
-    def check(self, seen):
+    def check(self):
         if self.where:
-            return replace(_where_valid(self), where=()).check(seen)
+            return replace(_where_valid(self), where=()).verify()
         for before, after in zip(self.steps, self.steps[1:]):
             if before.rhs != after.lhs:
                 raise ProofError(f"{self.words}: the chain breaks between {before.rhs} and {after.lhs}")
         for step in self.steps:
-            step.check(seen)
+            step.verify()
 
 
 @dataclass(frozen=True)
@@ -215,10 +226,3 @@ positive_rest = _Beyond("r", integer=True, positive=True)
 def put(expression, values):
     """The expression with values put in, all at once."""
     return sympy.sympify(expression).subs(values, simultaneous=True)
-
-
-def verify(fact, seen):
-    """Check a fact and all that it uses, each once. Raises ProofError."""
-    if id(fact) not in seen:
-        fact.check(seen)
-        seen[id(fact)] = fact

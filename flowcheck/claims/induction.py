@@ -49,19 +49,19 @@ class Induction(Fact):
     def using(self):
         return (self.base, self.step)
 
-    def check(self, seen):
+    def check(self):
         if self.base is None or self.step is None:
             raise ProofError(f"{self.words}: an induction has a base and a step")
         first = {self.q: sympy.Integer(self.start)}
         base = self.base.at(first)
         _expect(f"{self.words}, base", base, put(self.lhs, first), put(self.rhs, first), self.relation)
-        base.check(seen)
+        base.verify()
         previous, now = {self.q: self.start + positive_rest - 1}, {self.q: self.start + positive_rest}
         hypothesis = Given("the induction hypothesis", put(self.lhs, previous), put(self.rhs, previous),
                            tuple(s for s in self.forall if s != self.q), (), self.relation)
         step = self.step.at(now, hypothesis)
         _expect(f"{self.words}, step", step, put(self.lhs, now), put(self.rhs, now), self.relation)
-        step.check(seen)
+        step.verify()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Cases(Fact):
     def using(self):
         return self.parts
 
-    def check(self, seen):
+    def check(self):
         if len(self.parts) != len(self.rhs.args):
             raise ProofError(f"{self.words}: {len(self.rhs.args)} cases, {len(self.parts)} of them argued")
         for part, (branch, condition) in zip(self.parts, self.rhs.args):
@@ -89,7 +89,7 @@ class Cases(Fact):
             part = part.at({symbol: value})
             _expect(f"{self.words}, case {condition}", part, put(self.lhs, {symbol: value}),
                     put(branch, {symbol: value}), "=")
-            part.check(seen)
+            part.verify()
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ class Family(Fact):
     def where(self):
         return (sympy.Or(*(sympy.Eq(self.symbol, value) for value in self.parts)),) if self.symbol in self.forall else ()
 
-    def check(self, seen):
+    def check(self):
         if not self.parts or not self.scope:
             raise ProofError(f"{self.words}: a family has members, and a scope that names them")
         for value, part in self.parts.items():
             member = {self.symbol: value}
             _expect(f"{self.words}, {self.symbol} = {value}", part, put(self.lhs, member), put(self.rhs, member), self.relation)
-            part.check(seen)
+            part.verify()
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class OnInterval(Fact):
     def where(self):
         return (self.x >= self.low, self.x <= self.high)
 
-    def check(self, seen):
+    def check(self):
         form = in_terms_of_value(self.rhs - self.lhs).rewrite(sympy.exp)
         rest, slope = (_enclosing(f, self.x) for f in (form, sympy.diff(form, self.x)))
         ends = (sympy.Rational(a) for a in (self.low, self.high))

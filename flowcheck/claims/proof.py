@@ -5,7 +5,7 @@ What is assumed or cited is listed by `assumptions`, and for which family it is 
 
 from dataclasses import dataclass
 
-from .facts import HYPOTHESIS, Given, ProofError, verify
+from .facts import HYPOTHESIS, Given, ProofError
 
 __all__ = ["Proof"]
 
@@ -18,18 +18,13 @@ class Proof:
 
     def __init__(self, *facts):
         object.__setattr__(self, "facts", facts)
-        object.__setattr__(self, "_holds", False)
 
     def verify(self):
-        """Check every fact and all that it uses; once, as facts do not change. Raises ProofError; returns nothing."""
-        if self._holds:
-            return
+        """Check every fact and all that it uses. Raises ProofError; returns nothing."""
         if not self.facts or isinstance(self.facts[-1], Given):
             raise ProofError("there is no proof")
-        seen = {}
         for fact in self.facts:
-            verify(fact, seen)
-        object.__setattr__(self, "_holds", True)
+            fact.verify()
 
     @property
     def everything(self):

@@ -34,10 +34,8 @@ from flowcheck.claims import (
     triangle,
 )
 
-from .s3_1_1_error_flow import (
+from .s3_1_1_error_signals import (
     K,
-    a,
-    b,
     check,
     first_step,
     flow,
@@ -56,7 +54,8 @@ from .s3_1_1_error_flow import (
     v,
     w,
 )
-from .s3_1_2_logistic_units import quarter
+from .s3_1_2_error_flow import a, b
+from .s3_1_3_logistic_units import quarter
 
 f_max = sympy.Symbol("f'_{max}", positive=True)
 norm = sympy.Symbol(r"\|W\|_{A}", positive=True)

@@ -36,8 +36,8 @@ from flowcheck.claims import (
     triangle,
 )
 
-from .s3_1_1_error_flow import check, flow, i, j, k, largest_slope_of, le, m, n, q, u, v, w
-from .s3_1_3_bounds import f_max
+from .s3_1_1_error_signals import check, flow, i, j, k, largest_slope_of, le, m, n, q, u, v, w
+from .s3_1_4_bounds import f_max
 
 x, A = sympy.symbols("x A")
 row_norm, matrix_norm = quantity("row_norm", r"\|W_{{u^T}}\|_{{{0}}}"), quantity("matrix_norm", r"\|W\|_{{{0}}}")

@@ -43,8 +43,9 @@ from .a1_1_forward_pass import (
     weights_apart,
     y,
 )
-from .a1_2_truncated_derivatives import eq_11, eq_13, eq_15, of_i, own_weights_only, through_c, through_out, total
-from .a1_3_backward_pass import (
+from .a1_2_truncated_derivatives import eq_11, eq_13, eq_15, of_i, through_c, through_out, total
+from .a1_3_derivatives_of_outputs import own_weights_only
+from .a1_4_backward_pass import (
     E,
     alpha,
     apart_in_cell,

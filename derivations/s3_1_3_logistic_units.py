@@ -35,8 +35,8 @@ from flowcheck.claims import (
 )
 from flowcheck.notation import in_terms_of_value, sigma
 
-from .s3_1_1_error_flow import change, i, j, l, le, m, net, q, slope, stated, update, vartheta, w
-from .s3_1_1_error_flow import y as y_of
+from .s3_1_1_error_signals import change, i, j, l, le, m, net, q, slope, stated, update, vartheta, w
+from .s3_1_1_error_signals import y as y_of
 
 z, y = sympy.symbols(r"\mathrm{net} y", real=True)
 logistic = Given("logistic units", slope(j, m), sigma.slope(net(j, m)), forall=(j, m))

@@ -69,19 +69,8 @@ from .a1_1_forward_pass import (
     y,
     y_k,
 )
-from .a1_2_truncated_derivatives import (
-    eq_11,
-    eq_13,
-    eq_15,
-    gradient,
-    of_i,
-    of_k,
-    own_weights,
-    own_weights_only,
-    state_by,
-    through_c,
-    through_out,
-)
+from .a1_2_truncated_derivatives import eq_11, eq_13, eq_15, gradient, of_i, own_weights, state_by, through_c, through_out
+from .a1_3_derivatives_of_outputs import of_k, own_weights_only
 
 alpha = sympy.Symbol("alpha", positive=True)
 step_of_w = quantity("step_of_w", r"\Delta w_{{{0} {1}}}({2})")

@@ -38,7 +38,7 @@ from flowcheck.claims import (
     quantity,
 )
 
-from .s3_1_1_error_flow import i, j, le, m, n, q, stated, w
+from .s3_1_1_error_signals import i, j, le, m, n, q, stated, w
 
 gamma, largest_singular = sympy.symbols(r"gamma \sigma_{max}", positive=True)
 spectral_radius, deficit = sympy.symbols("rho delta", nonnegative=True)
