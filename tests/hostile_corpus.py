@@ -1,7 +1,8 @@
 """Five hundred checkpoint files that are damaged or mean harm, made from small good ones; the same ones every time.
 
-`write_corpus(folder, canary)` writes them and returns {file name: "refused" or "either"}. "either" are damages that a file of that format can
-bear without a trace: where it has no checksum and the damage met padding, the digits of a weight, or an entry that nobody reads.
+`write_corpus(folder, canary)` writes them and returns {file name: "refused" or "either"}. "either" are damages that a file of that
+format can bear without a trace: where it has no checksum and the damage met padding, the digits of a weight, or an entry that
+nobody reads.
 """
 
 import io
@@ -26,7 +27,8 @@ RNG = np.random.default_rng
 def weights(rows=4, inputs=INPUTS):
     """{torch's name: float32 array} of a small layer."""
     rng = RNG(5)
-    shapes = {"weight_ih": (rows * UNITS, inputs), "weight_hh": (rows * UNITS, UNITS), "bias_ih": (rows * UNITS,), "bias_hh": (rows * UNITS,)}
+    total = rows * UNITS
+    shapes = {"weight_ih": (total, inputs), "weight_hh": (total, UNITS), "bias_ih": (total,), "bias_hh": (total,)}
     return {f"rnn.{name}_l0": rng.uniform(-0.5, 0.5, shape).astype("f4") for name, shape in shapes.items()}
 
 
@@ -60,8 +62,8 @@ def stream(body):
 
 def state(arrays, **changed):
     """The pickle of a state_dict; `changed` replaces the tensor of a role by other bytes."""
-    pairs = [(name, changed.get(name.split(".")[1].removesuffix("_l0"), tensor(str(k), a.shape))) for k, (name, a) in enumerate(arrays.items())]
-    return entries(pairs)
+    roles = {name: name.removeprefix("rnn.").removesuffix("_l0") for name in arrays}
+    return entries([(name, changed.get(roles[name], tensor(str(k), a.shape))) for k, (name, a) in enumerate(arrays.items())])
 
 
 def zipped(members, method=zipfile.ZIP_STORED):
@@ -139,7 +141,8 @@ def weights_only(arrays=None):
 
 def keras(config=CONFIG, h5=None, method=zipfile.ZIP_STORED, **more):
     written = json.dumps(config).encode() if isinstance(config, dict) else config
-    return zipped({"metadata.json": b'{"keras_version": "3.9.2"}', "config.json": written, "model.weights.h5": h5 or weights_only(), **more}, method)
+    members = {"metadata.json": b'{"keras_version": "3.9.2"}', "config.json": written, "model.weights.h5": h5 or weights_only()}
+    return zipped(members | more, method)
 
 
 def onnx_arrays():
@@ -172,7 +175,8 @@ def flax_array(array, dtype=None, shape=None):
 def flax(**changed):
     given = weights()
     rows = {"i": np.split(given["rnn.weight_ih_l0"], 4), "h": np.split(given["rnn.weight_hh_l0"], 4)}
-    cell = {f"{side}{gate}": {"kernel": flax_array(np.ascontiguousarray(rows[side][k].T))} for side in "ih" for k, gate in enumerate("ifgo")}
+    cell = {side + gate: {"kernel": flax_array(np.ascontiguousarray(block.T))}
+            for side in "ih" for gate, block in zip("ifgo", rows[side], strict=True)}
     return msgpack.packb({"params": {"cell": cell | changed}})
 
 
@@ -198,8 +202,8 @@ def good_files():
     return {
         "pt": torch_zip(state(arrays)), "run.ckpt": torch_zip(entries([("epoch", b"K\x03"), ("state_dict", state(arrays))])),
         "script.pt": torch_zip(script), "npz": npz(arrays), "own.npz": npz(own | {"rnn/cell": np.array("lstm")}),
-        "safetensors": safetensors(arrays), "h5": legacy(), "packed.h5": legacy(compression="gzip", chunks=True), "weights.h5": weights_only(),
-        "keras": keras(), "onnx": onnx(), "msgpack": flax(), "json": guitarml(), "rt.json": rtneural(),
+        "safetensors": safetensors(arrays), "h5": legacy(), "packed.h5": legacy(compression="gzip", chunks=True),
+        "weights.h5": weights_only(), "keras": keras(), "onnx": onnx(), "msgpack": flax(), "json": guitarml(), "rt.json": rtneural(),
     }
 
 
@@ -225,9 +229,9 @@ def gadgets(canary):
     import webbrowser
     touch = f"open({str(canary)!r}, 'w')"
     calls = {
-        "system": Call(os.system, f"touch {canary}"), "popen": Call(subprocess.Popen, ["touch", str(canary)]), "eval": Call(builtins.eval, touch),
-        "exec": Call(builtins.exec, touch), "open": Call(builtins.open, str(canary), "w"), "import": Call(builtins.__import__, "antigravity"),
-        "module": Call(importlib.import_module, "antigravity"),
+        "system": Call(os.system, f"touch {canary}"), "popen": Call(subprocess.Popen, ["touch", str(canary)]),
+        "eval": Call(builtins.eval, touch), "exec": Call(builtins.exec, touch), "open": Call(builtins.open, str(canary), "w"),
+        "import": Call(builtins.__import__, "antigravity"), "module": Call(importlib.import_module, "antigravity"),
         "runpy": Call(runpy.run_path, str(canary)), "copy": Call(shutil.copyfile, "/etc/hosts", str(canary)),
         "browser": Call(webbrowser.open, "http://127.0.0.1:9"), "mkdir": Call(os.mkdir, str(canary)),
     }
@@ -242,7 +246,8 @@ def hostile_pickles(canary):
         yield f"first-{name}.pt", torch_zip(gadget + b"0" + state(arrays))
         yield f"script-{name}.pt", torch_zip(b"c__torch__.net\nModel\n)\x81}(" + text("rnn") + gadget + b"ub")
         yield f"plain-{name}.pt", stream(gadget)
-        yield f"storage-{name}.pt", torch_zip(state(arrays, weight_ih=tensor("0", (20, 3)).replace(text("cpu"), gadget)).replace(b"tQ", b"tRQ"))
+        device = tensor("0", (20, 3)).replace(text("cpu"), gadget)
+        yield f"storage-{name}.pt", torch_zip(state(arrays, weight_ih=device).replace(b"tQ", b"tRQ"))
     for k, (name, gadget) in enumerate(gadgets(canary).items()):
         objects = npy_of_objects(stream(gadget))
         yield f"objects-{name}.npz", zipped({"rnn.weight_hh_l0.npy": objects})
@@ -268,9 +273,10 @@ def wrong_shapes():
     good = weights()
     changes = {
         "short": ("rnn.weight_ih_l0", lambda a: a[:-1]), "narrow": ("rnn.weight_hh_l0", lambda a: a[:, :-1]),
-        "flat": ("rnn.weight_hh_l0", np.ravel), "nan": ("rnn.weight_hh_l0", lambda a: np.where(a == a[2, 1], np.float32("nan"), a)),
-        "inf": ("rnn.weight_ih_l0", lambda a: np.where(a == a[0, 0], np.float32("inf"), a)), "long": ("rnn.bias_ih_l0", lambda a: np.tile(a, 3)),
-        "empty": ("rnn.weight_hh_l0", lambda a: a[:0]),
+        "flat": ("rnn.weight_hh_l0", np.ravel), "empty": ("rnn.weight_hh_l0", lambda a: a[:0]),
+        "nan": ("rnn.weight_hh_l0", lambda a: np.where(a == a[2, 1], np.float32("nan"), a)),
+        "inf": ("rnn.weight_ih_l0", lambda a: np.where(a == a[0, 0], np.float32("inf"), a)),
+        "long": ("rnn.bias_ih_l0", lambda a: np.tile(a, 3)),
     }
     for name, (which, change) in changes.items():
         arrays = good | {which: np.ascontiguousarray(change(good[which]))}
@@ -288,7 +294,8 @@ def wrong_shapes():
     for name, dtype in (("integers", "i4"), ("complex", "c8"), ("text", "U4"), ("flags", "?")):
         yield f"{name}.npz", npz(good | {"rnn.weight_hh_l0": np.ones((20, 5), dtype)})
     yield "config.h5", legacy(config=CONFIG | {"config": {"layers": [{"class_name": "LSTM", "config": {"name": "other"}}]}})
-    for k, config in enumerate((b"[]", b"{", b"{}", b'{"config": 3}', b'{"class_name": "Sequential", "config": {"layers": [{"class_name": 4}]}}',
+    for k, config in enumerate((b"[]", b"{", b"{}", b'{"config": 3}',
+                                b'{"class_name": "Sequential", "config": {"layers": [{"class_name": 4}]}}',
                                 b'{"config": {"layers": [{"class_name": "LSTM", "config": {"name": "rnn", "activation": "os.system"}}]}}',
                                 b'{"config": {"layers": [{"class_name": "Bidirectional", "config": {"layer": 7}}]}}')):
         yield f"config{k}.keras", keras(config)
@@ -314,7 +321,8 @@ def huge_sizes():
         yield f"{k}.safetensors", struct.pack("<Q", size) + b"{}" + bytes(64)
     for k, entry in enumerate(({"dtype": "F32", "shape": [big, 5], "data_offsets": [0, big * 20]},
                                {"dtype": "F32", "shape": [20, 5], "data_offsets": [400, 0]},
-                               {"dtype": "F32", "shape": [20, 5], "data_offsets": [0, 2**64]}, {"dtype": "X", "shape": [], "data_offsets": [0, 0]})):
+                               {"dtype": "F32", "shape": [20, 5], "data_offsets": [0, 2**64]},
+                               {"dtype": "X", "shape": [], "data_offsets": [0, 0]})):
         yield f"entry{k}.safetensors", safetensors(good, **{"rnn.weight_hh_l0": entry})
     for k, options in enumerate((dict(chunks=(1024, 1024)), dict(chunks=(16384, 16384)), dict(compression="gzip", chunks=(64, 64)), {})):
         yield f"{k}.h5", hdf5(lambda file, options=options: [
@@ -349,10 +357,12 @@ def bombs():
     whole = torch_zip(state(good))
     yield "opcodes.pt", torch_zip(b"N0" * 300_000 + state(good))
     yield "tuples.pt", torch_zip(b"(" * 200_000 + b"t" * 200_000)
-    hashes = b"".join(number(0).replace(b"\x8a\x08" + bytes(8), b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little")) + b"N" for k in range(9, 9000))
-    yield "hashes.pt", torch_zip(b"}(" + hashes + b"u")
+    one_hash = (k * (2**61 - 1) for k in range(9, 9000))  # Python hashes integers modulo 2^61 - 1
+    keys = b"".join(b"\x8a\x0a" + key.to_bytes(10, "little") + b"N" for key in one_hash)
+    yield "hashes.pt", torch_zip(b"}(" + keys + b"u")
     central = whole.index(b"PK\x01\x02")
-    for k, (at, value) in enumerate(((24, b"\xff\xff\xff\x7f"), (20, b"\xff\xff\xff\x7f"), (42, b"\xff\xff\xff\x7f"), (8, b"\x01\x00"), (10, b"\x63\x00"))):
+    most = b"\xff\xff\xff\x7f"
+    for k, (at, value) in enumerate(((24, most), (20, most), (42, most), (8, b"\x01\x00"), (10, b"\x63\x00"))):
         yield f"lie{k}.pt", whole[:central + at] + value + whole[central + at + len(value):]
     first = whole.index(b"PK\x01\x02", central + 4)
     overlapped = bytearray(whole)
@@ -364,7 +374,8 @@ def bombs():
 def path_tricks(folder):
     """Names that lead out of the file and out of its folder."""
     good = weights()
-    for k, location in enumerate(("../secret", "/etc/passwd", "/dev/zero", "/proc/self/environ", "link", "deep/er", "..", "", "pipe", "a\0b", "C:\\x")):
+    for k, location in enumerate(("../secret", "/etc/passwd", "/dev/zero", "/proc/self/environ", "link", "deep/er", "..", "", "pipe",
+                                  "a\0b", "C:\\x")):
         without = {n: a for n, a in onnx_arrays().items() if n != "W"}
         yield f"outside{k}.onnx", onnx(without, tensors=[outside("W", (1, 20, 3), location=location, length=240)])
         index = {"weight_map": {name: location for name in good}}
@@ -405,9 +416,9 @@ def deep_nesting():
         file.create_group("a/b")
         file["a/b/c"] = file["a"]
     yield "circle.h5", hdf5(circle)
-    inner = helper.make_graph([], "g", [], [])
+    inner = empty = helper.make_graph([], "g", [], [])
     for _ in range(30):
-        inner = helper.make_graph([helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=helper.make_graph([], "e", [], []))], "g", [], [])
+        inner = helper.make_graph([helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=empty)], "g", [], [])
     yield "branches.onnx", helper.make_model(inner).SerializeToString()
     chain = [helper.make_node("Identity", [f"c{k}"], [f"c{k + 1}"]) for k in range(3000)]
     yield "chain.onnx", onnx({"R": onnx_arrays()["R"], "B": onnx_arrays()["B"], "c0": onnx_arrays()["W"]}, [

@@ -1,8 +1,8 @@
 """Runs the command line over many files in one process with limits; one line of JSON per file on stdout.
 
-python hostile_runner.py FOLDER NAME...: `flowcheck measure` of each file, with 1 GiB of memory more than the process has after its imports.
-Each answer: the exit code, the lines on stderr, seconds, and what it did that a reader must not do: files opened outside the folder or for
-writing, programs started, connections, pickles loaded.
+python hostile_runner.py FOLDER, with the list of names as JSON on stdin: `flowcheck measure` of each file, with 1 GiB of memory more
+than the process has after its imports. Each answer: the exit code, the lines on stderr, seconds, and what it did that a reader must
+not do: files opened outside the folder or for writing, programs started, connections, pickles loaded.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from flowcheck.cli import main
 
-WATCHED = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.connect", "os.remove", "os.rename",
-           "os.mkdir", "shutil.")
+WATCHED = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.connect",
+           "os.remove", "os.rename", "os.mkdir", "shutil.")
 
 
 def run(path):
@@ -32,7 +32,8 @@ def run(path):
 
 
 def watch(folder, events):
-    libraries = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, Path(main.__code__.co_filename).parent)})
+    roots = sys.prefix, sys.base_prefix, Path(main.__code__.co_filename).parent
+    known = (folder, *{os.path.realpath(root) for root in roots}, os.devnull, f"/proc/{os.getpid()}/maps")
 
     def hook(event, arguments):
         if event == "subprocess.Popen" and str(arguments[1][1]).endswith("hdf5_worker.py"):
@@ -40,8 +41,8 @@ def watch(folder, events):
         if event == "open":
             name, mode, flags = arguments
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or (mode or "r").strip("rb")
-            known = isinstance(name, int) or os.path.realpath(os.fspath(name)).startswith((folder, *libraries, "/dev/null")) or name == "/proc/self/maps"
-            if writes and name != os.devnull or not known:
+            stranger = not isinstance(name, int) and not os.path.realpath(os.fspath(name)).startswith(known)
+            if writes and name != os.devnull or stranger:
                 events.append(f"open {name!r} {mode}")
         elif event.startswith(WATCHED):
             events.append(f"{event} {arguments!r}"[:200])
@@ -63,5 +64,6 @@ if __name__ == "__main__":
     for name in names:
         start = time.monotonic()
         code, lines = run(os.path.join(folder, name))
-        print(json.dumps({"name": name, "code": code, "lines": lines, "seconds": time.monotonic() - start, "events": events[:]}), flush=True)
+        answer = {"name": name, "code": code, "lines": lines, "seconds": time.monotonic() - start, "events": events}
+        print(json.dumps(answer), flush=True)
         events.clear()

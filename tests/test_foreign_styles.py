@@ -358,7 +358,8 @@ def test_single_step_functions(bug):
     rng = np.random.default_rng(9)
     W, U = weights(rng, (N, M), (N, N))
     forward, backward = from_step(tanh_step, lambda *a: tanh_step_backward(*a, bug=bug), ["h"])
-    verification = verify_gradient(forward, backward, {"W": W, "U": U}, {"x": rng.normal(size=(T, M))}, {"h": rng.normal(size=N)}, time_axis=0)
+    x, h = rng.normal(size=(T, M)), rng.normal(size=N)
+    verification = verify_gradient(forward, backward, {"W": W, "U": U}, {"x": x}, {"h": h}, time_axis=0)
     assert verification.verdict == ("fail" if bug else "pass"), str(verification)
     assert not bug or verification.findings[0].lag == 1
 

@@ -421,10 +421,10 @@ def test_reverse_layer_is_proved_in_the_time_of_the_file(torch, tmp_path):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_npz_round_trip(tmp_path, rng, cell):
-    width = 2 * layer_of(cell, rng, 4, 3).n_outputs
+    outputs = layer_of(cell, rng, 4).n_outputs
     layers = tuple(Layer(f"l{k}", CELLS[cell], layer_of(cell, rng, 4, inputs).params, level, reverse, "a b")
-                   for k, (inputs, level, reverse) in enumerate([(3, 0, False), (3, 0, True), (width, 1, False)]))
-    network = Network("made here", layers, readout=Readout("head", rng.standard_normal((2, 4)), np.zeros(2)))
+                   for k, (inputs, level, reverse) in enumerate([(3, 0, False), (3, 0, True), (2 * outputs, 1, False)]))
+    network = Network("made here", layers, readout=Readout("head", rng.standard_normal((2, outputs)), np.zeros(2)))
     write_npz(network, tmp_path / "net.npz")
     assert os.listdir(tmp_path) == ["net.npz"]
     again = load(tmp_path / "net.npz", CELLS)

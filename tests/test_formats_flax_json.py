@@ -183,10 +183,12 @@ def test_guitarml(tmp_path, rng):
 
 
 @pytest.mark.parametrize("text, word", [
-    ('{"a": ', "not whole JSON"), ("[1, 2]", "expected a dict, got list"), ("{}", "expected recurrent layers"), ("[" * 10**5, "not whole JSON"),
-    ('{"a": ' * 5000 + "1" + "}" * 5000, "not whole JSON"), ('{"lstm.weight_hh_l0": [[1, 2], [3]]}', "is no array"),
-    ('{"lstm.weight_hh_l0": [["a"]]}', "expected nested lists of numbers"), ('{"lstm.weight_hh_l0": [[NaN]], "lstm.weight_ih_l0": [[1]]}', "not finite"),
-    ('{"lstm.weight_hh_l0": [' + "9" * 5000 + "]}", "not whole JSON"), ('{"layers": [{"type": "lstm", "weights": [[1]]}]}', "arrays of shapes"),
+    ('{"a": ', "not whole JSON"), ("[1, 2]", "expected a dict, got list"), ("{}", "expected recurrent layers"),
+    ("[" * 10**5, "not whole JSON"), ('{"a": ' * 5000 + "1" + "}" * 5000, "not whole JSON"),
+    ('{"lstm.weight_hh_l0": [[1, 2], [3]]}', "is no array"), ('{"lstm.weight_hh_l0": [["a"]]}', "expected nested lists of numbers"),
+    ('{"lstm.weight_hh_l0": [[NaN]], "lstm.weight_ih_l0": [[1]]}', "not finite"),
+    ('{"lstm.weight_hh_l0": [' + "9" * 5000 + "]}", "not whole JSON"),
+    ('{"layers": [{"type": "lstm", "weights": [[1]]}]}', "arrays of shapes"),
     ('{"layers": [null, 3]}', "got none"),
 ], ids=lambda text: text[:24])
 def test_json_that_is_no_net(tmp_path, text, word):
@@ -214,7 +216,8 @@ def test_activations_and_their_slopes(rng, name):
     np.testing.assert_allclose(run["y"][:, 0, 0], NUMPY[name](z), rtol=1e-12, atol=1e-15)
     step = 1e-6
     slope = (NUMPY[name](z + step) - NUMPY[name](z - step)) / (2 * step)
-    np.testing.assert_allclose(np.broadcast_to(run.partials["y", "net"], run["y"].shape)[:, 0, 0], slope, rtol=0, atol=1e-6 * max(1, abs(slope).max()))
+    partial = np.broadcast_to(run.partials["y", "net"], run["y"].shape)[:, 0, 0]
+    np.testing.assert_allclose(partial, slope, rtol=0, atol=1e-6 * max(1, abs(slope).max()))
 
 
 def test_names_spell_cells_out(rng):
@@ -223,8 +226,8 @@ def test_names_spell_cells_out(rng):
     assert with_activations(CELLS["lstm"], {"f": "sigmoid", "g": "tanh"}, "here") is CELLS["lstm"]
     assert spec("hard_sigmoid") == "hard_sigmoid(0.2, 0.5)" and spec("elu", 2) == "elu(2.0)"
     assert cell_by_name("gru[g=elu]", CELLS, "here").name == "gru[g=elu(1.0)]"
-    for name in ("nope", "lstm[f=nope]", "lstm[q=relu]", "lstm[f=relu", "lstm[f=relu;f=tanh]", "gru[h=relu]", "lstm[f=hard_sigmoid(1, 2, 3)]",
-                 "lstm[f=hard_sigmoid(nan)]", "lstm[f=hard_sigmoid(x)]", "lstm[relu]", "tanh[f=relu]"):
+    for name in ("nope", "lstm[f=nope]", "lstm[q=relu]", "lstm[f=relu", "lstm[f=relu;f=tanh]", "gru[h=relu]",
+                 "lstm[f=hard_sigmoid(1, 2, 3)]", "lstm[f=hard_sigmoid(nan)]", "lstm[f=hard_sigmoid(x)]", "lstm[relu]", "tanh[f=relu]"):
         with pytest.raises(FormatError) as raised:
             cell_by_name(name, CELLS, "here")
         assert str(raised.value).startswith("here: ")
@@ -241,7 +244,8 @@ def test_nets_with_other_activations_keep_them(tmp_path, rng):
 # What the user answers
 
 def torch_names(rng, gates):
-    shapes = {"weight_ih": (gates * UNITS, INPUTS), "weight_hh": (gates * UNITS, UNITS), "bias_ih": (gates * UNITS,), "bias_hh": (gates * UNITS,)}
+    rows = gates * UNITS
+    shapes = {"weight_ih": (rows, INPUTS), "weight_hh": (rows, UNITS), "bias_ih": (rows,), "bias_hh": (rows,)}
     return {f"rnn.{name}_l0": rng.uniform(-0.5, 0.5, shape) for name, shape in shapes.items()}
 
 
@@ -264,8 +268,9 @@ def test_an_answered_kind_is_taken(tmp_path, rng):
     assert load(tmp_path / "three.npz", CELLS, "rnn=GRU:zrh").layers[0].gate_order == "z r h (as --layer says)"
     before = load(tmp_path / "three.npz", CELLS, "rnn=gru_reset_before:zrn").layers[0]
     assert before.cell.name == "gru_reset_before"
-    for answer, word in (("rnn=nope:zrh", "no cell 'nope'"), ("rnn=gru:zzz", "does not name the gates of gru"), ("rnn=lstm:ifgo", "4 x units"),
-                         ("other=gru:zrh", "expected a recurrent layer 'other'"), ("rnn=lstm1997:if", "no framework stores the cell lstm1997")):
+    for answer, word in (("rnn=nope:zrh", "no cell 'nope'"), ("rnn=gru:zzz", "does not name the gates of gru"),
+                         ("rnn=lstm:ifgo", "4 x units"), ("other=gru:zrh", "expected a recurrent layer 'other'"),
+                         ("rnn=lstm1997:if", "no framework stores the cell lstm1997")):
         refused(tmp_path / "three.npz", word, layer=answer)
 
 

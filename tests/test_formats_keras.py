@@ -56,7 +56,8 @@ def models(keras):
         "two directions": ([L.Bidirectional(L.LSTM(4, **many)), L.Dropout(0.2), L.Bidirectional(L.GRU(UNITS, use_bias=False, **many))],
                            ["lstm", "lstm", "gru", "gru"]),
         "cells": ([L.RNN([L.LSTMCell(4), L.GRUCell(UNITS)], **many)], ["lstm", "gru"]),
-        "model in model": ([keras.Sequential([L.LSTM(4, **many), L.LSTM(UNITS, activation="relu", **many)])], ["lstm", "lstm[g=relu; h=relu]"]),
+        "model in model": ([keras.Sequential([L.LSTM(4, **many), L.LSTM(UNITS, activation="relu", **many)])],
+                           ["lstm", "lstm[g=relu; h=relu]"]),
         "backwards": ([L.GRU(UNITS, go_backwards=True, **many)], ["gru"]),
     }
 
@@ -75,7 +76,8 @@ def built(keras, layers, sequential):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["lstm", "gru", "gru reset before", "rnn relu", "hard", "two directions", "cells", "model in model", "backwards"])
+@pytest.mark.parametrize("name", [
+    "lstm", "gru", "gru reset before", "rnn relu", "hard", "two directions", "cells", "model in model", "backwards"])
 def test_states_agree_with_keras(keras, tmp_path, rng, name):
     for k, form in enumerate((".keras", ".h5", ".keras")):  # the third by the functional interface
         layers, cells = models(keras)[name]
@@ -100,7 +102,8 @@ def test_weights_alone(keras, tmp_path, rng):
         network = load(tmp_path / "net.weights.h5", CELLS)
         expected = np.asarray(keras.ops.convert_to_numpy(states(x.transpose(1, 0, 2)))).transpose(1, 0, 2)
         np.testing.assert_allclose(outputs(network, x), expected, rtol=0, atol=1e-6)
-        assert any("weights only" in note for note in network.notes) and any("sigmoid gates and tanh assumed" in note for note in network.notes)
+        for words in ("weights only", "sigmoid gates and tanh assumed"):
+            assert any(words in note for note in network.notes)
     model, states = built(keras, [keras.layers.GRU(UNITS, use_bias=False, return_sequences=True, name="top")], sequential=True)
     model.save_weights(tmp_path / "net.weights.h5")
     refused(tmp_path / "net.weights.h5", "--layer top=gru:zrh", "--layer top=gru_reset_before:zrh")
@@ -149,8 +152,8 @@ def test_hard_sigmoid_of_keras_2_is_steeper(tmp_path, rng):
 
 
 @pytest.mark.parametrize("version, cell", [
-    ("2.1.5", "lstm[f=hard_sigmoid(0.2, 0.5)]"), ("2.2.4", "lstm[f=hard_sigmoid(0.2, 0.5)]"), ("2.1.6-tf", "lstm[f=hard_sigmoid(0.2, 0.5)]"),
-    ("2.3.1", "lstm"), ("2.4.0", "lstm"), ("2.3.0-tf", "lstm"), ("3.1.0", "lstm"),
+    ("2.1.5", "lstm[f=hard_sigmoid(0.2, 0.5)]"), ("2.2.4", "lstm[f=hard_sigmoid(0.2, 0.5)]"),
+    ("2.1.6-tf", "lstm[f=hard_sigmoid(0.2, 0.5)]"), ("2.3.1", "lstm"), ("2.4.0", "lstm"), ("2.3.0-tf", "lstm"), ("3.1.0", "lstm"),
 ])
 def test_what_weights_alone_leave_unsaid_is_the_default_of_their_version(tmp_path, rng, version, cell):
     network = load(legacy(tmp_path / "net.h5", {"rnn": arrays(rng)}, version), CELLS)
@@ -203,7 +206,7 @@ def test_files_and_configs_that_do_not_meet(tmp_path, rng):
 # The process that reads HDF5
 
 def test_a_library_that_hangs_or_crashes_costs_one_line(tmp_path, rng, monkeypatch):
-    """The worker is stopped dead, as a loop in the library would, and killed, as a crash would: one line each, and the next file is read."""
+    """The worker is stopped dead, as by a loop in the library, and killed, as by a crash: one line each, and the next file is read."""
     path = legacy(tmp_path / "net.h5", {"rnn": arrays(rng)}, "2.4.0")
     assert load(path, CELLS).layers[0].units == UNITS
     monkeypatch.setattr(hdf5, "SECONDS", 0.5)
@@ -216,7 +219,8 @@ def test_a_library_that_hangs_or_crashes_costs_one_line(tmp_path, rng, monkeypat
     program = tmp_path / "crash.py"
     program.write_text("import os, sys\nsys.stdin.buffer.readline()\nos.abort()\n")
     hdf5._worker.stop()
-    monkeypatch.setattr(hdf5, "Path", lambda given: type("P", (), {"with_name": lambda self, name: program, "absolute": lambda self: given})())
+    elsewhere = type("Elsewhere", (), {"with_name": lambda self, name: program, "absolute": lambda self: path})
+    monkeypatch.setattr(hdf5, "Path", lambda given: elsewhere())
     refused(path, "the HDF5 library crashed on it")
     monkeypatch.undo()
     assert load(path, CELLS).layers[0].units == UNITS

@@ -106,7 +106,8 @@ def stacked(rng, between):
 
 
 def test_a_stack_is_traced_through_reshapes(tmp_path, rng):
-    nodes, tensors = stacked(rng, lambda y: ([helper.make_node("Squeeze", [y, "one"], ["s"]), helper.make_node("Identity", ["s"], ["t"])], "t"))
+    reshaped = lambda y: [helper.make_node("Squeeze", [y, "one"], ["s"]), helper.make_node("Identity", ["s"], ["t"])]  # noqa: E731
+    nodes, tensors = stacked(rng, lambda y: (reshaped(y), "t"))
     path = written(tmp_path / "net.onnx", nodes, tensors | {"one": np.array([1])})
     network, x = load(path, CELLS), rng.standard_normal((5, 2, INPUTS))
     assert [(one.name, one.level) for one in network.layers] == [("low", 0), ("high", 1)]
@@ -154,7 +155,8 @@ def test_branches_are_read_and_told_apart(tmp_path, rng):
     then = helper.make_graph([recurrent_node("LSTM", {"B": "B"})], "then", [], result)
     otherwise = helper.make_graph([recurrent_node("LSTM", {"B": "B"})], "else", [], result,
                                   [numpy_helper.from_array(a, n) for n, a in inner.items()])
-    path = written(tmp_path / "net.onnx", [helper.make_node("If", ["x"], ["out"], name="rate", then_branch=then, else_branch=otherwise)], outer)
+    branch = helper.make_node("If", ["x"], ["out"], name="rate", then_branch=then, else_branch=otherwise)
+    path = written(tmp_path / "net.onnx", [branch], outer)
     refused(path, "rate.else_branch.net, rate.then_branch.net do not feed each other", "--layer")
     for name, tensors in (("rate.then_branch.net", outer), ("rate.else_branch.net", inner)):
         (only,) = load(path, CELLS, name).layers
@@ -179,7 +181,8 @@ def test_readout_and_first_state(tmp_path, rng):
 FORMULAS = {
     "Relu": lambda z: np.maximum(z, 0), "Softsign": lambda z: z / (1 + abs(z)), "Softplus": lambda z: np.log1p(np.exp(z)),
     "Elu": lambda z: np.where(z < 0, 0.7 * (np.exp(z) - 1), z), "LeakyRelu": lambda z: np.where(z < 0, 0.3 * z, z),
-    "HardSigmoid": lambda z: np.clip(0.3 * z + 0.4, 0, 1), "ScaledTanh": lambda z: 1.5 * np.tanh(0.5 * z), "Affine": lambda z: 0.4 * z + 0.1,
+    "HardSigmoid": lambda z: np.clip(0.3 * z + 0.4, 0, 1), "ScaledTanh": lambda z: 1.5 * np.tanh(0.5 * z),
+    "Affine": lambda z: 0.4 * z + 0.1,
 }
 NUMBERS = {"Elu": (0.7, None), "LeakyRelu": (0.3, None), "HardSigmoid": (0.3, 0.4), "ScaledTanh": (1.5, 0.5), "Affine": (0.4, 0.1)}
 
@@ -281,7 +284,8 @@ def test_numbers_beside_the_model(tmp_path, rng):
 def test_doubling_a_constant_is_no_way_to_fill_the_memory(tmp_path, rng):
     nodes = [helper.make_node("Concat", [f"c{k}"] * 8, [f"c{k + 1}"], axis=0) for k in range(20)]
     nodes += [helper.make_node("Identity", ["c20"], ["W"]), recurrent_node("LSTM", {})]
-    refused(written(tmp_path / "net.onnx", nodes, {"c0": np.zeros(1000), "R": weights(rng, "LSTM")["R"]}), "more than a file of this length")
+    path = written(tmp_path / "net.onnx", nodes, {"c0": np.zeros(1000), "R": weights(rng, "LSTM")["R"]})
+    refused(path, "more than a file of this length")
 
 
 

@@ -177,7 +177,8 @@ def test_sharded_safetensors(tmp_path, layers, shards):
     index = tmp_path / "net.safetensors.index.json"
     index.write_text('{"metadata": {}, "weight_map": ' + str(places).replace("'", '"') + "}")
     assert_agrees(load(index, CELLS), model, 1e-12)
-    for change, word in (('"../net', "no file in the index's own folder"), ('"/etc/net', "own folder"), ('"gone', "fetch that one as well")):
+    for change, word in (('"../net', "no file in the index's own folder"), ('"/etc/net', "own folder"),
+                         ('"gone', "fetch that one as well")):
         index.write_text(index.read_text().replace('"net-00000', change, 1))
         refused(index, word)
         index.write_text(index.read_text().replace(change, '"net-00000'))

@@ -27,9 +27,10 @@ def answers(tmp_path_factory):
     work.mkdir()
     expected = write_corpus(folder, canary)
     before = {p: p.lstat().st_mtime_ns for p in home.rglob("*")}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")]), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, TESTS / "hostile_runner.py", folder], input=json.dumps(list(expected)), capture_output=True, text=True,
-                          timeout=300, cwd=work, env=environment, check=False)
+    paths = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, TESTS / "hostile_runner.py", folder], input=json.dumps(list(expected)), cwd=work,
+                          env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True,
+                          timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = {a["name"]: a for a in map(json.loads, done.stdout.splitlines())}
     return expected, found, before, {p: p.lstat().st_mtime_ns for p in home.rglob("*")}

@@ -73,7 +73,8 @@ def rule_of_1997(forget=True):
         for t, (joined, i, f, g, o, before, c) in reversed(list(enumerate(tape))):
             dh = grad_outputs["out"][:, t]
             dc = dc + dh * o * (1 - np.tanh(c) ** 2)
-            dz = np.concatenate([dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g**2), dh * np.tanh(c) * o * (1 - o)], axis=1)
+            nets = dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g**2), dh * np.tanh(c) * o * (1 - o)
+            dz = np.concatenate(nets, axis=1)
             dW += dz.T @ joined
             dx[:, t] = (dz @ params["W"])[:, :n_inputs]
             dc = dc * (f if forget else 1)

@@ -1,7 +1,8 @@
 """Cells with other squashing functions: the same equations, the functions in their units replaced.
 
-A cell of this kind has a name that says all of it, `lstm[f=hard_sigmoid(0.2, 0.5)]`, and `cell_by_name` builds it from the name. The letters
-are the paper's: f squashes the gates (the logistic function's place), g the candidate, h the internal state (both tanh's place).
+A cell of this kind has a name that says all of it, `lstm[f=hard_sigmoid(0.2, 0.5)]`, and `cell_by_name` builds it from the
+name. The letters are the paper's: f squashes the gates (the logistic function's place), g the candidate, h the internal state
+(both tanh's place).
 """
 
 import math
@@ -86,7 +87,8 @@ def cell_by_name(name, cells, where):
     pairs = [part.partition("=") for part in (found[2] or "").split(";") if part.strip()]
     given = {letter.strip(): text.strip() for letter, _, text in pairs}
     if given.keys() - OWN.keys() or len(given) < len(pairs):
-        raise FormatError(f"{where}: {shown(name)!r} replaces {', '.join(shown(k, 20) for k in list(given)[:4])}, expected f, g or h, each once")
+        letters = ", ".join(shown(k, 20) for k in list(given)[:4])
+        raise FormatError(f"{where}: {shown(name)!r} replaces {letters}, expected f, g or h, each once")
     return with_activations(cells[found[1]], given, where)
 
 

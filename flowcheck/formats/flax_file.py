@@ -79,8 +79,8 @@ def _cell(path, entries, where):
         shape = rows["weight_hh"].shape if "weight_hh" in rows else ()
         blocks = shape[0] // shape[1] if len(shape) == 2 and shape[1] else 0
         if blocks not in FUSED:
-            raise FormatError(f"{where}: {shown(shown_path)}/dense_h has {blocks} blocks of rows, expected 4 for LSTM, 3 for GRU, 1 for RNN; "
-                              "fetch the file again")
+            raise FormatError(f"{where}: {shown(shown_path)}/dense_h has {blocks} blocks of rows, expected 4 for LSTM, 3 for GRU, "
+                              "1 for RNN; fetch the file again")
         kind, source = FUSED[blocks], "flax convention"
     backward = "backward" in name
     return Stored(name, "torch", kind, rows, name.replace("backward", "forward"), 0, backward, source=source)
@@ -138,7 +138,8 @@ def _unpacked(handle, where):
     except MemoryError:
         raise
     except Exception as error:  # msgpack's own types, and what a damaged array makes numpy raise
-        raise FormatError(f"{where}: not a whole msgpack of arrays ({shown(error, 120) or type(error).__name__}); fetch it again") from error
+        reason = shown(error, 120) or type(error).__name__
+        raise FormatError(f"{where}: not a whole msgpack of arrays ({reason}); fetch it again") from error
 
 
 def _joined(tree, depth):

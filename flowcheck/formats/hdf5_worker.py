@@ -1,8 +1,8 @@
 """The process in which HDF5 files are opened: the HDF5 library loops or crashes on some damaged files, and here it may.
 
-Run as a script by `hdf5`; imports nothing of flowcheck. Requests are lines of JSON on stdin, {"open": path}, {"bytes": n} with n bytes after
-it, {"read": path}, or {"close": true}; an answer is a line of JSON, with the bytes of an array after it. Nothing that a file names is followed out of it, and
-sizes are checked before anything is read.
+Run as a script by `hdf5`; imports nothing of flowcheck. Requests are lines of JSON on stdin, {"open": path}, {"bytes": n} with
+n bytes after it, {"read": path}, or {"close": true}; an answer is a line of JSON, with the bytes of an array after it. Nothing
+that a file names is followed out of it, and sizes are checked before anything is read.
 """
 
 import contextlib

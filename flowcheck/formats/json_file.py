@@ -19,7 +19,8 @@ def read_json(handle, where):
     """Contents of an open JSON file. Raises FormatError for text that is no such net, and for lists that are no arrays."""
     data = handle.read(LONGEST + 1)
     if len(data) > LONGEST:
-        raise FormatError(f"{where}: refused: more than {LONGEST} bytes of JSON; convert it with flowcheck.formats.write_npz or to safetensors")
+        raise FormatError(f"{where}: refused: more than {LONGEST} bytes of JSON; convert it with flowcheck.formats.write_npz or to "
+                          "safetensors")
     try:
         root = json.loads(data, parse_constant=float)
     except (ValueError, RecursionError) as error:

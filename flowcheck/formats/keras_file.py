@@ -91,8 +91,8 @@ def _triples(file, where):
             raise FormatError(f"{where}: {shown(path)} has no {shown(names[0])} beside it; fetch the file again")
         arrays = [number(file.read(n), n, where) for n in names if n in file.arrays]
         if not arrays[0].ndim == arrays[1].ndim == 2:
-            raise FormatError(f"{where}: {shown(group)} has arrays of shapes {arrays[0].shape} and {arrays[1].shape}, expected two matrices, a "
-                              "kernel and a recurrent kernel; fetch the file again")
+            raise FormatError(f"{where}: {shown(group)} has arrays of shapes {arrays[0].shape} and {arrays[1].shape}, expected two "
+                              "matrices, a kernel and a recurrent kernel; fetch the file again")
         found.append(Triple(group, arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None))
     order = file.text("", "layer_names") or file.text("model_weights", "layer_names") or []
     order = order if isinstance(order, list) else [order]
@@ -127,8 +127,8 @@ def _with_config(described, triples, version, notes, where):
         name = _plain_name(triple.path)
         rows, kind = _rows(triple, None, None, name, notes, f"{where}: {shown(name)}")
         layers.append(Stored(name, "keras", kind, rows, name, question=(
-            "the config does not call it LSTM, GRU or SimpleRNN, so its equations are not known; if they are those of a cell of the catalogue "
-            f"say so, as --layer {name}=lstm:ifco")))
+            "the config does not call it LSTM, GRU or SimpleRNN, so its equations are not known; if they are those of a cell of the "
+            f"catalogue say so, as --layer {name}=lstm:ifco")))
     return layers
 
 
@@ -142,8 +142,8 @@ def _without_config(file, triples, version, notes, where):
         stack = name.removesuffix(".reverse")
         activations, question = _assumed(kind, _is_cudnn(triple), version, name, stack, notes)
         if kind == "GRU?":
-            question = ("it has no bias, so the file does not say whether the reset gate comes before or after the product; say it: --layer "
-                        f"{stack}=gru:zrh for after (reset_after=True), --layer {stack}=gru_reset_before:zrh for before")
+            question = ("it has no bias, so the file does not say whether the reset gate comes before or after the product; say it: "
+                        f"--layer {stack}=gru:zrh for after (reset_after=True), --layer {stack}=gru_reset_before:zrh for before")
         layers.append(Stored(name, "keras", kind, rows, stack, 0, triple.backward, activations, question=question))
     return layers
 
@@ -178,7 +178,8 @@ def _rows(triple, kind, reset_after, name, notes, where):
     n, rest = divmod(recurrent.shape[1], units) if units else (0, 1)
     if rest or n not in GATES or kernel.shape[1] != n * units or kind not in (None, GATES[n]):
         raise FormatError(f"{where}: kernel {kernel.shape} and recurrent_kernel {recurrent.shape} are not those of "
-                          f"{kind or 'an LSTM, GRU or SimpleRNN'}, expected (inputs, G x units) and (units, G x units); fetch the file again")
+                          f"{kind or 'an LSTM, GRU or SimpleRNN'}, expected (inputs, G x units) and (units, G x units); fetch the "
+                          "file again")
     kind, total = GATES[n], n * units
     if bias is not None and bias.shape not in {(total,), (2, total), (2 * total,)}:
         raise FormatError(f"{where}: bias has shape {bias.shape}, expected ({total},), (2, {total}) or ({2 * total},) for {units} units; "
@@ -227,10 +228,10 @@ def _assumed(kind, cudnn, version, name, stack, notes):
     numbers = [int(n) for n in re.findall(r"[0-9]+", (version or "").split("-")[0])[:3]]
     old = numbers and numbers < [2, 3]
     if version and (numbers == [2, 2, 4] and version.endswith("-tf") or not numbers):
-        cell = "lstm" if kind == "LSTM" else "gru"
-        return {}, (f"weights without config, of {shown(version, 20)}, whose gates default to sigmoid in TensorFlow 2 and to hard_sigmoid in "
-                    f"TensorFlow 1; say it: --layer {stack}={cell}:{'ifco' if cell == 'lstm' else 'zrh'} or --layer "
-                    f"{stack}={cell}[f=hard_sigmoid(0.2, 0.5)]:{'ifco' if cell == 'lstm' else 'zrh'}")
+        cell, order = ("lstm", "ifco") if kind == "LSTM" else ("gru", "zrh")
+        return {}, (f"weights without config, of {shown(version, 20)}, whose gates default to sigmoid in TensorFlow 2 and to "
+                    f"hard_sigmoid in TensorFlow 1; say it: --layer {stack}={cell}:{order} or --layer "
+                    f"{stack}={cell}[f=hard_sigmoid(0.2, 0.5)]:{order}")
     if old:
         text, note = hard_sigmoid(numbers[0], name)
         notes.append(f"{name}: gates assumed hard_sigmoid, the default of {shown(version, 20)}; {note}")

@@ -93,12 +93,12 @@ def _check_rows(rows, n_gates, where, cell):
         "bias_ih": (total,), "bias_hh": (total,), "weight_hr": (outputs, units),
     }
     if not units or total % n_gates:
-        raise FormatError(f"{where}: weight_hh has shape {shapes['weight_hh']}, expected ({n_gates} x units, units) for {cell.name}; the file "
-                          "is damaged or of another framework")
+        raise FormatError(f"{where}: weight_hh has shape {shapes['weight_hh']}, expected ({n_gates} x units, units) for {cell.name}; "
+                          "the file is damaged or of another framework")
     for role, shape in shapes.items():
         if shape != expected.get(role, shape):
-            raise FormatError(f"{where}: {role} has shape {shape}, expected {expected[role]} for {cell.name} with {units} units; the file is "
-                              "damaged or of another framework")
+            raise FormatError(f"{where}: {role} has shape {shape}, expected {expected[role]} for {cell.name} with {units} units; "
+                              "the file is damaged or of another framework")
 
 
 def _params(cell, gates, recurrent, stored, where):

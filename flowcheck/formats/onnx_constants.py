@@ -18,8 +18,8 @@ FLOOR, TIMES = 64 * 2**20, 16  # bytes that folding may make, at least and per b
 class Constants:
     """`array(name)` of the constants that a graph can see: its own and those of the graphs around it.
 
-    Raises FormatError for values that are computed by other operators, for tensors that do not hold together, and for numbers in a file that
-    is not a plain one in the model's folder.
+    Raises FormatError for values that are computed by other operators, for tensors that do not hold together, and for numbers in
+    a file that is not a plain one in the model's folder.
     """
 
     def __init__(self, graph, producers, path, where, outer=None):
@@ -64,7 +64,8 @@ class Constants:
         grows = sum(a.nbytes for a in inputs if a is not None) * (4 if node.op_type == "Cast" else 1)
         self.budget[0] -= grows
         if self.budget[0] < 0:
-            raise FormatError(f"{self.where}: refused: {label} is folded from more than a file of this length can hold; simplify the model first")
+            raise FormatError(f"{self.where}: refused: {label} is folded from more than a file of this length can hold; simplify the "
+                              "model first")
         try:
             made = FOLDS[node.op_type](inputs, attributes, list(node.output).index(name))
         except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
@@ -75,10 +76,10 @@ class Constants:
     def _constant(self, attributes, label):
         if "value" in attributes:
             return self._tensor(attributes["value"].t, label)
-        for key, dtype in (("value_float", "f4"), ("value_int", "i8"), ("value_floats", "f4"), ("value_ints", "i8")):
+        for kind, dtype in (("f", "f4"), ("i", "i8"), ("floats", "f4"), ("ints", "i8")):
+            key = {"f": "value_float", "i": "value_int"}.get(kind, f"value_{kind}")
             if key in attributes:
-                a = attributes[key]
-                return np.array({"value_float": a.f, "value_int": a.i, "value_floats": list(a.floats), "value_ints": list(a.ints)}[key], dtype)
+                return np.array(getattr(attributes[key], kind), dtype)
         raise FormatError(f"{self.where}: {label} is a constant of no numbers; export the model again")
 
     def _tensor(self, tensor, label):
@@ -94,8 +95,8 @@ class Constants:
         except FormatError:
             raise
         except Exception as error:  # numpy_helper raises TypeError, ValueError, KeyError and its own for damage
-            raise FormatError(f"{self.where}: {label}: tensor {shown(tensor.name)} does not hold together ({shown(error)}); export the model "
-                              "again") from error
+            raise FormatError(f"{self.where}: {label}: tensor {shown(tensor.name)} does not hold together ({shown(error)}); export "
+                              "the model again") from error
         if array.dtype.kind not in "fiub":
             array = array.astype(np.float32)  # bfloat16 and the like, which numpy has by extension only
         return array
@@ -106,13 +107,13 @@ class Constants:
         name = entries.get("location", "")
         path = self.path.parent / name
         if not name or name in (".", "..") or Path(name).name != name or "\0" in name or path.is_symlink() or not path.is_file():
-            raise FormatError(f"{self.where}: refused: {label} lies in {shown(name)!r}, expected a file in the model's own folder; save the model "
-                              "with its weights in one file")
-        offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0) or path.stat().st_size - int(entries.get("offset", 0)))
-        size = path.stat().st_size
+            raise FormatError(f"{self.where}: refused: {label} lies in {shown(name)!r}, expected a file in the model's own folder; "
+                              "save the model with its weights in one file")
+        size, offset = path.stat().st_size, int(entries.get("offset", 0))
+        length = int(entries.get("length", 0)) or size - offset
         if offset < 0 or length < 0 or offset + length > size:
-            raise FormatError(f"{self.where}: {label} is bytes {shown(offset)} to {shown(offset + length)} of {shown(name)}, which has {size}; "
-                              "fetch that file again")
+            raise FormatError(f"{self.where}: {label} is bytes {shown(offset)} to {shown(offset + length)} of {shown(name)}, which "
+                              f"has {size}; fetch that file again")
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
             file.seek(offset)
             return file.read(length)

@@ -55,8 +55,9 @@ def read_onnx(handle, where):
         _read_graph(scope, found, where)
     if not found.layers:
         ops = list(dict.fromkeys(node.op_type for scope in scopes for node in scope.graph.node))
-        raise FormatError(f"{where}: expected LSTM, GRU or RNN nodes, got {', '.join(shown(op, 30) for op in ops[:8]) or 'none'}; export the "
-                          "model so that its recurrent layers stay one node each")
+        got = ", ".join(shown(op, 30) for op in ops[:8]) or "none"
+        raise FormatError(f"{where}: expected LSTM, GRU or RNN nodes, got {got}; export the model so that its recurrent layers stay "
+                          "one node each")
     return found
 
 
@@ -123,8 +124,8 @@ def _layers(node, scope, name, stack, level, notes, where):
     place, kind = f"{where}: {shown(name)}", node.op_type
     given = {a.name: a for a in node.attribute}
     if "clip" in given or ("input_forget" in given and given["input_forget"].i):
-        raise FormatError(f"{place} {'clips its net inputs' if 'clip' in given else 'couples its input gate to the forget gate'}, which no cell "
-                          "of the catalogue does; export it without")
+        does = "clips its net inputs" if "clip" in given else "couples its input gate to the forget gate"
+        raise FormatError(f"{place} {does}, which no cell of the catalogue does; export it without")
     direction = given["direction"].s.decode("utf-8", "replace") if "direction" in given else "forward"
     if direction not in ("forward", "reverse", "bidirectional"):
         raise FormatError(f"{place} has direction {shown(direction)}, expected forward, reverse or bidirectional; export it again")
@@ -133,7 +134,8 @@ def _layers(node, scope, name, stack, level, notes, where):
     for letter in "WRBP" if kind == "LSTM" else "WRB":
         if inputs.get(letter):
             arrays[letter] = number(scope.constants.array(inputs[letter], f"{shown(name)}.{letter}"), f"{name}.{letter}", where)
-    directions, after = 1 + (direction == "bidirectional"), bool(given["linear_before_reset"].i) if "linear_before_reset" in given else False
+    directions = 2 if direction == "bidirectional" else 1
+    after = "linear_before_reset" in given and bool(given["linear_before_reset"].i)
     _checked(arrays, GATES[kind], directions, place)
     functions = _functions(given, kind, directions, place)
     if inputs.get("H") and not scope.constants.is_constant(inputs["H"]):
@@ -172,13 +174,15 @@ def _functions(given, kind, directions, place):
     if not names:
         return [{}] * directions
     if len(names) != len(letters) * directions:
-        raise FormatError(f"{place} has {len(names)} activations, expected {len(letters)} for each of {directions} directions; export it again")
+        raise FormatError(f"{place} has {len(names)} activations, expected {len(letters)} for each of {directions} directions; "
+                          "export it again")
     numbers = [list(given[key].floats) if key in given else [] for key in ("activation_alpha", "activation_beta")]
     texts = []
     for name in names:
         known = {key.lower(): value for key, value in FUNCTIONS.items()}.get(name.lower())
         if known is None:
-            raise FormatError(f"{place}: activation {shown(name, 40)} is not known here, expected {', '.join(FUNCTIONS)}; export it with one")
+            raise FormatError(f"{place}: activation {shown(name, 40)} is not known here, expected {', '.join(FUNCTIONS)}; export it "
+                              "with one")
         own = [values.pop(0) if values else default for values, default in zip(numbers, ACTIVATIONS[known][0], strict=False)]
         texts.append(spec(known, *own))
     return [dict(zip(letters, texts[d * len(letters):], strict=False)) for d in range(directions)]

@@ -23,8 +23,8 @@ def read_shards(handle, where):
         index = json.loads(data) if len(data) <= LONGEST else None
         places = dict(index["weight_map"])
     except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise FormatError(f"{where}: no index of safetensors ({type(error).__name__}: {shown(error)}), expected weight_map {{tensor: file}}; "
-                          "fetch it again") from error
+        raise FormatError(f"{where}: no index of safetensors ({type(error).__name__}: {shown(error)}), expected weight_map "
+                          "{tensor: file}; fetch it again") from error
     found, folders = Contents(), {path.parent.resolve(), path.resolve().parent}  # a cache may keep both as links to one folder
     for shard in dict.fromkeys(places.values()):
         if not isinstance(shard, str) or Path(shard).name != shard or "\0" in shard or (

@@ -30,7 +30,7 @@ ADVICE = {
 
 @contextmanager
 def opened(path):
-    """The file, open for reading. Raises FormatError where there is none, where it is no plain file (a pipe would hang), or cannot be read."""
+    """The file, open for reading. Raises FormatError where there is none, it is no plain file (a pipe would hang) or cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ValueError("it is no plain file")

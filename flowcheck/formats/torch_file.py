@@ -52,7 +52,10 @@ def bfloat16_to_float32(bits):
 
 
 def _saved_tensors(root, module, where):
-    """({name: Tensor}, notes) of what torch.save wrote. Raises FormatError for a pickled module, and for weights that are no plain tensors."""
+    """({name: Tensor}, notes) of what torch.save wrote.
+
+    Raises FormatError for a pickled module, and for weights that are no plain tensors.
+    """
     if isinstance(root, Opaque) and not root.items:
         _refuse_object(root, where)
     if not isinstance(root, (dict, Opaque)):
@@ -63,8 +66,8 @@ def _saved_tensors(root, module, where):
         _refuse_object(module, where)
     for name, value in entries.items():
         if isinstance(value, Opaque) and isinstance(name, str) and is_recurrent(name):
-            raise FormatError(f"{where}: {shown(name)} is made by {shown(value.kind)}, expected a plain tensor; convert it to float32 and save "
-                              "again")
+            raise FormatError(f"{where}: {shown(name)} is made by {shown(value.kind)}, expected a plain tensor; convert it to float32 "
+                              "and save again")
     return tensors, [f"state_dict taken from {path}"] if path else []
 
 

@@ -28,13 +28,13 @@ FIRST_ARGUMENT = {("torch.jit._pickle", name) for name in (
 
 # No setting of a model is one of these: who pickles them wants code to run. Nothing is run either way; the file is refused.
 HARMLESS_BUILTINS = {
-    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "object", "range", "set", "slice", "str",
-    "tuple", "type",
+    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "object", "range", "set",
+    "slice", "str", "tuple", "type",
 }
 RUN_CODE = {
-    "_io", "_pickle", "asyncio", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "ensurepip", "importlib", "io", "linecache", "marshal", "nt",
-    "os", "pdb", "pickle", "pip", "pkgutil", "posix", "profile", "pty", "pydoc", "runpy", "shutil", "socket", "subprocess", "sys", "timeit",
-    "trace", "webbrowser",
+    "_io", "_pickle", "asyncio", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "ensurepip", "importlib", "io",
+    "linecache", "marshal", "nt", "os", "pdb", "pickle", "pip", "pkgutil", "posix", "profile", "pty", "pydoc", "runpy", "shutil",
+    "socket", "subprocess", "sys", "timeit", "trace", "webbrowser",
 }
 
 
