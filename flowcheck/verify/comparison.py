@@ -25,6 +25,7 @@ class Comparison:
     """One entry under one seed. Lists run over what was compared: a lag each, or the one item None.
 
     verdict     "pass", "fail", "inconclusive"
+    arguments   those of `grad` where they are not those of the check
     bad         (lag, error, tolerance, got, expected) of the first lag that fails, else None
     """
 
@@ -32,6 +33,7 @@ class Comparison:
     group: str
     seed: object
     grad: np.ndarray | None = None
+    arguments: object = None
     verdict: str = "pass"
     words: str = ""
     bad: tuple | None = None
@@ -56,10 +58,12 @@ def lags_of(arguments, name, at=None):
     return sorted({*range(32), *range(steps - 64, steps), *np.linspace(32, steps - 65, 128).astype(int).tolist()})
 
 
-def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, moves=2, answers=None, factor=32.0):
+def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, moves=2, answers=None, factor=32.0,
+                      directions=None):
     """[Comparison] of every entry under every seed.
 
-    only    names of entries to compare; at: steps of time-indexed entries to compare; moves: ulp-moved calls for the conditioning
+    only    names of entries to compare; at: steps of time-indexed entries to compare; moves: ulp-moved calls for the conditioning;
+            directions: how many random ones at each
     answers [(gradients, [gradients after a small change])] a seed, instead of calling backward; factor: weight of that change
     """
     functions, found = expected.functions, []
@@ -80,7 +84,7 @@ def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, mo
             if one.verdict == "pass":
                 live.append((one, [np.asarray(m[name], float) - one.grad for m in noisy]))
         if live:
-            _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor)
+            _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, directions)
         found += comparisons
     return found
 
@@ -93,9 +97,9 @@ def _well_formed(one, array):
     return one
 
 
-def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor):
+def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, number=None):
     pieces = lags_of(arguments, name, at)
-    number = 2 if len(pieces) > 12 else DIRECTIONS
+    number = number or (2 if len(pieces) > 12 else DIRECTIONS)
     number = min(number, max(1, array.size // (arguments.steps if pieces[0] is not None else 1)))
     order = pieces if pieces[0] is None else sorted(pieces, reverse=True)
     for t in order:

@@ -94,7 +94,7 @@ def _one_step(expected, arguments, seed, names, lag):
     late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in runs]
     grads = [functions.grads(trial, part.grad_outputs) for trial, part in late]
     shape = {n: arguments.values()[n].shape for n in names}
-    found = {n: Comparison(n, "params", seed, grads[0].get(n)) for n in names
+    found = {n: Comparison(n, "params", late[0][1], grads[0].get(n), late[0][0]) for n in names
              if all(g.get(n) is not None and g[n].shape == shape[n] for g in grads)}
     parts = {n: grads[0][n] - (grads[1][n] if len(grads) > 1 else 0.0) for n in found}
     rng = np.random.default_rng(lag)
