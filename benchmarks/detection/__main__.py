@@ -1,6 +1,6 @@
 """`python -m benchmarks detection [--quick] [--rounds N]`: who sees which wrong backward pass, in one run.
 
-Rows are appended to detection.jsonl as they come; a run that was stopped goes on where it stood.
+Rows are appended to detection.jsonl as they come; a run that was stopped goes on where it stood, `--table` draws what there is.
 """
 
 import argparse
@@ -80,21 +80,25 @@ def main(arguments=None):
     parser.add_argument("--mistakes", type=int, default=40, help="so many a net, spread over its terms (default 40)")
     parser.add_argument("--right", type=int, default=1000, help="number of right nets (default 1000)")
     parser.add_argument("--alone", action="store_true", help="flowcheck only, without the other checkers")
+    parser.add_argument("--table", action="store_true", help="run nothing, draw the table of the rows that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"), help="folder of detection.json and detection.md")
     given = parser.parse_args(arguments)
     if given.quick:
         given.rounds, given.mistakes, given.right = 1, 8, 60
     cases = grid.rounds(given.rounds, given.mistakes)
-    items = [("right", k) for k in range(given.right)] + [("wrong", case, not given.alone) for case in cases]
+    wrong = [("wrong", case, not given.alone) for case in cases]
+    first = len(cases) // given.rounds
+    items = wrong[:first] + [("right", k) for k in range(given.right)] + wrong[first:]
     given.out.mkdir(exist_ok=True)
-    known = _run_all(items, given.out / "detection.jsonl", given.processes)
-    rows = [known[case.id] for case in cases]
-    right = [known[f"right {k}"] for kind, k, *_ in items if kind == "right"]
-    result = {"rounds": given.rounds, "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
+    known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
+    rows = [known[case.id] for case in cases if case.id in known]
+    right = [known[f"right {k}"] for k in range(given.right) if f"right {k}" in known]
+    result = {"rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
     (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))
-    (given.out / "detection.jsonl").unlink()
+    if len(rows) == len(cases) and len(right) == given.right:
+        (given.out / "detection.jsonl").unlink()
     print(markdown(result))
 
 
@@ -102,6 +106,8 @@ def _run_all(items, file, processes):
     """{id: row} of the items; those in the file are not run again."""
     known = {row["id"]: row for row in map(json.loads, file.read_text().splitlines())} if file.exists() else {}
     todo = [item for item in items if (f"right {item[1]}" if item[0] == "right" else item[1].id) not in known]
+    if not todo:
+        return known
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with file.open("a") as out, multiprocessing.get_context("spawn").Pool(processes) as pool:
         for row in pool.imap_unordered(run, todo):
