@@ -1,10 +1,15 @@
-"""`python -m benchmarks detection [--quick | --full | --per-net N]`: who sees which wrong backward pass, in one run."""
+"""`python -m benchmarks detection [--quick] [--rounds N]`: who sees which wrong backward pass, in one run.
+
+Rows are appended to detection.jsonl as they come; a run that was stopped goes on where it stood, `--table` draws what there is.
+"""
 
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +24,28 @@ from .table import markdown
 CHECKERS = None
 
 
-def run_case(case):
-    """One row: what flowcheck says of the case, and whether each of the others rejects it."""
+def run(item):
+    """The row of one item: ("right", number) or ("wrong", Case, whether the others check it, too)."""
+    with threadpool_limits(1):
+        return run_right(item[1]) if item[0] == "right" else run_case(*item[1:])
+
+
+def run_case(case, others=True):
+    """What flowcheck says of the case, and whether each of the others rejects it."""
     global CHECKERS
     if CHECKERS is None:
-        CHECKERS = checkers.available()[0]
+        CHECKERS = checkers.available()[0] if others else {}
     arguments, net = case.arguments(), NETS[case.net]
-    row = {"net": case.net, "term": case.term, "kind": case.kind, "first": case.first, "regime": case.regime}
+    row = {"id": case.id, "net": case.net, "term": case.term, "kind": case.kind, "first": case.first, "regime": case.regime}
     if not shows(case):
         return row | {"equivalent": True}
     start = time.process_time()
     verification = flowcheck.verify_gradient(net.forward, case.backward, *arguments, cell=net.cell, time_axis=0)
+    seconds = time.process_time() - start
     lags = [f.lag for f in verification.findings if f.lag is not None]
     hypotheses = next((f.hypotheses for f in verification.findings if f.hypotheses), ())
     row |= {"flowcheck": verification.verdict == "fail", "lag": min(lags, default=None), "hypotheses": list(hypotheses[:3]),
-            "rank": next((k + 1 for k, h in enumerate(hypotheses) if h.startswith(f"{case.term}:")), None),
-            "seconds": time.process_time() - start}
+            "rank": next((k + 1 for k, h in enumerate(hypotheses) if h.startswith(f"{case.term}:")), None), "seconds": round(seconds, 3)}
     forward, backward, values = checkers.flat_case(net, arguments, case.plant())
     right = checkers.flat_case(net, arguments)[1]
     return row | {"others": {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}}
@@ -53,38 +64,67 @@ def shows(case):
     return False
 
 
-def run_right(item):
+def run_right(number):
     """Verdict on a right net."""
-    name, radius, dtype, arguments = item
+    name, radius, dtype, arguments = grid.right_net(number)
     net = NETS[name]
     found = flowcheck.verify_gradient(net.forward, net.backward, *arguments, time_axis=0)
-    return {"net": name, "radius": radius, "dtype": np.dtype(dtype).name, "verdict": found.verdict,
-            "words": found.findings[0].words if found.verdict == "fail" else ""}
+    return {"id": f"right {number}", "net": name, "radius": radius, "dtype": np.dtype(dtype).name, "verdict": found.verdict,
+            "words": found.findings[0].words if found.findings else ""}
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks detection", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="8 mistakes a net and 60 right nets")
-    parser.add_argument("--full", action="store_true", help="every mistake x lag x regime; hours")
-    parser.add_argument("--per-net", type=int, help="so many mistakes a net, spread over its terms (default: all, once)")
+    parser.add_argument("--quick", action="store_true", help="one round of 8 mistakes a net, and 60 right nets")
+    parser.add_argument("--rounds", type=int, default=1, help=f"of every mistake once; {grid.ROUNDS} rounds meet every lag in every regime")
+    parser.add_argument("--mistakes", type=int, default=40, help="so many a net, spread over its terms (default 40)")
     parser.add_argument("--right", type=int, default=1000, help="number of right nets (default 1000)")
+    parser.add_argument("--alone", action="store_true", help="flowcheck only, without the other checkers")
+    parser.add_argument("--table", action="store_true", help="run nothing, draw the table of the rows that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"), help="folder of detection.json and detection.md")
     given = parser.parse_args(arguments)
-    cases = grid.grid() if given.full else grid.sample(8 if given.quick else given.per_net)
-    nets = list(grid.right_nets(60 if given.quick else given.right))
-    with threadpool_limits(1), multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-        right = list(pool.imap(run_right, nets, chunksize=4))
-        rows = list(pool.imap(run_case, cases))
-    spread = "every mistake of every net once" if not (given.quick or given.per_net) else "spread over all terms"
-    what = "full grid" if given.full else f"{len(cases)} cases, {spread}"
-    result = {"what": what, "grid": len(grid.grid()), "missing": checkers.available()[1], "rows": rows, "right": right,
-              "machine": {"machine": platform.machine(), "python": platform.python_version(), "numpy": np.__version__,
-                          "flowcheck": flowcheck.__version__}}
+    if given.quick:
+        given.rounds, given.mistakes, given.right = 1, 8, 60
+    cases = grid.rounds(given.rounds, given.mistakes)
+    wrong = [("wrong", case, not given.alone) for case in cases]
+    first = len(cases) // given.rounds
+    items = wrong[:first] + [("right", k) for k in range(given.right)] + wrong[first:]
     given.out.mkdir(exist_ok=True)
-    (given.out / "detection.json").write_text(json.dumps(result, indent=0))
+    known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
+    rows = [known[case.id] for case in cases if case.id in known]
+    right = [known[f"right {k}"] for k in range(given.right) if f"right {k}" in known]
+    result = {"rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
+    (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))
+    if len(rows) == len(cases) and len(right) == given.right:
+        (given.out / "detection.jsonl").unlink()
     print(markdown(result))
+
+
+def _run_all(items, file, processes):
+    """{id: row} of the items; those in the file are not run again."""
+    known = {row["id"]: row for row in map(json.loads, file.read_text().splitlines())} if file.exists() else {}
+    todo = [item for item in items if (f"right {item[1]}" if item[0] == "right" else item[1].id) not in known]
+    if not todo:
+        return known
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with file.open("a") as out, multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for row in pool.imap_unordered(run, todo):
+            known[row["id"]] = row
+            out.write(json.dumps(row) + "\n")
+            out.flush()
+    return known
+
+
+def _machine():
+    found = {"machine": platform.machine(), "python": platform.python_version(), "flowcheck": flowcheck.__version__}
+    for name in ("numpy", "torch", "jax", "autograd", "scipy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

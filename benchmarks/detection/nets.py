@@ -5,6 +5,8 @@ One sequence, x (time, inputs), y (time, units). Terms are called after what the
 
 import numpy as np
 
+from .plants import Plant, wanted
+
 __all__ = ["NETS", "Net"]
 
 
@@ -14,12 +16,16 @@ def sigma(z):
 
 def around(values, t):
     """The value at t+1, t-1 (held at the ends), and both wrapping around."""
+    if not wanted():
+        return {}
     last = len(values) - 1
     return {"late": values[min(t + 1, last)], "early": values[max(t - 1, 0)], "late, wrapping": values[(t + 1) % len(values)]}
 
 
-def slope_of_sigma(y, t, net):
-    """Wrong derivatives of the logistic function; y and net are sequences."""
+def slope_of_sigma(y, t):
+    """Wrong derivatives of the logistic function, from its values y over time; none where none are wanted."""
+    if not wanted():
+        return {}
     v = y[t]
     s = sigma(v)
     moved = {k: z * (1 - z) for k, z in around(y, t).items()}
@@ -27,7 +33,9 @@ def slope_of_sigma(y, t, net):
             "forgotten": np.ones_like(v)} | moved
 
 
-def slope_of_tanh(y, t, net):
+def slope_of_tanh(y, t):
+    if not wanted():
+        return {}
     v = y[t]
     moved = {k: 1 - z**2 for k, z in around(y, t).items()}
     return {"activation": v, "complement": 1 - v, "activated": 1 - np.tanh(v) ** 2, "squared": (1 - v**2) ** 2, "plus": 1 + v**2,
@@ -57,8 +65,6 @@ class Net:
         return {"y": np.stack(self._forward(params, inputs["x"], state0)["y"])}
 
     def backward(self, params, inputs, state0, grad_outputs, plant=None):
-        from .plants import Plant
-
         plant = plant or Plant()
         plant.steps = len(inputs["x"])
         return self._backward(params, inputs["x"], state0, grad_outputs["y"], plant)
@@ -73,7 +79,7 @@ class Sums:
     def outer(self, name, error, source, sources=None, t=0):
         """dE/dW += error source^T; `sources` is the sequence the source is from."""
         others = {} if sources is None else {f"source {k}": np.outer(error, v) for k, v in around(sources, t).items() if "early" not in k}
-        if error.shape == source.shape:
+        if error.shape == source.shape and wanted():
             others["transposed"] = np.outer(source, error)
         self.grads[name] += self.plant(f"dE/d{name}", np.outer(error, source), **others)
 
@@ -83,27 +89,26 @@ class Sums:
 
 def through(plant, key, W, error, delay=0):
     """W^T error."""
-    others = {"transposed": W @ error} if W.shape[0] == W.shape[1] else {}
+    others = {"transposed": W @ error} if W.shape[0] == W.shape[1] and wanted() else {}
     return plant(key, W.T @ error, delay, **others)
 
 
 def simple(f, slopes, slope):
     """Fully recurrent net y = f(Wx x + Wh y(t-1) + b)."""
     def forward(p, x, s):
-        y, ys, nets = s["y0"], [], []
+        y, ys = s["y0"], []
         for x_t in x:
-            nets.append(p["Wx"] @ x_t + p["Wh"] @ y + p["b"])
-            y = f(nets[-1])
+            y = f(p["Wx"] @ x_t + p["Wh"] @ y + p["b"])
             ys.append(y)
-        return {"y": ys, "net": nets}
+        return {"y": ys}
 
     def backward(p, x, s, G, plant):
-        tape = forward(p, x, s)
-        y, before = tape["y"], [s["y0"], *tape["y"][:-1]]
+        y = forward(p, x, s)["y"]
+        before = [s["y0"], *y[:-1]]
         sums, dx, carry = Sums(p, plant), np.zeros(x.shape, G.dtype), np.zeros(len(s["y0"]))
         for t in reversed(range(len(x))):
-            plant.t = t
-            wrong = slopes(y, t, tape["net"])
+            plant.at(t)
+            wrong = slopes(y, t)
             error = (G[t] + carry) * plant("d y / d net", slope(y[t]), **wrong)
             if plant.key == "carry of y" and plant.steps - 1 - t >= plant.first and plant.kind == "past the slope":
                 error = G[t] * slope(y[t]) + carry
@@ -118,14 +123,13 @@ def simple(f, slopes, slope):
 
 
 def lstm_forward(p, x, s):
-    tape, y, c = {k: [] for k in ("z", "i", "f", "g", "o", "c", "y")}, s["y0"], s["c0"]
+    tape, y, c = {k: [] for k in ("i", "f", "g", "o", "c", "y")}, s["y0"], s["c0"]
     for x_t in x:
-        z = p["Wx"] @ x_t + p["Wh"] @ y + p["b"]
-        zi, zf, zg, zo = np.split(z, 4)
+        zi, zf, zg, zo = (p["Wx"] @ x_t + p["Wh"] @ y + p["b"]).reshape(4, -1)
         i, f, g, o = sigma(zi), sigma(zf), np.tanh(zg), sigma(zo)
         c = f * c + i * g
         y = o * np.tanh(c)
-        for k, v in (("z", z), ("i", i), ("f", f), ("g", g), ("o", o), ("c", c), ("y", y)):
+        for k, v in (("i", i), ("f", f), ("g", g), ("o", o), ("c", c), ("y", y)):
             tape[k].append(v)
     return tape
 
@@ -137,22 +141,21 @@ def lstm_backward(p, x, s, G, plant):
     sums, dx, dy, dc = Sums(p, plant), np.zeros(x.shape, G.dtype), np.zeros(n), np.zeros(n)
     Wi, Wf, Wg, Wo = np.split(p["Wh"], 4)
     for t in reversed(range(len(x))):
-        plant.t = t
+        plant.at(t)
         i, f, g, o = (k[v][t] for v in "ifgo")
         dy = dy + G[t]
         do = dy * plant("d y / d y_out", h[t], **around(h, t), unsquashed=k["c"][t])
-        dh = dy * plant("d y / d s", o * (1 - h[t] ** 2), **{f"slope {w}": o * v for w, v in slope_of_tanh(h, t, k["c"]).items()},
+        dh = dy * plant("d y / d s", o * (1 - h[t] ** 2), **{f"slope {w}": o * v for w, v in slope_of_tanh(h, t).items()},
                         **{"gate forgotten": 1 - h[t] ** 2})
         if plant.key == "carry of s" and plant.kind == "wrong side" and plant.steps - 1 - t >= plant.first:
             dc = dc * (1 - h[t] ** 2)
         dc = dc + dh
         di, dg = dc * plant("d s / d y_in", g, **around(k["g"], t), other=f), dc * plant("d s / d c", i, **around(k["i"], t), other=f)
         df = dc * plant("d s / d y_f", before_c[t], new=k["c"][t], **around(before_c, t))
-        zi, zf, zg, zo = (np.split(np.array(k["z"]), 4, axis=1)[j] for j in range(4))
-        di = di * plant("d y_in / d net_in", i * (1 - i), **slope_of_sigma(k["i"], t, zi))
-        df = df * plant("d y_f / d net_f", f * (1 - f), **slope_of_sigma(k["f"], t, zf))
-        dg = dg * plant("d c / d net_c", 1 - g**2, **slope_of_tanh(k["g"], t, zg))
-        do = do * plant("d y_out / d net_out", o * (1 - o), **slope_of_sigma(k["o"], t, zo))
+        di = di * plant("d y_in / d net_in", i * (1 - i), **slope_of_sigma(k["i"], t))
+        df = df * plant("d y_f / d net_f", f * (1 - f), **slope_of_sigma(k["f"], t))
+        dg = dg * plant("d c / d net_c", 1 - g**2, **slope_of_tanh(k["g"], t))
+        do = do * plant("d y_out / d net_out", o * (1 - o), **slope_of_sigma(k["o"], t))
         if plant.key == "d/d net_in, d/d net_f" and plant.steps - 1 - t >= plant.first:
             di, df = df, di
         error = np.concatenate([di, df, dg, do])
@@ -186,7 +189,7 @@ def lstm1997_backward(p, x, s, G, plant):
     sums, dx = Sums(p, plant), np.zeros(x.shape, G.dtype)
     dy, dc, dyi, dyo = (np.zeros(n) for _ in range(4))
     for t in reversed(range(len(x))):
-        plant.t = t
+        plant.at(t)
         i, o, g, h = (k[v][t] for v in ("i", "o", "g", "h"))
         dy = dy + G[t]
         slope_g = {w: v for w, v in (("activation", g), ("tanh's", 1 - g**2), ("forgotten", np.ones(n)), ("squared", (1 - g**2 / 4) ** 2))}
@@ -198,8 +201,8 @@ def lstm1997_backward(p, x, s, G, plant):
         di = dyi + dc * plant("d s / d in_c", g, **around(k["g"], t), other=h)
         dg = dc * plant("d s / d net_c", i * (1 - g**2 / 4), **{f"slope {w}": i * v for w, v in slope_g.items()},
                         **{"gate forgotten": 1 - g**2 / 4})
-        di = di * plant("d y_in / d net_in", i * (1 - i), **slope_of_sigma(k["i"], t, None))
-        do = do * plant("d y_out / d net_out", o * (1 - o), **slope_of_sigma(k["o"], t, None))
+        di = di * plant("d y_in / d net_in", i * (1 - i), **slope_of_sigma(k["i"], t))
+        do = do * plant("d y_out / d net_out", o * (1 - o), **slope_of_sigma(k["o"], t))
         errors = dict(zip("iog", (di, do, dg), strict=True))
         dx[t], carried = 0.0, dict.fromkeys("yio", 0.0)
         for net, e in errors.items():
@@ -234,13 +237,13 @@ def gru(before_product):
         k = forward(p, x, s)
         before, sums, dx, dy = [s["y0"], *k["y"][:-1]], Sums(p, plant), np.zeros(x.shape, G.dtype), np.zeros(len(s["y0"]))
         for t in reversed(range(len(x))):
-            plant.t = t
+            plant.at(t)
             r, z, n, m, y = k["r"][t], k["z"][t], k["n"][t], k["m"][t], before[t]
             dy = dy + G[t]
             dz = dy * plant("d y / d z", y - n, plus=y + n, **{"state forgotten": -n, "candidate forgotten": y})
             dn = dy * plant("d y / d n", 1 - z, **{"gate for complement": z}, **{w: 1 - v for w, v in around(k["z"], t).items()})
             back = dy * plant("d y / d y_prev", z, 1, complement=1 - z, **around(k["z"], t))
-            slopes = slope_of_tanh(k["n"], t, None)
+            slopes = slope_of_tanh(k["n"], t)
             if before_product:
                 dn = dn * plant("d n / d net_n", 1 - n**2, **slopes)
                 dq = through(plant, "net_n <- ry", p["Un"], dn)
@@ -255,8 +258,8 @@ def gru(before_product):
                 back = back + through(plant, "net_m <- y_prev", p["Un"], dm, 1)
                 sums.outer("Un", dm, y, before, t)
                 sums.bias("bm", dm)
-            dr = dr * plant("d r / d net_r", r * (1 - r), **slope_of_sigma(k["r"], t, None))
-            dz = dz * plant("d z / d net_z", z * (1 - z), **slope_of_sigma(k["z"], t, None))
+            dr = dr * plant("d r / d net_r", r * (1 - r), **slope_of_sigma(k["r"], t))
+            dz = dz * plant("d z / d net_z", z * (1 - z), **slope_of_sigma(k["z"], t))
             if before_product:
                 sums.outer("Un", dn, k["q"][t], k["q"], t)
             for g, e in (("r", dr), ("z", dz), ("n", dn)):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PLAIN", "Plant", "RIGHT"]
+__all__ = ["PLAIN", "Plant", "RIGHT", "wanted"]
 
 PLAIN = {"dropped": 0.0, "sign": -1.0, "twice": 2.0, "half": 0.5, "a thousandth more": 1.001}
 """Mistakes that any factor can have."""
@@ -23,6 +23,11 @@ class Plant:
     steps: int = 0
     t: int = 0
 
+    def at(self, t):
+        """Come to step t of the backward pass."""
+        global WANTED
+        self.t, WANTED = t, RECORD is not None or bool(self.key) and self.steps - t >= self.first
+
     def __call__(self, key, right, delay=0, **others):
         """The right value, or the wrong one. `others` are the wrong values that this term has beyond the plain ones."""
         if RECORD is not None:
@@ -36,6 +41,12 @@ class Plant:
 
 RIGHT = Plant()
 RECORD = None
+WANTED = True
+
+
+def wanted():
+    """Whether wrong values are of use at this step; a loop over many right steps need not compute them."""
+    return WANTED
 
 
 def kinds_of(backward, *arguments):

@@ -15,7 +15,8 @@ def markdown(result):
     right, others = result["right"], sorted({name for r in rows for name in r["others"]})
     same = len(result["rows"]) - len(rows)
     lines = ["# Who sees a wrong backward pass", "", INTRODUCTION, "",
-             f"Run: {result['what']} of a grid of {result['grid']}; {same} whose mistake changes no bit of the gradient are left out. "
+             f"{result['mistakes']} mistakes a net, spread over its terms; {result['rounds']} of {result['of']} rounds, each of which takes every "
+             f"mistake once, first bad lags and spectral radii in turn. {same} cases whose mistake changes no bit of the gradient are left out. "
              f"Not installed and left out: {', '.join(result['missing']) or 'none'}.", ""]
     head = ["first bad lag", "cases", "flowcheck", *others]
     lines += _row(head), _row(["---"] * len(head))

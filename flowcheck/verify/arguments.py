@@ -89,11 +89,15 @@ class Arguments:
         """[params, inputs, state0] to hand to a function: fresh copies, in the form in which they were given."""
         return [{n: _unstacked(np.array(a), self.kinds.get(n)) for n, a in self.groups[g].items()} for g in GROUPS]
 
+    def moved(self, signs, step):
+        """Every real number a at a (1 + step s), s its sign in {entry: signs}."""
+        return self.with_values({n: a * (1 + step * signs[n]) for n, a in self.values().items()})
+
     def ulp_moved(self, rng, eps=0.0):
         """Every real number moved by one ulp, up or down; `eps`: by an ulp of a coarser arithmetic."""
         signs = {n: rng.choice([-1.0, 1.0], a.shape) for n, a in self.values().items()}
         if eps > np.finfo(float).eps:
-            return self.with_values({n: a * (1 + eps * signs[n]) for n, a in self.values().items()})
+            return self.moved(signs, eps)
         return self.with_values({n: np.nextafter(a, a + signs[n]) for n, a in self.values().items()})
 
 

@@ -3,6 +3,7 @@
 A Mutation says what is wrong in words and as a formula, and what `adjoint` has to change to make the same mistake.
 """
 
+import functools
 from dataclasses import dataclass
 
 import sympy
@@ -60,8 +61,9 @@ def later(symbol, steps, wrap):
     return sympy.Symbol(f"{symbol.name}{LATER if steps > 0 else EARLIER}{WRAP if wrap else ''}", real=True)
 
 
+@functools.lru_cache(maxsize=32)
 def every_mutation(cell):
-    """[Mutation] of all partial derivatives, connections, carries and errors of a cell."""
+    """(Mutation, ...) of all partial derivatives, connections, carries and errors of a cell."""
     found = [*_of_partials(cell), *_of_edges(cell), *_of_carries(cell), *_of_nets(cell), *_of_errors(cell)]
     seen, unique = set(), []
     for m in found:
@@ -69,7 +71,7 @@ def every_mutation(cell):
         if key not in seen:
             seen.add(key)
             unique.append(m)
-    return unique
+    return tuple(unique)
 
 
 def _of_partials(cell):

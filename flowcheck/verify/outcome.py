@@ -45,7 +45,8 @@ class Outcome:
         for one in comparisons:
             term, words = f"dE/d{one.entry}", ""
             if one.verdict == "fail":
-                clip = clip_words(self.functions, arguments, one) if one.bad is not None else ""
+                first = all(other.entry != one.entry for other, _, _ in self.failed)
+                clip = clip_words(self.functions, one.arguments or arguments, one) if first and one.bad is not None else ""
                 words = describe(one, clip=clip) + (f" ({where})" if where else "")
             elif one.verdict == "inconclusive":
                 saturated = "outputs are saturated, so 1 - y^2 of a rounded y may be that far off"

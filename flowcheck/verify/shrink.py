@@ -22,19 +22,21 @@ def first_lags(outcome, expected, rng):
         names = [item[0].entry for item in _first_of_each(outcome.failed) if item[2] == where]
         failing = seen.setdefault(where, {})
 
-        def fails(steps, arguments=arguments, failing=failing, names=names, entry=one.entry):
+        known = one.bad[0]
+        lags = {item[0].bad[0] for item in outcome.failed if item[0].bad is not None and item[0].bad[0] is not None}
+
+        def fails(steps, arguments=arguments, failing=failing, names=names, lags=lags, entry=one.entry):
             if steps not in failing:
-                failing[steps] = _failing(expected, arguments.window(0, steps), names)
+                failing[steps] = _failing(expected, arguments.window(0, steps), names, lags)
             return entry in failing[steps]
 
-        known = one.bad[0]
         steps = _fewest_steps(arguments.steps, fails, known)
         if steps is None:
             continue
         if known is None and arguments.axis(one.entry) is None and 1 < steps and "times the right value" not in _words(outcome, one):
             _say_lag(outcome, one.entry, steps, one.group == "state0")
         if outcome.shrunk is None:
-            small = lambda trial, name=one.entry: name in _failing(expected, trial, [name])  # noqa: E731
+            small = lambda trial, name=one.entry, lags=lags: name in _failing(expected, trial, [name], lags)  # noqa: E731
             outcome.shrunk = {"T": steps} | shrunk_arguments(expected.functions, arguments.window(0, steps), small)
 
 
@@ -57,14 +59,15 @@ def _say_lag(outcome, entry, steps, initial):
     outcome.findings = [replace(f, lag=lag, words=f.words + said) if f.entry == entry and f.lag is None else f for f in outcome.findings]
 
 
-def _failing(expected, arguments, names):
-    """Those of the entries that fail under an error at the last step."""
+def _failing(expected, arguments, names, lags):
+    """Those of the entries that fail under an error at the last step; over time they are looked at over the lags given, if there are any."""
     rng = np.random.default_rng(arguments.steps)
+    at = [arguments.steps - 1 - lag for lag in lags] or None
     try:
         with np.errstate(all="ignore"):
             y = expected.functions.outputs(arguments)
             seeds = [s for s in make_seeds(expected.functions, arguments, y, rng) if s.t == arguments.steps - 1]
-            comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, only=names, moves=1) if seeds else ([], [])
+            comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, only=names, at=at, moves=1, directions=1) if seeds else ([], [])
     except REFUSED:
         return set()
     return {c.entry for c in comparisons if c.verdict == "fail" and c.bad is not None}
