@@ -1,24 +1,49 @@
 """The claims of the paper of 1997 in derivations/ (its sections and appendices), and files of theirs with a mistake in them."""
 
+import importlib
+import re
+import sys
+from dataclasses import replace
 from pathlib import Path
-
-from flowcheck.claims import load
+from types import ModuleType
 
 FOLDER = Path(__file__).parent.parent / "derivations"
-CLAIMS = {claim.id: claim for path in sorted(FOLDER.glob("[as][0-9]_*.py")) for claim in load(path)}
+FILES = {path.stem: path for path in sorted(FOLDER.glob("[as][0-9]_*.py"))}
+
+
+def _package(name, *folders):
+    """An empty package whose modules are looked for in these folders."""
+    package = sys.modules[name] = ModuleType(name)
+    package.__path__ = [str(folder) for folder in folders]
+    return package.__name__
+
+
+def _claims(module, source):
+    return {claim.id: replace(claim, source=str(source)) for claim in module.CLAIMS}
+
+
+MODULES = {stem: importlib.import_module(f"{_package('as_printed', FOLDER)}.{stem}") for stem in FILES}
+CLAIMS = {id: claim for stem, module in MODULES.items() for id, claim in _claims(module, FILES[stem]).items()}
+READS = {stem: re.findall(r"^from \.(\w+) import", path.read_text(), re.MULTILINE) for stem, path in FILES.items()}
 
 
 def planted(folder, id, good, bad, file=None):
     """The claim `id` from a copy of derivations/ where `good`, which stands there once, is replaced by `bad`.
 
-    `file` is the stem of the changed file; the file of the claim by default.
+    `file` is the stem of the changed file; the file of the claim by default. Files that do not read it are taken as they are loaded.
     """
     home = Path(CLAIMS[id].source)
-    changed = FOLDER / f"{file or home.stem}.py"
-    source = changed.read_text()
-    assert source.count(good) == 1, f"{good!r} stands {source.count(good)} times in {changed.name}"
-    for other in FOLDER.glob("*.py"):
-        if other != changed:
-            (folder / other.name).symlink_to(other)
-    (folder / changed.name).write_text(source.replace(good, bad))
-    return {claim.id: claim for claim in load(folder / home.name)}[id]
+    changed = file or home.stem
+    source = FILES[changed].read_text()
+    assert source.count(good) == 1, f"{good!r} stands {source.count(good)} times in {changed}.py"
+    (folder / f"{changed}.py").write_text(source.replace(good, bad))
+    stale = {changed}
+    while more := {stem for stem, read in READS.items() if stale & set(read)} - stale:
+        stale |= more
+    package = _package("with_a_mistake", folder, FOLDER)
+    sys.modules.update({f"{package}.{stem}": module for stem, module in MODULES.items() if stem not in stale})
+    try:
+        return _claims(importlib.import_module(f"{package}.{home.stem}"), home)[id]
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == package]:
+            del sys.modules[name]

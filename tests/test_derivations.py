@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from claims_of_paper import CLAIMS
+from claims_of_paper import CLAIMS, FOLDER
 from latex2mathml.converter import convert
 from mutants import harmless, mistakes
 
 from flowcheck import catalogue
-from flowcheck.claims import HYPOTHESIS, Induction, Proof, ProofError, facts
+from flowcheck.claims import HYPOTHESIS, Induction, Proof, ProofError, facts, load
 from flowcheck.report.plain import plain
 from flowcheck.verify.paper import check_claim
 
@@ -150,17 +150,21 @@ def test_how_many_claims_are_mistaken_and_rewritten_in_how_many_ways():
 # No proof is by numbers.
 
 
-@pytest.mark.parametrize("id", ["1", "41", "25 every step", "4 state", "3.1 tau without n"])
-def test_numbers_that_agree_do_not_stand_in_for_a_proof(id, monkeypatch):
+@pytest.mark.parametrize("id", ["41", "25 every step", "4 state", "3.1 tau without n"])
+def test_numbers_that_agree_do_not_stand_in_for_a_proof(id):
     claim, cells = CLAIMS[id], catalogue()
     rungs = {c.rung: c.verdict for c in check_claim(claim, cells)}
     assert set(rungs.values()) == {"pass"} and "paper-meets-code" in rungs, "the numbers agree"
     bare, = check_claim(replace(claim, proof=Proof()), cells)
     assert bare.verdict == "fail" and bare.rung in ("proof", "definition")
-    if claim.status != "definition":
-        monkeypatch.setattr(facts, "difference", lambda a, b: facts.positive_rest - 5)
-        off, = check_claim(replace(claim, proof=Proof(*claim.proof.facts)), cells)
-        assert off.verdict == "fail" and "does not hold" in off.words
+
+
+def test_no_claim_with_numbers_holds_where_algebra_shows_nothing(monkeypatch):
+    monkeypatch.setattr(facts, "difference", lambda a, b: facts.positive_rest - 5)
+    cells, fresh = catalogue(), load(FOLDER)  # proofs not yet checked
+    with_numbers = [claim for claim in fresh if claim.checks and claim.status != "definition"]
+    found = {claim.id: [(c.rung, c.verdict) for c in check_claim(claim, cells)] for claim in with_numbers}
+    assert len(found) >= 50 and {id: checks for id, checks in found.items() if checks != [("proof", "fail")]} == {}
 
 
 # Induction.
