@@ -17,7 +17,7 @@ _PUBLIC = {
     "Finding": "verify", "Implementation": "verify", "Mismatch": "verify", "Verification": "verify", "check_cell": "verify",
     "check_gradient": "gradcheck", "verify_gradient": "gradcheck",
     "clipped": "verify", "direction": "verify", "stochastic": "verify", "truncated": "verify", "up_to_scale": "verify",
-    "load": "formats",
+    "load": "formats", "diagnose": "live",
     "from_jax": "adapters", "from_keras": "adapters", "from_torch": "adapters",
 }
 

@@ -107,10 +107,11 @@ class Network:
         layers = self.run_layers({layer.name: {"x": x} for layer in self.levels[0]})
         return {layer.name: runs["x"] for layer, runs in layers}
 
-    def run_layers(self, sets, run=None):
+    def run_layers(self, sets, run=None, starts=None):
         """[(layer in float64, {label: Trajectory})] over sets of inputs {layer name: {label: x}}, x (time, batch, inputs).
 
-        `run(layer, x)` runs a layer in another way (on another device) than `Layer.run`.
+        `run(layer, x)` runs a layer in another way (on another device) than `Layer.run`; `starts` {layer name: {label: state0}} has the
+        initial states that are not zero.
         A layer without sets of its own gets those of the other direction, else what the level below gives. Raises ValueError when there
         is none.
         """
@@ -122,7 +123,8 @@ class Network:
                 ours = sets.get(layer.name) or next((sets[other.name] for other in level if other.name in sets), below)
                 if not ours:
                     raise ValueError(f"layer {layer.name} has no inputs: give {layer.name}.x, or inputs for the first layer")
-                runs = {label: layer.run(x) if run is None else run(layer, x) for label, x in ours.items()}
+                states = (starts or {}).get(layer.name, {})
+                runs = {label: layer.run(x, states.get(label)) if run is None else run(layer, x) for label, x in ours.items()}
                 found.append((layer, runs))
                 for label, trajectory in runs.items():
                     y = trajectory[layer.cell.output.name]

@@ -50,6 +50,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "detectors": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
+    "live": {"cells", "detectors", "formats", "measure", "network"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},
     "adapters": set(),
@@ -61,10 +62,10 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "runs": {"jobs", "targets", "measure", "detectors", "report", "__init__"},
     "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
-    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters"},
+    "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin", "experiments"}
-MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin", "experiments", "live"}
+MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters", "live"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath", "flint"}
 

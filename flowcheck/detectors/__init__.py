@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .context import LayerContext, contexts
 from .finding import SEVERITIES, Finding, Threshold
 
-__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "contexts", "detectors", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "by_severity", "contexts", "detectors", "diagnose"]
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,23 @@ def detectors():
     return {m.RULE: m.detect for m in modules if hasattr(m, "RULE")}
 
 
-def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None):
+def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None, starts=None):
     """Run every detector on every layer over the given InputSets. `progress` is told what is being looked at.
 
     lags        lags to measure, as far as the inputs reach
     needs_lag   the lag in steps over which the task has to remember, where it is known
+    starts      {layer name: {label: state0}} of sequences that do not start from zero states
 
     Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed.
     """
-    found, looked = [], contexts(network, input_sets, lags, progress, needs_lag)
+    found, looked = [], contexts(network, input_sets, lags, progress, needs_lag, starts)
     for context in looked:
         for rule, detect in detectors().items():
             progress(f"{context.layer.name}: {rule}")
             found += detect(context)
-    found.sort(key=lambda f: (-SEVERITIES.index(f.severity), f.rule, f.layer, -1 if f.unit is None else f.unit))
-    return Diagnosis(network, tuple(looked), tuple(found))
+    return Diagnosis(network, tuple(looked), by_severity(found))
+
+
+def by_severity(findings):
+    """Findings, most severe first, then by rule, layer and unit."""
+    return tuple(sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), f.rule, f.layer, -1 if f.unit is None else f.unit)))

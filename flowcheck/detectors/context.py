@@ -62,7 +62,8 @@ class LayerContext:
         for k, (unit, v) in enumerate(zip(units, values, strict=True)):
             mask[k::lanes, unit], value[k::lanes, unit] = True, v
         x = np.repeat(x[self.cell.inputs[0].name], lanes, axis=1)
-        held = self.kernel.forward(self.layer.params, x, hold={name: (mask, value)})
+        start = {old: np.repeat(state, lanes, axis=0) for old, state in run.trajectory.state0.items()}
+        held = self.kernel.forward(self.layer.params, x, start, hold={name: (mask, value)})
         return held[name].reshape(run.trajectory.steps, batch, lanes, -1)
 
     def recurrent_weights(self):
@@ -82,8 +83,10 @@ class LayerContext:
         return None if kept is None else np.broadcast_to(kept, run.trajectory[state].shape)
 
 
-def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None):
     """One LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
+
+    `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero.
 
     Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
@@ -97,4 +100,4 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
     for s in input_sets:
         sets.setdefault(s.layer, {})[s.label] = s.x
     return [LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(measure_layer(layer, runs, lags, progress=progress)),
-                         network.readers(layer), needs_lag) for layer, runs in network.run_layers(first_sequences(sets))]
+                         network.readers(layer), needs_lag) for layer, runs in network.run_layers(first_sequences(sets), starts=starts)]

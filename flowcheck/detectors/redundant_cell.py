@@ -90,7 +90,7 @@ def _folded(context, run, unit, a, c):
         bias = bias_of.get(context.cell.parameters[name].net)
         if bias is not None:
             params[bias] = params[bias] + column * c
-    return context.kernel.forward(params, run.trajectory.inputs)[context.cell.output.name]
+    return context.kernel.forward(params, run.trajectory.inputs, run.trajectory.state0)[context.cell.output.name]
 
 
 def _finding(context, run, unit, a, left, caused, null, limit):

@@ -1,0 +1,34 @@
+"""Diagnose a live net: `diagnose(module, inputs)` for a torch module with recurrent layers in it.
+
+The module runs once, as it is (fused kernels, eval mode, compiled or not); what its recurrent layers were fed is captured, and their cells
+are replayed from that and from their weights. So the diagnosis is that of the saved net, and nothing of the module changes.
+"""
+
+from ..cells import catalogue
+from ..detectors import Diagnosis, by_severity
+from ..detectors import diagnose as diagnose_network
+from ..network import Network
+from .capture import captured
+from .stacks import stacks
+
+__all__ = ["diagnose"]
+
+
+def diagnose(module, inputs, *, lags=1000, needs_lag=None, progress=lambda words: None):
+    """The Diagnosis of a torch.nn.Module: every RNN, LSTM, GRU in it, and their Cells where a loop calls them.
+
+    inputs     what the module is called with: a tensor, a tuple of arguments, or a dict of keyword arguments
+    lags       lags to measure, as far as the inputs reach
+    needs_lag  the lag in steps over which the task has to remember, where it is known
+
+    The module runs in eval mode, without gradients, and is left as it was. Each recurrent layer is replayed in float64 from the inputs and
+    initial states that it got, and the replay must meet the outputs that it gave; layers that feed each other directly are one stack.
+    Raises TypeError for what is no module, ValueError where it has no recurrent layers, where none was called, and where a replay does not
+    meet the module's own outputs.
+    """
+    found = [diagnose_network(stack.network, stack.sets, lags=lags, needs_lag=needs_lag, progress=progress, starts=stack.starts)
+             for stack in stacks(module, captured(module, inputs), catalogue())]
+    networks = [one.network for one in found]
+    whole = networks[0] if len(networks) == 1 else Network(
+        networks[0].source, tuple(layer for n in networks for layer in n.layers), notes=tuple(note for n in networks for note in n.notes))
+    return Diagnosis(whole, tuple(c for one in found for c in one.contexts), by_severity(f for one in found for f in one.findings))

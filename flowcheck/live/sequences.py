@@ -1,0 +1,101 @@
+"""The captured calls of one recurrent module as sequences: time first, of equal length, with the states that they start from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Sequences", "sequences"]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of one length: x (time, batch, inputs), output (time, batch, outputs), both float64.
+
+    state0    per layer of the module, in the order of torch's states: a tuple of (batch, units) arrays, or None for zeros
+    rounding  unit of the last place of the module's own numbers at 1
+    """
+
+    x: np.ndarray
+    output: np.ndarray
+    state0: list
+    rounding: float
+
+
+def sequences(used, most):
+    """{label: Sequences} of a module's calls: one per call and length of sequence; of a Cell one per unbroken run of calls."""
+    if not hasattr(used.module, "num_layers"):
+        calls = _unbroken(used.calls)
+    else:
+        calls = [_rolled(used.module, call) for call in used.calls]
+    found, left = {}, most
+    for number, groups in enumerate(calls):
+        for x, output, state0, rounding in groups:
+            if left > 0 and x.shape[0]:
+                label = f"call {number}" if len(calls) > 1 else "inputs"
+                label += f", {x.shape[0]} steps" if len(groups) > 1 else ""
+                take = min(left, x.shape[1])
+                left -= take
+                start = [None if s is None else tuple(part[:take] for part in s) for s in state0]
+                found[label] = Sequences(x[:, :take], output[:, :take], start, rounding)
+    return found
+
+
+def _array(tensor):
+    return tensor.detach().cpu().double().numpy()
+
+
+def _rounding(tensor):
+    import torch
+
+    return torch.finfo(tensor.dtype).eps
+
+
+def _rolled(module, call):
+    """[(x, output, state0, rounding)] of one call of a module that runs over time; one per length where the sequences are packed."""
+    directions = 1 + module.bidirectional
+    if hasattr(call.x, "batch_sizes"):
+        from torch.nn.utils.rnn import pad_packed_sequence
+
+        (x, lengths), (output, _) = (pad_packed_sequence(p) for p in (call.x, call.output))
+        rounding = _rounding(x)
+        lengths = lengths.numpy()
+        x, output = _array(x), _array(output)
+    else:
+        x, output, rounding = call.x, call.output, _rounding(call.x)
+        if x.dim() == 2:
+            x, output = x[:, None], output[:, None]
+        elif module.batch_first:
+            x, output = x.transpose(0, 1), output.transpose(0, 1)
+        x, output = _array(x), _array(output)
+        lengths = np.full(x.shape[1], len(x))
+    states = [None] * (module.num_layers * directions)
+    if call.states is not None and any(bool(s.any()) for s in call.states):
+        parts = [_array(s if s.dim() == 3 else s[:, None]) for s in call.states]  # (layers x directions, batch, units)
+        states = [tuple(part[k] for part in parts) for k in range(len(states))]
+    groups = []
+    for n in sorted(set(lengths.tolist()), reverse=True):
+        at = np.flatnonzero(lengths == n)
+        groups.append((x[:n, at], output[:n, at], [None if s is None else tuple(part[at] for part in s) for s in states], rounding))
+    return groups
+
+
+def _unbroken(calls):
+    """[[(x, output, state0, rounding)]] of runs of a Cell's calls, each starting where the one before ended; a new start is a new run."""
+    runs = []
+    for call in calls:
+        before = runs[-1][-1] if runs else None
+        goes_on = before is not None and call.states is not None and all(
+            a.shape == b.shape and bool((a == b).all()) for a, b in zip(call.states, before.final, strict=True))
+        if goes_on:
+            runs[-1].append(call)
+        else:
+            runs.append([call])
+    found = []
+    for run in runs:
+        x, output = (np.stack([_array(getattr(c, what) if getattr(c, what).dim() == 2 else getattr(c, what)[None]) for c in run])
+                     for what in ("x", "output"))
+        first = run[0].states
+        zero = first is None or not any(bool(s.any()) for s in first)
+        state0 = None if zero else tuple(_array(s if s.dim() == 2 else s[None]) for s in first)
+        found.append([(x, output, [state0], _rounding(run[0].x))])
+    return found

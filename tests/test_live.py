@@ -1,0 +1,183 @@
+"""Live torch modules: the diagnosis of the net as it runs is that of the net as it is saved; the module is left as it was."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="live nets are torch modules")
+
+import flowcheck  # noqa: E402
+from flowcheck import catalogue  # noqa: E402
+from flowcheck.detectors import diagnose as diagnose_network  # noqa: E402
+from flowcheck.formats import InputSet, load  # noqa: E402
+from flowcheck.live.capture import captured  # noqa: E402
+from flowcheck.live.stacks import stacks  # noqa: E402
+
+LAGS = 12
+
+
+class Classifier(torch.nn.Module):
+    """A recurrent layer, dropout, a linear map of its last step."""
+
+    def __init__(self, rnn):
+        super().__init__()
+        self.rnn, self.drop, self.head = rnn, torch.nn.Dropout(0.5), torch.nn.Linear(2 * 6 if rnn.bidirectional else 6, 2)
+
+    def forward(self, x, lengths=None):
+        if lengths is not None:
+            x = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y = self.rnn(x)[0]
+        y = y if lengths is None else torch.nn.utils.rnn.pad_packed_sequence(y)[0]
+        return self.head(self.drop(y[-1]))
+
+
+class Loop(torch.nn.Module):
+    """A cell in the user's own loop over time."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        state, found = None, []
+        for step in x:
+            state = self.cell(step, state)
+            found.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(found)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def x(steps=40, batch=2, inputs=3, seed=1):
+    return torch.randn(steps, batch, inputs, generator=torch.Generator().manual_seed(seed))
+
+
+def stack_of(module, inputs):
+    (stack,) = stacks(module, captured(module, inputs), catalogue())
+    return stack
+
+
+def numbers(diagnosis):
+    return ([(f.rule, f.layer, f.unit, f.severity, f.words) for f in diagnosis.findings],
+            [(m.flow.layer, m.flow.quantity, m.flow.pooled.tolist()) for m in diagnosis.measured])
+
+
+@pytest.mark.parametrize("kind, options", [
+    ("RNN", {}), ("LSTM", {"num_layers": 2, "dropout": 0.4}), ("GRU", {"bidirectional": True}),
+], ids=["rnn", "lstm of two levels with dropout", "gru in both directions"])
+def test_the_live_net_is_diagnosed_as_the_saved_one(kind, options, tmp_path):
+    module = Classifier(getattr(torch.nn, kind)(3, 6, **options))
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    network = load(tmp_path / "net.pt", catalogue())
+    saved = diagnose_network(network, [InputSet("inputs", network.layers[0].name, x().double().numpy())], lags=LAGS)
+    assert numbers(flowcheck.diagnose(module, x(), lags=LAGS)) == numbers(saved)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: (torch.nn.LSTM(3, 6), x()), lambda: (torch.nn.LSTM(3, 6, batch_first=True), x().transpose(0, 1)),
+    lambda: (torch.nn.LSTM(3, 6, proj_size=4, bias=False), x()), lambda: (torch.nn.RNN(3, 6, nonlinearity="relu"), x()),
+    lambda: (torch.nn.GRU(3, 6, 2, bidirectional=True), x()), lambda: (torch.nn.GRU(3, 6), x()[:, 0]),
+    lambda: (torch.nn.LSTM(3, 6, 2), (x(), (torch.randn(2, 2, 6), torch.randn(2, 2, 6)))),
+    lambda: (torch.nn.GRU(3, 6), {"input": x(), "hx": torch.randn(1, 2, 6)}),
+    lambda: (Loop(torch.nn.LSTMCell(3, 6)), x()), lambda: (Loop(torch.nn.GRUCell(3, 6)), x()),
+    lambda: (Loop(torch.nn.RNNCell(3, 6, nonlinearity="relu")), x()),
+    lambda: (torch.nn.LSTM(3, 6).double(), x().double()), lambda: (torch.nn.GRU(3, 6).bfloat16(), x().bfloat16()),
+], ids=["lstm", "batch first", "projected, no bias", "rectified", "both directions, two levels", "one sequence without batch",
+        "lstm from given states", "gru from a given state", "lstm cell", "gru cell", "rectified cell", "float64", "bfloat16"])
+def test_the_replay_meets_the_modules_outputs(make):
+    """The capture itself refuses a replay that does not; here each kind of module passes."""
+    module, inputs = make()
+    stack = stack_of(module, inputs)
+    assert sum(s.x.size for s in stack.sets) > 0
+
+
+def test_a_wrong_start_would_be_refused(monkeypatch):
+    module = torch.nn.LSTM(3, 6)
+    calls = captured(module, (x(), (3 * torch.ones(1, 2, 6), 3 * torch.ones(1, 2, 6))))
+    calls[0].calls[0].states = None
+    with pytest.raises(ValueError, match="differs from its own outputs by"):
+        stacks(module, calls, catalogue())
+
+
+def test_a_layer_with_another_forward_pass_is_refused():
+    class Doubled(torch.nn.GRU):
+        def forward(self, x):
+            return super().forward(2 * x)
+
+    with pytest.raises(ValueError, match="forward pass is not that of torch.nn.Doubled"):
+        flowcheck.diagnose(Doubled(3, 6), x())
+
+
+def test_packed_sequences_are_taken_by_length():
+    stack = stack_of(Classifier(torch.nn.LSTM(3, 6)), (x(batch=3), torch.tensor([40, 25, 40])))
+    assert {s.label: s.x.shape for s in stack.sets} == {"inputs, 40 steps": (40, 2, 3), "inputs, 25 steps": (25, 1, 3)}
+    np.testing.assert_array_equal(stack.sets[1].x[:, 0], x(batch=3)[:25, 1].double().numpy())
+
+
+def test_a_given_state_is_where_the_replay_starts():
+    h, c = torch.full((1, 2, 6), 0.5), torch.full((1, 2, 6), 2.0)
+    diagnosis = flowcheck.diagnose(torch.nn.LSTM(3, 6), (x(), (h, c)), lags=LAGS)
+    start = diagnosis.contexts[0].runs[0].trajectory.state0
+    assert (start["y_prev"] == 0.5).all() and (start["s_prev"] == 2.0).all()
+
+
+def test_compiled_modules_are_seen():
+    module = Classifier(torch.nn.LSTM(3, 6))
+    assert numbers(flowcheck.diagnose(torch.compile(module, backend="eager"), x(), lags=LAGS)) == numbers(
+        flowcheck.diagnose(module, x(), lags=LAGS))
+
+
+def test_modules_that_feed_each_other_are_one_stack_and_others_are_not():
+    class Two(torch.nn.Module):
+        def __init__(self, between):
+            super().__init__()
+            self.below, self.above, self.between = torch.nn.GRU(3, 6), torch.nn.GRU(6, 4), between
+
+        def forward(self, x):
+            return self.above(self.between(self.below(x)[0]))[0]
+
+    assert [[layer.level for layer in stack_of(Two(torch.nn.Identity()), x()).network.layers]] == [[0, 1]]
+    apart = Two(torch.nn.ReLU())
+    assert len(stacks(apart, captured(apart, x()), catalogue())) == 2
+    assert {c.layer.name for c in flowcheck.diagnose(apart, x(), lags=LAGS).contexts} == {"below", "above"}
+
+
+def test_a_parametrised_weight_is_taken_as_the_module_uses_it():
+    module = torch.nn.GRU(3, 6)
+    torch.nn.utils.parametrizations.weight_norm(module, "weight_hh_l0")
+    with torch.no_grad():
+        module.parametrizations.weight_hh_l0.original0 *= 1.5
+    stack_of(module, x())
+
+
+def test_the_module_is_left_as_it_was():
+    module = Classifier(torch.nn.LSTM(3, 6, 2, dropout=0.5)).train()
+    module.drop.eval()
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    flowcheck.diagnose(module, x(), lags=LAGS)
+    assert module.training and module.rnn.training and not module.drop.training
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize("module, error, words", [
+    (torch.nn.Linear(3, 2), ValueError, "no recurrent layer"), ("net.pt", TypeError, "expected a torch.nn.Module, got str"),
+], ids=["no recurrent layer", "no module"])
+def test_what_cannot_be_diagnosed_says_so(module, error, words):
+    with pytest.raises(error, match=words):
+        flowcheck.diagnose(module, x())
+
+
+def test_layers_that_never_ran_are_named():
+    class Idle(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.memory = torch.nn.GRU(3, 6)
+
+        def forward(self, x):
+            return x
+
+    with pytest.raises(ValueError, match=r"recurrent layers \(memory\), but none was called"):
+        flowcheck.diagnose(Idle(), x())
