@@ -94,6 +94,16 @@ def test_nnx_states_agree(flax, tmp_path, rng, cell, kind):
     agree(network, x, np.asarray(nnx.RNN(one)(x, initial_carry=(start, start) if kind == "lstm" else start)))
 
 
+def test_nnx_directions_are_one_level(flax, tmp_path, rng):
+    from flax import nnx, serialization
+    (one, _), (other, _), start = nnx_cell("GRUCell"), nnx_cell("GRUCell", seed=1), np.zeros((2, UNITS), "f4")
+    both = nnx.Bidirectional(nnx.RNN(one), nnx.RNN(other), rngs=nnx.Rngs(0))
+    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes(nnx.to_pure_dict(nnx.state(both, nnx.Param))))
+    network, x = load(tmp_path / "net.msgpack", CELLS), rng.standard_normal((2, 7, INPUTS)).astype("f4")
+    assert [(c.name, c.reverse, c.level) for c in network.layers] == [("forward_rnn", False, 0), ("backward_rnn", True, 0)]
+    agree(network, x, np.asarray(both(x, initial_carry=(start, start))))
+
+
 def test_msgpack_that_is_no_net(tmp_path, rng):
     msgpack = pytest.importorskip("msgpack", reason="reads Flax's files")
 
