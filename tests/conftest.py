@@ -1,11 +1,14 @@
 """Fixtures shared by all tests: seeded random numbers, and every cell whose file stands in the folder."""
 
+import os
 from pathlib import Path
 
-import numpy as np
-import pytest
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one test runs per core: threads of torch would only wait for each other
 
-import flowcheck
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import flowcheck  # noqa: E402
 
 CELL_FOLDER = Path(flowcheck.__file__).parent / "cells"
 CELL_NAMES = sorted(path.stem for path in CELL_FOLDER.glob("*.py") if not path.stem.startswith("_"))

@@ -41,8 +41,21 @@ def flax():
     return pytest.importorskip("flax", reason="flax writes the files that these tests read")
 
 
-def linen_states(flax, cells, x, seed=0):
-    """(bytes of the parameters, states) of linen cells one above the other; x (batch, time, inputs)."""
+def drawn(shapes, seed=0):
+    """Random numbers in place of every shape of a tree."""
+    import jax
+    noise = np.random.default_rng(seed)
+    return jax.tree.map(lambda one: noise.uniform(-0.5, 0.5, one.shape).astype("f4"), shapes)
+
+
+def agree(network, x, states):
+    np.testing.assert_allclose(outputs(network, x.transpose(1, 0, 2)), states.transpose(1, 0, 2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cells, kinds", [
+    (["LSTMCell"], ["lstm"]), (["OptimizedLSTMCell"], ["lstm"]), (["SimpleCell"], ["tanh"]), (["GRUCell", "GRUCell"], ["gru", "gru"]),
+], ids=str)
+def test_linen_states_agree(flax, tmp_path, rng, cells, kinds):
     import jax
     from flax import linen, serialization
 
@@ -53,39 +66,42 @@ def linen_states(flax, cells, x, seed=0):
                 x = linen.RNN(getattr(linen, cell)(UNITS))(x)
             return x, linen.Dense(2)(x)
 
-    net = Net()
-    params = net.init(jax.random.PRNGKey(seed), x)
-    noise = np.random.default_rng(seed)
-    params = jax.tree.map(lambda a: np.asarray(a) + noise.uniform(-0.3, 0.3, a.shape).astype("f4"), params)
-    return serialization.to_bytes(params), np.asarray(net.apply(params, x)[0])
-
-
-@pytest.mark.parametrize("cells, kinds", [
-    (["LSTMCell"], ["lstm"]), (["OptimizedLSTMCell"], ["lstm"]), (["GRUCell"], ["gru"]), (["SimpleCell"], ["tanh"]),
-    (["GRUCell", "GRUCell"], ["gru", "gru"]),
-], ids=str)
-def test_linen_states_agree(flax, tmp_path, rng, cells, kinds):
     x = rng.standard_normal((2, 7, INPUTS)).astype("f4")
-    data, states = linen_states(flax, cells, x)
-    (tmp_path / "net.msgpack").write_bytes(data)
+    params = drawn(jax.eval_shape(Net().init, jax.random.PRNGKey(0), x))
+    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes(params))
     network = load(tmp_path / "net.msgpack", CELLS)
     assert [one.cell.name for one in network.layers] == kinds and network.readout.name == "params/Dense_0"
     assert all("(named in the file)" in one.gate_order for one in network.layers)
-    np.testing.assert_allclose(outputs(network, x.transpose(1, 0, 2)), states.transpose(1, 0, 2), rtol=0, atol=1e-6)
+    agree(network, x, np.asarray(Net().apply(params, x)[0]))
+
+
+def nnx_cell(cell, seed=0):
+    """A cell of nnx with random weights and biases, and its parameters as a plain dict."""
+    from flax import nnx
+    graph, state = nnx.split(nnx.eval_shape(lambda: getattr(nnx, cell)(in_features=INPUTS, hidden_features=UNITS, rngs=nnx.Rngs(0))))
+    one = nnx.merge(graph, drawn(state, seed))
+    return one, nnx.to_pure_dict(nnx.state(one, nnx.Param))
 
 
 @pytest.mark.parametrize("cell, kind", [("LSTMCell", "lstm"), ("OptimizedLSTMCell", "lstm"), ("GRUCell", "gru"), ("SimpleCell", "tanh")])
 def test_nnx_states_agree(flax, tmp_path, rng, cell, kind):
-    import jax
     from flax import nnx, serialization
-    one = getattr(nnx, cell)(in_features=INPUTS, hidden_features=UNITS, rngs=nnx.Rngs(0))
-    x = rng.standard_normal((2, 7, INPUTS)).astype("f4")
-    states = np.asarray(nnx.RNN(one)(x))
-    pure = nnx.to_pure_dict(nnx.state(one, nnx.Param))
-    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes({"model": jax.tree.map(np.asarray, pure)}))
+    one, params = nnx_cell(cell)
+    x, start = rng.standard_normal((2, 7, INPUTS)).astype("f4"), np.zeros((2, UNITS), "f4")
+    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes({"model": params}))
     network = load(tmp_path / "net.msgpack", CELLS)
     assert [c.cell.name for c in network.layers] == [kind]
-    np.testing.assert_allclose(outputs(network, x.transpose(1, 0, 2)), states.transpose(1, 0, 2), rtol=0, atol=1e-6)
+    agree(network, x, np.asarray(nnx.RNN(one)(x, initial_carry=(start, start) if kind == "lstm" else start)))
+
+
+def test_nnx_directions_are_one_level(flax, tmp_path, rng):
+    from flax import nnx, serialization
+    (one, _), (other, _), start = nnx_cell("GRUCell"), nnx_cell("GRUCell", seed=1), np.zeros((2, UNITS), "f4")
+    both = nnx.Bidirectional(nnx.RNN(one), nnx.RNN(other), rngs=nnx.Rngs(0))
+    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes(nnx.to_pure_dict(nnx.state(both, nnx.Param))))
+    network, x = load(tmp_path / "net.msgpack", CELLS), rng.standard_normal((2, 7, INPUTS)).astype("f4")
+    assert [(c.name, c.reverse, c.level) for c in network.layers] == [("forward_rnn", False, 0), ("backward_rnn", True, 0)]
+    agree(network, x, np.asarray(both(x, initial_carry=(start, start))))
 
 
 def test_msgpack_that_is_no_net(tmp_path, rng):
