@@ -37,7 +37,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "tangents": {"gradients", "product", "rows", "step"},
     "spectra": {"flow", "product", "step"},
     "lyapunov": {"product", "scaled", "step"},
-    "pairs": {"product", "step"},
+    "pairs": {"product", "rows", "step"},
     "probes": {"flow", "kernels", "rows", "scaled", "step"},
     "further": {"flow", "lyapunov", "measure", "pairs", "probes", "spectra"},
     "rates": {"flow"},
