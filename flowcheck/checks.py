@@ -37,18 +37,18 @@ def run_checks(targets, seed, progress, certified=False):
         messages.update({name: said} if said else {})
     for k, name in enumerate(objects):
         progress(name, k, len(objects) + len(tasks))
-        take(*_object(name, seed))
+        take(*_object(name, seed, certified))
     for k, (found, took) in enumerate(in_order(verify_one, tasks)):
         progress(places[k].name, len(objects) + k + 1, len(objects) + len(tasks))
         take(found, took, places[k])
     return Outcome(tuple(checks), locations, seconds, messages)
 
 
-def _object(name, seed):
+def _object(name, seed, certified):
     from .user_code import check_object
 
     start = time.perf_counter()
-    found, where, said = check_object(name, seed=seed)
+    found, where, said = check_object(name, seed=seed, certified=certified)
     return found, time.perf_counter() - start, where, said
 
 

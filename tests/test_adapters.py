@@ -1,6 +1,5 @@
 """Adapters: a hand-written backward inside torch, JAX or Keras is what gets checked, per lag, beside the framework's own checker."""
 
-import inspect
 import os
 
 import numpy as np
@@ -9,11 +8,6 @@ import pytest
 import flowcheck
 from flowcheck.adapters.plain import flatten, group, promoted, rebuild
 from flowcheck.user_code import UserCodeError, plain_form, source_of
-from flowcheck.verify import foreign
-
-needs_forward_mode = pytest.mark.skipif(
-    not {"jvp", "hard"} <= set(inspect.signature(foreign.verify_gradient).parameters),
-    reason="the gradient check takes no forward-mode reference and no output without a time axis yet")
 
 LOST = 21
 """Steps over which the planted backward carries the error: wrong from that lag on, where the flow is below every absolute floor."""
@@ -129,7 +123,6 @@ def test_a_right_autograd_function_passes(torch):
     assert not hasattr(form.forward, "jvp")  # a hand-written backward gives no forward mode
 
 
-@needs_forward_mode
 @pytest.mark.parametrize("name, batch_first", [("LSTM", True), ("GRU", False), ("RNN", True)])
 def test_recurrent_layers_of_torch_are_known(torch, name, batch_first):
     torch.manual_seed(0)
@@ -169,7 +162,6 @@ def test_the_backward_of_a_module_agrees_with_torch_itself(torch):
         np.testing.assert_allclose(got[name], grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
-@needs_forward_mode
 def test_a_custom_function_inside_a_module_is_where_the_finding_points(torch):
     rnn = torch_rnn(torch, 3)
 
@@ -207,7 +199,6 @@ def test_a_lost_imaginary_part_is_a_refusal_each_time(torch):
     assert not torch.is_warn_always_enabled() and torch.get_default_dtype() == torch.float32
 
 
-@needs_forward_mode
 def test_forward_mode_serves_where_complex_numbers_are_refused(torch):
     def squared_relu(x):
         return torch.stack(torch.unbind(torch.relu(x.to(torch.float64)) ** 2))
@@ -244,7 +235,6 @@ def test_a_lost_carry_in_a_custom_vjp_is_caught_where_check_grads_passes(jax):
     assert not jax.config.jax_enable_x64
 
 
-@needs_forward_mode
 def test_pytrees_and_integer_outputs_of_jax(jax):
     rnn, (x, W, y0) = jax_rnn(jax, 999), net(steps=6)
 
@@ -279,7 +269,6 @@ def test_the_backward_of_a_jax_function_agrees_with_jax_itself(jax):
 
 # Keras
 
-@needs_forward_mode
 def test_a_recurrent_layer_of_keras_passes_at_every_lag(keras):
     layer = keras.layers.GRU(3, return_sequences=True)
     form = flowcheck.from_keras(layer, net(steps=6)[0].astype("float32").transpose(1, 0, 2))
@@ -307,7 +296,6 @@ def test_a_wrong_gradient_inside_a_keras_layer_is_caught(keras, torch):
     assert found.verdict == "fail" and first_bad_lag(found, "x") == 4
 
 
-@needs_forward_mode
 def test_keras_is_checked_in_double_precision_or_refused(keras):
     class Narrow(keras.layers.Layer):
         def call(self, x):

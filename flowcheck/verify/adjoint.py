@@ -18,12 +18,16 @@ __all__ = ["Adjoint"]
 
 @dataclass
 class _Backward:
-    """Errors at the nets, inputs and initial states; `carried[t]` is what step t receives from the steps after it."""
+    """Errors at the nets, inputs and initial states; `carried[t]` is what step t receives from the steps after it.
+
+    units   {unit: errors (time, batch, units)}, where they were asked for
+    """
 
     nets: dict
     inputs: dict
     carried: dict
     state0: dict
+    units: dict
 
 
 class Adjoint:
@@ -32,17 +36,17 @@ class Adjoint:
     def __init__(self, trajectory):
         self.run, self.kernel = trajectory, trajectory.kernel
         self.cell, self.steps = trajectory.kernel.cell, trajectory.steps
-        lengths = self.kernel.lengths(trajectory.params)
-        self.block_size = lengths["units"] // lengths["blocks"]
+        self.maps = self.kernel.fixed_maps(self.kernel.lengths(trajectory.params))
         self.values, self.right = {}, trajectory.partials
         self.names = {n.out.name: {e.source: p for p, e in self.cell.parameters.items() if e.net == n.out.name} for n in self.cell.nets}
 
-    def backward(self, errors, mutation=None, start=0, scale=1.0, first=None, last=0, carried=None):
+    def backward(self, errors, mutation=None, start=0, scale=1.0, first=None, last=0, carried=None, units=False):
         """Errors sent back from step `first` (the last one by default) to step `last`; the mistake is made at lags >= `start`."""
         first = self.steps - 1 if first is None else first
         errors = self._entering(errors, mutation)
-        nets = {n.out.name: np.zeros(self.run[n.out.name].shape) for n in self.cell.nets}
-        inputs = {s.name: np.zeros(self.run.inputs[s.name].shape) for s in self.cell.inputs}
+        nets = {n.out.name: np.zeros_like(self.run[n.out.name]) for n in self.cell.nets}
+        inputs = {s.name: np.zeros_like(self.run.inputs[s.name]) for s in self.cell.inputs}
+        at_units = {u.out.name: np.zeros_like(self.run[u.out.name]) for u in self.cell.units} if units else {}
         carried, history = dict(carried or {}), {}
         changed = self._changed(mutation, scale)
         for t in range(first, last - 1, -1):
@@ -54,15 +58,15 @@ class Adjoint:
             for name, array in errors.items():
                 adjoint[name] = adjoint[name] + array[t] if name in adjoint else array[t]
             self._step(t, adjoint, past, wrong, changed, scale)
-            for name, array in (nets | inputs).items():
+            for name, array in (nets | inputs | at_units).items():
                 if name in adjoint:
                     array[t] = adjoint[name]
             carried = {old: adjoint[old] for old in self.kernel.states if old in adjoint}
             for old, change in (wrong.carry if wrong else ()):
                 if old in carried and isinstance(change, str) and change in ("dropped", "scaled"):
                     carried[old] = carried[old] * (0.0 if change == "dropped" else scale)
-        state0 = {old: carried.get(old, np.zeros_like(self.run.state0[old], dtype=float)) for old in self.kernel.states}
-        return _Backward(nets, inputs, history, state0)
+        state0 = {old: carried.get(old, np.zeros_like(self.run.state0[old])) for old in self.kernel.states}
+        return _Backward(nets, inputs, history, state0, at_units)
 
     def gradients(self, backward, mutation=None, start=0, scale=1.0):
         """gradients.Gradients from the errors at the nets, summed as the mutation says."""
@@ -184,9 +188,10 @@ class Adjoint:
         if change == "dropped":
             return
         factor = scale if change == "scaled" else 1.0
-        if net.kind == "shared":
-            blocks = error.reshape(*error.shape[:-1], -1, self.block_size)
-            add(source, factor * (blocks.mean(axis=-1) if change == "mean" else blocks.sum(axis=-1)))
+        if net.fixed:
+            fixed = self.maps[net.out.name]
+            sent = fixed.total(error) if net.kind == "shared" else fixed.repeat(error)
+            add(source, factor * (sent * sent.shape[-1] / error.shape[-1] if change == "mean" else sent))
             return
         w = self.run.params[self.names[net.out.name][source]]
         add(source, factor * (error * w if net.kind == "diagonal" else error @ (w.T if change == "transposed" else w)))

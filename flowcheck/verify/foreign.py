@@ -14,6 +14,7 @@ from .matching import match_forward
 from .outcome import Outcome
 from .result import Mismatch
 from .seeds import make_seeds, proved_time_axis
+from .settle import settle
 from .soundness import (
     DOUBLE,
     arguments_changed,
@@ -36,7 +37,7 @@ def demand(verification):
 
 
 def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="full", time_axis="detect", cells=(), jvp=None, hard=True,
-                    smallest=True, seed=7):
+                    smallest=True, certified=False, seed=7):
     """Compare a backward pass with its forward pass, entry by entry, per output step and per lag.
 
         forward(params, inputs, state0) -> outputs                        dicts of arrays; integer entries are not differentiated
@@ -52,6 +53,7 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     jvp         jvp(params, inputs, state0, tangents) -> output tangents, a forward-mode reference for functions that refuse complex input
     hard        after a pass, check again on harder arguments of the same shapes: random, unequal, contracting and expanding
     smallest    after a failure, find the smallest case that shows it, and with it the first bad lag of entries whose lags are summed
+    certified   with a cell: bound every number rigorously by ball arithmetic (python-flint); that settles what is inconclusive
     seed        of all random numbers
 
     Arguments of lower precision are promoted to float64, so that the formula is judged and not its rounding; a backward that
@@ -100,6 +102,10 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     comparisons, findings = compare_declared(expected, arguments, seeds, rng)
     for finding in findings:
         outcome.add_finding(finding)
+    if certified:
+        able = match is not None and declared == full
+        outcome.notes.append(settle(comparisons, match, arguments, rng) if able else "not certified: that takes a known cell and the full "
+                             "gradient")
     outcome.add(comparisons)
     if declared.kind == "truncated":
         outcome.leave_out(expected, seeds, rng)

@@ -88,7 +88,7 @@ class Match:
         grads = {}
         for block, param in self.blocks:
             shape = arguments.groups["params"][block.entry].shape
-            block.put(grads.setdefault(block.entry, np.zeros(shape)), found.params[param])
+            block.put(grads.setdefault(block.entry, np.zeros(shape, found.params[param].dtype)), found.params[param])
         x = arguments.groups["inputs"][self.layout.x]
         if np.issubdtype(x.dtype, np.inexact) and found.inputs:
             grads[self.layout.x] = self.layout.back(next(iter(found.inputs.values())), arguments.axis(self.layout.x), x.shape)

@@ -22,7 +22,7 @@ class Outcome:
         self.functions, self.arguments, self.intent = functions, arguments, intent
         self.checks, self.findings, self.notes = [], [], []
         self.detectable, self.omitted, self.unseen = {}, {}, {}
-        self.failed, self.cell, self.shrunk, self.coarse = [], "", None, False
+        self.failed, self.cell, self.shrunk, self.coarse, self.doubted = [], "", None, False, {}
 
     @property
     def verdict(self):
@@ -75,6 +75,7 @@ class Outcome:
 
     def _record(self, one):
         timed = self.arguments.axis(one.entry) is not None
+        self.doubted.setdefault(one.entry, set()).update(one.doubtful)
         if one.tolerances and one.entry not in self.detectable and (one.seed.t is not None or not timed or set(one.tolerances) == {None}):
             self.detectable[one.entry] = {lag: v for lag, v in one.tolerances.items() if lag is None or lag >= 0}
         causal = [lag for lag in one.below if lag is None or lag >= 0]
@@ -122,6 +123,8 @@ class Outcome:
         timed = lambda entry: self.arguments.axis(entry) is not None  # noqa: E731
         findings = sorted(self.findings, key=lambda f: (ORDER[f.verdict], not _unsound(f), not timed(f.entry), f.lag is None))
         checks = sorted(self.checks, key=lambda c: (ORDER[c.verdict], c.first_bad_lag is None))
+        for name, lags in self.doubted.items():
+            self.detectable[name] = {lag: v for lag, v in self.detectable.get(name, {}).items() if lag not in lags}
         for name in (n for group, n, _ in self.arguments.entries() if group != "state0"):
             by_lag = self.detectable.get(name, {})
             if set(by_lag) == {None} and self.verdict != "fail" and name not in self.unseen and self.arguments.steps:
