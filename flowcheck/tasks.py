@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
 
 __all__ = ["in_order", "prove", "verify_one"]
 
@@ -70,9 +71,14 @@ def prove(paths, number):
     return ""
 
 
-@lru_cache(maxsize=1)
 def _claims(paths):
-    """{number: claim}; paths is a tuple of strings."""
+    """{number: claim} of files and folders, loaded again where one has changed."""
+    files = [file for path in map(Path, paths) for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
+    return _loaded(paths, tuple((str(file.resolve()), file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=1)
+def _loaded(paths, _files):
     from .claims import load
 
     return {claim.id: claim for claim in load(*paths)}

@@ -51,7 +51,7 @@ class Fact:
             return None
         if not all(decided(sympy.sympify(condition).subs(values, simultaneous=True)) for condition in self.where):
             return None
-        return fresh(fresh(self.rhs).subs(values, simultaneous=True))
+        return fresh(fresh(self.rhs).xreplace(values))
 
     def rewrite(self, expression):
         slack = {"=": None, "<=": Slack, "<": StrictSlack}[self.relation]
