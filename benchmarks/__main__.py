@@ -98,5 +98,9 @@ if __name__ == "__main__":
         from .detection.__main__ import main as detection
 
         detection(sys.argv[2:])
+    elif sys.argv[1:2] == ["faults"]:
+        from .faults.__main__ import main as faults
+
+        faults(sys.argv[2:])
     else:
         main()

@@ -99,6 +99,20 @@ def test_cells_that_only_look_alike_for_a_while_are_not_redundant(rng):
     assert found(layer, x, "redundant-cell") == []
 
 
+def test_units_that_are_dead_in_untrained_nets_are_no_null(noise, monkeypatch):
+    """Rectified units are dead in some untrained nets; what they leave unexplained, nothing, says nothing about live ones."""
+    alive = Layer.untrained
+
+    def with_a_dead_unit(layer, seed):
+        fresh_layer = alive(layer, seed)
+        for name in ("W_x", "W_y", "b"):
+            fresh_layer.params[name][0] = 0.0
+        return fresh_layer
+
+    monkeypatch.setattr(Layer, "untrained", with_a_dead_unit)
+    assert len(found(twins("tanh"), noise, "redundant-cell")) == 1
+
+
 def test_where_untrained_nets_are_as_collinear_nothing_is_said(noise):
     """Eight carousels fed three inputs through a linear map: their states have three dimensions in any net of this shape."""
     assert found(changed("carousel"), noise, "redundant-cell") == []

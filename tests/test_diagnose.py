@@ -100,6 +100,18 @@ def test_a_carousel_fed_one_sign_drifts(noise):
     assert evidence["relative_slope_last_quarter"] < 1e-20
 
 
+def test_a_state_that_drifts_either_way_with_the_input_is_an_integrator(noise):
+    """The second sequence feeds unit 1 the other sign: what grows is what was shown, and not a mean of one sign."""
+    layer = drifting_layer()
+    layer.params["b_c"][1] = 0.0
+    layer.params["W_c_x"][1] = [1.0, 0.0, 0.0]
+    x = 0.3 * noise
+    x[:, 0, 0] += 1.0
+    x[:, 1, 0] -= 1.0
+    (finding,) = found(Network("", (layer,)), x, "state-drift")
+    assert finding.severity == "info" and {r["direction"] for r in finding.evidence["per_sequence"]} == {-1, 1}
+
+
 def test_the_same_carousel_behind_a_closed_input_gate_does_not_drift(noise):
     layer = drifting_layer()
     layer.params["b_in"][1] = -12.0

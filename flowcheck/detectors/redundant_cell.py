@@ -67,14 +67,14 @@ def _explained(y, limit):
 
 
 def _least_left(layer, run, context):
-    """The smallest residual of any unit on the others, in another layer over the same inputs."""
+    """The smallest residual of any unit that moves on the others, in another layer over the same inputs."""
     from scipy.linalg import qr
 
     y = context.kernel.forward(layer.params, run.trajectory.inputs)[context.cell.output.name]
     z, _ = _halves(y)
-    z = z - z.mean(axis=0)
     deviation = z.std(axis=0)
-    triangle = qr(z / np.where(deviation > 0, deviation, 1.0), mode="r", pivoting=True)[0]
+    live = deviation > 1e-9 * deviation.max(initial=0.0)
+    triangle = qr((z - z.mean(axis=0))[:, live] / deviation[live], mode="r", pivoting=True)[0] if live.any() else np.ones((1, 1))
     return float(np.abs(np.diag(triangle)).min() / np.sqrt(len(z)))
 
 

@@ -25,7 +25,8 @@ def detect(context):
     memory      the state's own time constant -1 / mean log retention exceeds the sequence: nothing forgets within it
     cost        median |dy/ds| / |y_out| part of the output slope: h'(s) in the last quarter, relative to its largest value, below 0.05
 
-    A unit is reported when all three hold in at least one sequence; error when they hold in at least half of them, else warning.
+    A unit is reported when all three hold in at least one sequence; error when they hold in at least half of them, else warning. Info where
+    the state drifts up in some sequences and down in others: what it grows with is the input, which it remembers, and no one-sided mean.
     """
     from scipy.special import stdtrit
 
@@ -75,13 +76,15 @@ def _drifting(s, retention, slope, critical):
         yield int(unit), {
             "rate_per_step": float(rate[unit]), "t_statistic": float(min(t[unit], 1e6)),
             "time_constant": float(memory[unit]) if np.isfinite(memory[unit]) else None,
-            "final_abs_state": float(size[-1, unit]), "relative_slope_last_quarter": float(last[unit]),
+            "final_abs_state": float(size[-1, unit]), "direction": int(np.sign(s[-1, unit])),
+            "relative_slope_last_quarter": float(last[unit]),
         }
 
 
 def _finding(context, state, unit, rows, sequences, critical):
     worst = max(rows, key=lambda r: r["rate_per_step"])
-    severity = "error" if 2 * len(rows) >= sequences else "warning"
+    both = len({r["direction"] for r in rows}) == 2
+    severity = "info" if both else "error" if 2 * len(rows) >= sequences else "warning"
     evidence = {"state": state, "sequences_drifting": len(rows), "sequences": sequences, "critical_t": critical,
                 "slope_threshold": SLOPE.value, "slope_threshold_source": SLOPE.source, **worst, "per_sequence": rows}
     remedy = ("start training with a negative input-gate bias (section 4), or give the forget gate room below 1; at run time reset "
@@ -89,5 +92,5 @@ def _finding(context, state, unit, rows, sequences, critical):
     slope = worst["relative_slope_last_quarter"]
     left = f"down to 10^{np.log10(slope):.0f}" if slope > 1e-300 else "below 10^-300"
     words = (f"|{state}| grows by {worst['rate_per_step']:.2g} a step to {worst['final_abs_state']:.3g} in {len(rows)} of "
-             f"{sequences} sequences; its output slope is {left}")
+             f"{sequences} sequences{', up in some and down in others as an integrator does' if both else ''}; its output slope is {left}")
     return Finding(RULE, context.layer.name, unit, severity, evidence, TREND.value, TREND.source, remedy, words)

@@ -57,7 +57,8 @@ def captured(module, inputs):
             handle.remove()
     if not order:
         names = ", ".join(name or "itself" for name, _ in recurrent[:4])
-        raise ValueError(f"{type(module).__name__} has recurrent layers ({names}), but none was called on these inputs; call it as in training")
+        raise ValueError(f"{type(module).__name__} has recurrent layers ({names}), but none was called on these inputs; call it as in "
+                         "training")
     return [*order.values()]
 
 

@@ -106,9 +106,9 @@ def _replayed(where, name, network, sets, starts, expected, module):
         allowed = ROUNDING * expected[label].rounding * max(1.0, float(np.abs(given).max()))
         error = float(np.abs(y - given).max())
         if not error <= allowed:
-            raise ValueError(f"{where}: {name or 'the layer'}, replayed from its inputs and weights, differs from its own outputs by "
-                             f"{error:.1e}, expected below {allowed:.0e}; its forward pass is not that of torch.nn.{type(module).__name__}: save "
-                             "its weights and name its cell with flowcheck diagnose --layer NAME=CELL:ORDER")
+            raise ValueError(f"{where}: {name or 'the layer'}, replayed from its inputs and weights, is off its own outputs by "
+                             f"{error:.1e}, expected below {allowed:.0e}: its forward pass is not torch.nn.{type(module).__name__}'s; "
+                             "save its weights and name its cell with flowcheck diagnose --layer NAME=CELL:ORDER")
 
 
 def _weights(module):

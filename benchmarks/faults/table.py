@@ -1,0 +1,135 @@
+"""The table of the benchmark: precision and recall per rule, false alarms, hard negatives, baselines, each with an interval."""
+
+from scipy.stats import binomtest
+
+from .baselines import BASELINES
+from .score import UNIT_RULES
+
+__all__ = ["markdown", "summary"]
+
+
+def share(hits, of):
+    """{"hits", "of", "share", "interval"}: Clopper and Pearson's 95 % interval; None for a share of nothing."""
+    if not of:
+        return {"hits": 0, "of": 0, "share": None, "interval": None}
+    low, high = binomtest(hits, of).proportion_ci(0.95, "exact")
+    return {"hits": hits, "of": of, "share": hits / of, "interval": [float(low), float(high)]}
+
+
+def summary(rows, half):
+    """What the table says, of the rows of one half (0 or 1)."""
+    rows = [r for r in rows if r["half"] == half]
+    healthy = [r for r in rows if r["kind"] == "healthy"]
+    faults = [r for r in rows if r["kind"] == "fault"]
+    return {
+        "nets": {"trained": len({r["net"] for r in rows}), "healthy": len(healthy), "with a fault": len(faults)},
+        "rules": {rule: _rule(rule, healthy, faults) for rule in sorted({*UNIT_RULES, "gate-order"} & {r["rule"] for r in faults})},
+        "flows": _flows([r for r in rows if "flow_said" in r]),
+        "faults": {name: share(*_count(ours, "found")) for name, ours in _by(faults, "fault").items() if "found" in ours[0]},
+        "healthy": {
+            "not confirmed": share(sum(bool(r["false"]) for r in healthy), len(healthy)),
+            "any warning": share(sum(bool(r["warned"]) for r in healthy), len(healthy)),
+            "by rule": {rule: share(sum(rule in r["warned"] for r in healthy), len(healthy)) for rule in UNIT_RULES},
+        },
+        "states of the right order refused": share(*_count([r for r in rows if r["kind"] == "healthy states"], "found")),
+        "negatives": {name: share(*_count(ours, "warned")) for name, ours in _by([r for r in rows if r["kind"] == "negative"],
+                                                                              "negative").items()},
+        "baselines": {name: _baseline(name, healthy, faults) for name in ["flowcheck", *BASELINES]},
+    }
+
+
+def _by(rows, key):
+    found = {}
+    for row in rows:
+        found.setdefault(row[key], []).append(row)
+    return found
+
+
+def _count(rows, key):
+    return sum(bool(r[key]) for r in rows), len(rows)
+
+
+def _rule(rule, healthy, faults):
+    """Precision: of the nets that the rule warns about, those with the fault, or with a fault of their own that fresh inputs confirm."""
+    ours = [r for r in faults if r["rule"] == rule]
+    hits = sum(r["found"] for r in ours)
+    wrong = sum(rule in r.get("false", ()) for r in [*healthy, *faults])
+    own = sum(rule in r.get("warned", ()) and rule not in r["false"] for r in [*healthy, *faults])
+    return {"precision": share(hits + own, hits + own + wrong), "precision_of_injected": share(hits, hits + wrong),
+            "recall": share(hits, len(ours))}
+
+
+def _flows(rows):
+    """Both flow rules against the complex step, over healthy and faulty nets."""
+    def vanishes(r):
+        return r["horizon"] is not None and r["lost_at_end"]
+
+    def explodes(r):
+        return r["log10_growth"] > 1.0
+
+    found = {}
+    for rule, true in (("vanishing-flow", vanishes), ("exploding-flow", explodes)):
+        said = [r for r in rows if rule in r["flow_said"]]
+        is_so = [r for r in rows if true(r)]
+        found[rule] = {"precision": share(sum(map(true, said)), len(said)),
+                       "recall": share(sum(rule in r["flow_said"] for r in is_so), len(is_so))}
+    both = [r for r in rows if "vanishing-flow" in r["flow_said"] and r["horizon"] is not None]
+    found["same horizon"] = share(sum(r["flow_said"]["vanishing-flow"] == r["horizon"] for r in both), len(both))
+    return found
+
+
+def _baseline(name, healthy, faults):
+    """Any alarm at all: the share of healthy nets, and of the nets with each fault."""
+    def alarmed(r):
+        return bool(r.get("warned") or r.get("found") or r.get("flow_said")) if name == "flowcheck" else name in r["baselines"]
+
+    of_units = [r for r in faults if "baselines" in r]
+    return {"healthy": share(sum(bool(r["warned"]) if name == "flowcheck" else alarmed(r) for r in healthy), len(healthy)),
+            "faults": {f: share(sum(map(alarmed, ours)), len(ours)) for f, ours in _by(of_units, "fault").items()}}
+
+
+def _shown(found):
+    if found["share"] is None:
+        return "-"
+    low, high = found["interval"]
+    return f"{found['share']:.3f} ({low:.2f} to {high:.2f}; {found['hits']}/{found['of']})"
+
+
+def markdown(document):
+    """The report's text."""
+    held, fitted = document["held_back"], document["fitted"]
+    lines = ["# Injected faults in trained recurrent nets", "",
+             f"Made by `{document['command']}`. {document['programs']} programs (5 architectures on 7 tasks), {document['seeds']} nets of each. "
+             "Thresholds may be set on one half of the programs; all figures below are of the other half, unless marked. "
+             f"Held back: {held['nets']['trained']} nets, {held['nets']['healthy']} of them learned their task and count as healthy, "
+             f"{held['nets']['with a fault']} copies with one injected fault. Intervals: 95 %, Clopper and Pearson.", "",
+             "A finding counts from severity warning on. It is right where the injected fault explains it, or where the same is true on fresh "
+             "inputs that the detector has not seen, by the task's own loss or another measure (`benchmarks/faults/confirm.py`): training "
+             "leaves faults of its own. What is neither is a false alarm.", "",
+             "| rule | precision | recall | recall, other half |", "| --- | --- | --- | --- |"]
+    for rule, found in held["rules"].items():
+        other = fitted["rules"].get(rule)
+        lines.append(f"| {rule} | {_shown(found['precision'])} | {_shown(found['recall'])} | {_shown(other['recall']) if other else '-'} |")
+    for rule in ("vanishing-flow", "exploding-flow"):
+        found, other = held["flows"][rule], fitted["flows"][rule]
+        lines.append(f"| {rule} (complex step) | {_shown(found['precision'])} | {_shown(found['recall'])} | {_shown(other['recall'])} |")
+    lines += ["", f"The horizon is that of the complex step in {_shown(held['flows']['same horizon'])} of the nets whose flow vanishes.", "",
+              "## Healthy nets", "", "| what | share of healthy nets |", "| --- | --- |",
+              f"| a warning that fresh inputs do not confirm: false alarm | {_shown(held['healthy']['not confirmed'])} |",
+              f"| any warning | {_shown(held['healthy']['any warning'])} |"]
+    lines += [f"| any warning of {rule} | {_shown(found)} |" for rule, found in held["healthy"]["by rule"].items()]
+    lines += ["", "## What looks like a fault and is none", "", "| net | warned about |", "| --- | --- |"]
+    lines += [f"| {name} | {_shown(found)} |" for name, found in held["negatives"].items()]
+    lines += [f"| states of the right gate order | {_shown(held['states of the right order refused'])} |", "",
+              "## Found, by fault", "", "| fault | found | other half |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {_shown(found)} | {_shown(fitted['faults'][name]) if name in fitted['faults'] else '-'} |"
+              for name, found in held["faults"].items()]
+    names = [*held["baselines"]["flowcheck"]["faults"]]
+    lines += ["", "## Rules of existing tools on the same nets", "",
+              "Share of nets with any alarm at all, right or wrong; the rules are written again from what the tools publish. Who alarms as "
+              "often on healthy nets as on faulty ones tells nothing. flowcheck's share on healthy nets has the confirmed findings in it.", "",
+              "| tool | healthy nets | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
+    for name, found in held["baselines"].items():
+        cells = [f"{found['faults'][f]['share']:.2f}" if f in found["faults"] else "-" for f in names]
+        lines.append(f"| {name} | {_shown(found['healthy'])} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
