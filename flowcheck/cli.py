@@ -202,8 +202,8 @@ def verify(targets, seed, certified, form, out, also, baseline, new_baseline, fa
 
 
 _LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "
-          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh. The line "
-          "that refuses a file for it says what to write.")
+          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh. "
+          "The line that refuses a file for it says what to write.")
 
 
 def _net_options(*argument, **options):
