@@ -151,6 +151,25 @@ def test_weights_behind_operators(tmp_path, rng):
         np.testing.assert_allclose(other.params[name], array, rtol=0, atol=1e-7 if name.startswith("b") else 0)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_what_torch_exports(tmp_path, rng, kind):
+    """Two levels in two directions, the weights left behind the operators that put torch's order of gates into ONNX's."""
+    torch = pytest.importorskip("torch", reason="exports the model")
+    torch.manual_seed(3)
+    module = getattr(torch.nn, kind)(INPUTS, UNITS, num_layers=2, bidirectional=True, batch_first=True)
+    x = rng.standard_normal((7, 2, INPUTS))
+    given = torch.from_numpy(x.transpose(1, 0, 2).astype("f4"))
+    torch.onnx.export(module, (given,), tmp_path / "net.onnx", dynamo=False, do_constant_folding=False)
+    made = {node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node}
+    assert kind == "RNN" or made >= {"Slice", "Concat", "Unsqueeze"}
+    network = load(tmp_path / "net.onnx", CELLS)
+    assert [(one.level, one.reverse) for one in network.layers] == [(0, False), (0, True), (1, False), (1, True)]
+    with torch.no_grad():
+        expected = module(given)[0].numpy().transpose(1, 0, 2)
+    np.testing.assert_allclose(outputs(network, x), expected, rtol=0, atol=1e-6)
+
+
 def test_branches_are_read_and_told_apart(tmp_path, rng):
     """Silero's form: one net per sampling rate, each inside a branch of an If, one with weights of the graph around it."""
     outer, inner = weights(rng, "LSTM"), weights(rng, "LSTM")
