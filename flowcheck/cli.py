@@ -201,8 +201,9 @@ def verify(targets, seed, certified, form, out, also, baseline, new_baseline, fa
     return int(bool(outcome.failures) and (new_baseline is None or baseline is not None))
 
 
-_LAYER = ("Prefix of the layers to take, where a file has several stacks; with =KIND:ORDER also what the file leaves open: a cell and the "
-          "letters of its gates in the file's order, rnn=gru_reset_before:zrh. Several by commas.")
+_LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "
+          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh. "
+          "The line that refuses a file for it says what to write.")
 
 
 def _net_options(*argument, **options):

@@ -177,7 +177,13 @@ def _softplus(z):
     return np.where(positive, z, 0) + log1p
 
 
+def _heaviside(z, at_zero):
+    """The step function, real for complex z; SymPy's own way of printing it takes up to a second per formula."""
+    return np.heaviside(np.real(z), at_zero)
+
+
 ROUTINES = {
+    "Heaviside": _heaviside,
     "sigma": _sigma,
     "softplus": _softplus,
     "sigma_prime": _sigma_prime,

@@ -356,7 +356,7 @@ def bombs():
     del zeros
     whole = torch_zip(state(good))
     yield "opcodes.pt", torch_zip(b"N0" * 300_000 + state(good))
-    yield "tuples.pt", torch_zip(b"(" * 200_000 + b"t" * 200_000)
+    yield "tuples.pt", torch_zip(b"(" * 50_000 + b"t" * 50_000)
     one_hash = (k * (2**61 - 1) for k in range(9, 9000))  # Python hashes integers modulo 2^61 - 1
     keys = b"".join(b"\x8a\x0a" + key.to_bytes(10, "little") + b"N" for key in one_hash)
     yield "hashes.pt", torch_zip(b"}(" + keys + b"u")
@@ -395,9 +395,9 @@ def path_tricks(folder):
 
 
 def deep_nesting():
-    yield "marks.pt", torch_zip(b"(" * 490_000)
-    yield "lists.pt", torch_zip(b"]" * 100_000 + b"a" * 99_999)
-    yield "dicts.pt", torch_zip((b"}" + text("a")) * 50_000 + b"N" + b"s" * 50_000)
+    yield "marks.pt", torch_zip(b"(" * 100_000)
+    yield "lists.pt", torch_zip(b"]" * 50_000 + b"a" * 49_999)
+    yield "dicts.pt", torch_zip((b"}" + text("a")) * 30_000 + b"N" + b"s" * 30_000)
     yield "self.pt", torch_zip(b"}q\x00" + text("self") + b"h\x00s")
     modules = b"c__torch__.a\nB\n)\x81}(" + text("m")
     yield "modules.pt", torch_zip(modules * 5000 + b"N" + b"ub" * 5000)

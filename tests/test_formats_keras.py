@@ -79,9 +79,9 @@ def built(keras, layers, sequential):
 @pytest.mark.parametrize("name", [
     "lstm", "gru", "gru reset before", "rnn relu", "hard", "two directions", "cells", "model in model", "backwards"])
 def test_states_agree_with_keras(keras, tmp_path, rng, name):
-    for k, form in enumerate((".keras", ".h5", ".keras")):  # the third by the functional interface
+    for form, sequential in ((".keras", True), (".h5", False)):  # both interfaces, both files
         layers, cells = models(keras)[name]
-        model, states = built(keras, layers, sequential=k < 2)
+        model, states = built(keras, layers, sequential)
         model.save(tmp_path / f"net{form}")
         network = load(tmp_path / f"net{form}", CELLS)
         assert [one.cell.name for one in network.layers] == cells and network.readout.name == "head"
@@ -96,8 +96,9 @@ def test_states_agree_with_keras(keras, tmp_path, rng, name):
 @pytest.mark.filterwarnings("ignore")
 def test_weights_alone(keras, tmp_path, rng):
     x = rng.standard_normal((7, 2, INPUTS)).astype("f4")
-    for name in ("lstm", "gru", "gru reset before"):
-        model, states = built(keras, models(keras)[name][0], sequential=True)
+    layers = [models(keras)[name][0] for name in ("lstm", "gru", "gru reset before")]
+    for given in (*layers, [keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))]):
+        model, states = built(keras, given, sequential=True)
         model.save_weights(tmp_path / "net.weights.h5")
         network = load(tmp_path / "net.weights.h5", CELLS)
         expected = np.asarray(keras.ops.convert_to_numpy(states(x.transpose(1, 0, 2)))).transpose(1, 0, 2)

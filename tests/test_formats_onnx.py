@@ -80,19 +80,22 @@ def test_states_agree_with_the_reference_evaluator(tmp_path, rng, kind, attribut
     np.testing.assert_allclose(outputs(network, x), reference(path, x), rtol=0, atol=1e-12)
 
 
-def test_two_directions_are_one_level(tmp_path, rng):
+@pytest.mark.parametrize("kind, attributes", [("LSTM", {}), ("GRU", {"linear_before_reset": 1}), ("GRU", {}), ("RNN", {})],
+                         ids=["LSTM", "GRU, reset after", "GRU, reset before", "RNN"])
+def test_two_directions_are_one_level(tmp_path, rng, kind, attributes):
     """Each half is the forward net of its weights, the second over the reversed sequence."""
-    tensors, x = weights(rng, "LSTM", 2), rng.standard_normal((6, 2, INPUTS))
-    path = written(tmp_path / "both.onnx", [recurrent_node("LSTM", {"B": "B"}, direction="bidirectional")], tensors)
-    network = load(path, CELLS)
+    def node(**direction):
+        return [recurrent_node(kind, {"B": "B"}, **attributes, **direction)]
+
+    tensors, x = weights(rng, kind, 2), rng.standard_normal((6, 2, INPUTS))
+    network = load(written(tmp_path / "both.onnx", node(direction="bidirectional"), tensors), CELLS)
     assert [(one.name, one.reverse, one.level) for one in network.layers] == [("net", False, 0), ("net.reverse", True, 0)]
     halves = []
     for d, steps in ((0, 1), (1, -1)):
-        half = written(tmp_path / "half.onnx", [recurrent_node("LSTM", {"B": "B"})], {k: v[d:d + 1] for k, v in tensors.items()})
+        half = written(tmp_path / "half.onnx", node(), {k: v[d:d + 1] for k, v in tensors.items()})
         halves.append(reference(half, x[::steps])[::steps])
     np.testing.assert_allclose(outputs(network, x), np.concatenate(halves, -1), rtol=0, atol=1e-12)
-    path = written(tmp_path / "reverse.onnx", [recurrent_node("LSTM", {"B": "B"}, direction="reverse")],
-                   {k: v[1:] for k, v in tensors.items()})
+    path = written(tmp_path / "reverse.onnx", node(direction="reverse"), {k: v[1:] for k, v in tensors.items()})
     np.testing.assert_allclose(outputs(load(path, CELLS), x), halves[1], rtol=0, atol=1e-12)
 
 
@@ -146,6 +149,25 @@ def test_weights_behind_operators(tmp_path, rng):
     one, other = load(path, CELLS).layers[0], load(folded, CELLS).layers[0]
     for name, array in one.params.items():
         np.testing.assert_allclose(other.params[name], array, rtol=0, atol=1e-7 if name.startswith("b") else 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_what_torch_exports(tmp_path, rng, kind):
+    """Two levels in two directions, the weights left behind the operators that put torch's order of gates into ONNX's."""
+    torch = pytest.importorskip("torch", reason="exports the model")
+    torch.manual_seed(3)
+    module = getattr(torch.nn, kind)(INPUTS, UNITS, num_layers=2, bidirectional=True, batch_first=True)
+    x = rng.standard_normal((7, 2, INPUTS))
+    given = torch.from_numpy(x.transpose(1, 0, 2).astype("f4"))
+    torch.onnx.export(module, (given,), tmp_path / "net.onnx", dynamo=False, do_constant_folding=False)
+    made = {node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node}
+    assert kind == "RNN" or made >= {"Slice", "Concat", "Unsqueeze"}
+    network = load(tmp_path / "net.onnx", CELLS)
+    assert [(one.level, one.reverse) for one in network.layers] == [(0, False), (0, True), (1, False), (1, True)]
+    with torch.no_grad():
+        expected = module(given)[0].numpy().transpose(1, 0, 2)
+    np.testing.assert_allclose(outputs(network, x), expected, rtol=0, atol=1e-6)
 
 
 def test_branches_are_read_and_told_apart(tmp_path, rng):
@@ -286,8 +308,6 @@ def test_doubling_a_constant_is_no_way_to_fill_the_memory(tmp_path, rng):
     nodes += [helper.make_node("Identity", ["c20"], ["W"]), recurrent_node("LSTM", {})]
     path = written(tmp_path / "net.onnx", nodes, {"c0": np.zeros(1000), "R": weights(rng, "LSTM")["R"]})
     refused(path, "more than a file of this length")
-
-
 
 
 # Peepholes
