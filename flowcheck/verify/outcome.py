@@ -128,7 +128,7 @@ class Outcome:
         for name in (n for group, n, _ in self.arguments.entries() if group != "state0"):
             by_lag = self.detectable.get(name, {})
             if set(by_lag) == {None} and self.verdict != "fail" and name not in self.unseen and self.arguments.steps:
-                self.unseen[name] = "lags apart, only their sum"
+                self.unseen[name] = "single lags, only their sum"
         return Verification(self.verdict, tuple(checks), self.detectable, tuple(self.notes), tuple(findings), self.omitted, self.unseen,
                             str(self.intent), self.cell, self.shrunk)
 

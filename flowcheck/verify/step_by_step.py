@@ -63,7 +63,7 @@ def weights(outcome, expected, rng, arguments, where):
         return
     for name in names:
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
-        more = f"lags apart but for {', '.join(map(str, seen))}" if seen else "lags apart, only their sum"
+        more = f"single lags other than {', '.join(map(str, seen))}" if seen else "single lags, only their sum"
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
             outcome.unseen[name] = more
 
