@@ -33,8 +33,11 @@ from flowcheck.jacobian import StepJacobian
 from flowcheck.kernels import compile_cell
 from flowcheck.notation import sigma, symbols, tanh
 from flowcheck.step import Step as LinearisedStep
+from flowcheck.verify.certified import certify
 from flowcheck.verify.ladder import make_problem
 from flowcheck.verify.paper import check_claim
+from flowcheck.verify.result import Check as Result
+from flowcheck.verify.result import Mismatch
 
 FOLDER = Path(__file__).parent.parent / "derivations"
 FILES = {name: FOLDER / f"{name}.py" for name in (
@@ -293,6 +296,17 @@ def test_claim_meets_the_cell(id):
         wrong = replace(check, evaluate=off_by_a_millionth(check))
         checks = (*CLAIMS[id].checks[:place], wrong, *CLAIMS[id].checks[place + 1:])
         assert check_claim(replace(CLAIMS[id], checks=checks), catalogue())[-1].verdict == "fail"
+
+
+@pytest.mark.parametrize("id", ["Greff vanilla dx", "Gers 2002 flow", "RCC flow", "TDNN one layer"])
+def test_peepholes_cut_connections_and_moved_inputs_in_balls(id):
+    pytest.importorskip("flint", reason="python-flint is the extra `certified`")
+    cell = catalogue()[CLAIMS[id].checks[0].cell]
+    for check in CLAIMS[id].checks:
+        assert certify(Result("x/code", "x", "pass"), check, cell).error < 1e-25
+        wrong = replace(check, evaluate=lambda *a, check=check: check.evaluate(*a) * (1 + 2.0**-50))
+        with pytest.raises(Mismatch, match="rigorous"):
+            certify(Result("x/code", "x", "pass"), wrong, cell)
 
 
 def off_by_a_millionth(check):

@@ -25,14 +25,12 @@ LARGEST_LAG, UNITS, STEPS, FIRST_BITS = 10, 2, 4, 128
 
 
 def certify(check, numeric, cell):
-    """The Check of one numeric check in balls, or why there is none. Raises Mismatch where the two sides provably differ."""
+    """The Check of one equation in balls, or why there is none. Raises Mismatch where the two sides provably differ."""
     check = replace(check, id=check.id.replace("/code", "/certified"), rung="certified")
     try:
         import flint  # noqa: F401
     except ImportError:
         return replace(check, verdict="inconclusive", words=f"{check.id}: python-flint is not installed; it is in flowcheck-rnn[certified]")
-    if numeric.relation == "<=":
-        return replace(check, words=f"{check.id}: an inequality; its proof and the nets that were sought stand for it")
     try:
         bound, bits = _largest_difference(numeric, cell)
     except NotTrusted as error:
@@ -124,6 +122,12 @@ def _objects(numbers):
     return array
 
 
+def _moved(vector, move, t, name):
+    """The vector with the entry moved that move(t, name) says; as it is without one."""
+    found = move and move(t, name)
+    return [v + found[1] if k == found[0] else v for k, v in enumerate(vector)] if found else vector
+
+
 class _Run:
     """The forward pass of a problem in plain loops; connections that are cut read what an unmoved run gave."""
 
@@ -156,7 +160,8 @@ class _Run:
         state = {old.name: [_ball(v) for v in np.ravel(self.problem.state0[old.name])] for old in cell.state}
         history = {e.out.name: [] for e in cell.equations}
         for t in range(self.problem.trajectory.steps):
-            now = {name: [_ball(v) for v in rows[t, 0]] for name, rows in inputs.items()} | state
+            given = {name: [_ball(v) for v in rows[t, 0]] for name, rows in inputs.items()}
+            now = {name: _moved(given[name], move, t, name) for name in given} | state
             for equation in cell.equations:
                 name = equation.out.name
                 if isinstance(equation, Net):
@@ -164,10 +169,7 @@ class _Run:
                 else:
                     columns = [now[s.name] for s in equation.reads]
                     now[name] = [self.formulas[name](*row) for row in zip(*columns, strict=True)]
-                found = move and move(t, name)
-                if found:
-                    unit, step = found
-                    now[name] = [v + step if k == unit else v for k, v in enumerate(now[name])]
+                now[name] = _moved(now[name], move, t, name)
                 history[name].append(now[name])
             state = {old.name: now[new.name] for old, new in cell.state.items()}
         return history
@@ -182,11 +184,14 @@ class _Run:
             source = [_ball(1)] if edge.source == "1" else self._source(edge, now, t)
             for place in np.ndindex(w.shape):
                 weight = _ball(w[place]) + (eps if self.moved == (name, place) and eps is not None else 0)
-                total[place[0]] = total[place[0]] + weight * source[place[1] if len(place) > 1 else 0]
+                sender = place[-1] if len(place) > 1 or net.kind == "diagonal" and edge.source != "1" else 0
+                total[place[0]] = total[place[0]] + weight * source[sender]
         return total
 
     def _source(self, edge, now, t):
         if edge not in self.cut or self.unmoved is None:
             return now[edge.source]
-        new = next(n.name for o, n in self.cell.state.items() if o.name == edge.source)
+        new = next((n.name for o, n in self.cell.state.items() if o.name == edge.source), None)
+        if new is None:
+            return self.unmoved[edge.source][t]
         return self.unmoved[new][t - 1] if t else now[edge.source]
