@@ -25,7 +25,7 @@ def run(path):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            main(["measure", path, "--lags", "2", "--format", "json"])
+            main(["measure", path, "--lags", "2", "--gradient", "full", "--format", "json"])
         except SystemExit as stop:
             return int(stop.code or 0), err.getvalue().splitlines()
     raise AssertionError("main ends by exit")
