@@ -115,7 +115,11 @@ class Network:
         A layer without sets of its own gets those of the other direction, else what the level below gives. Raises ValueError when there
         is none.
         """
-        found, below = [], {}
+        return [*self.each_layer(sets, run, starts)]
+
+    def each_layer(self, sets, run=None, starts=None):
+        """`run_layers` one layer at a time: what came before is given up, but for what the next level reads."""
+        below = {}
         for level in self.levels:
             outputs = {}
             for layer in level:
@@ -125,13 +129,13 @@ class Network:
                     raise ValueError(f"layer {layer.name} has no inputs: give {layer.name}.x, or inputs for the first layer")
                 states = (starts or {}).get(layer.name, {})
                 runs = {label: layer.run(x, states.get(label)) if run is None else run(layer, x) for label, x in ours.items()}
-                found.append((layer, runs))
                 for label, trajectory in runs.items():
                     y = trajectory[layer.cell.output.name]
                     y = y if isinstance(y, np.ndarray) else y.cpu().numpy()
-                    outputs.setdefault(label, []).append(y[::-1] if layer.reverse else y)
+                    outputs.setdefault(label, []).append(np.array(y[::-1] if layer.reverse else y))
+                yield layer, runs
+                del runs, trajectory, y
             below = {label: np.concatenate(ys, axis=-1) for label, ys in outputs.items() if len(ys) == len(level)}
-        return found
 
     def readers(self, layer):
         """{name: matrix (rows, units)}: the linear maps that read a layer's output: the next level's input weights, or the read-out."""

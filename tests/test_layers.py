@@ -46,7 +46,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "differences": set(),
     "claims": {"notation"},
     "tensors": {"flow", "kernels", "step"},
-    "measure": {"tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
+    "measure": {"probes", "tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
     "detectors": {"flow", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},

@@ -99,11 +99,11 @@ def markdown(document):
     """The report's text."""
     held, fitted = document["held_back"], document["fitted"]
     lines = ["# Injected faults in trained recurrent nets", "",
-             f"Made by `{document['command']}`. {document['programs']} programs (5 architectures on 7 tasks), {document['seeds']} nets of each. "
-             "Thresholds may be set on one half of the programs; all figures below are of the other half, unless marked. "
+             f"By `{document['command']}`. {document['programs']} programs (5 architectures, 7 tasks), {document['seeds']} nets of each. "
+             "Thresholds may be set on one half of them; all figures below are of the other half, unless marked. "
              f"Held back: {held['nets']['trained']} nets, {held['nets']['healthy']} of them learned their task and count as healthy, "
              f"{held['nets']['with a fault']} copies with one injected fault. Intervals: 95 %, Clopper and Pearson.", "",
-             "A finding counts from severity warning on. It is right where the injected fault explains it, or where the same is true on fresh "
+             "A finding counts from severity warning on. It is right if the injected fault explains it, or where the same holds on fresh "
              "inputs that the detector has not seen, by the task's own loss or another measure (`benchmarks/faults/confirm.py`): training "
              "leaves faults of its own. What is neither is a false alarm.", "",
              "| rule | precision | recall | recall, other half |", "| --- | --- | --- | --- |"]
@@ -113,7 +113,7 @@ def markdown(document):
     for rule in ("vanishing-flow", "exploding-flow"):
         found, other = held["flows"][rule], fitted["flows"][rule]
         lines.append(f"| {rule} (complex step) | {_shown(found['precision'])} | {_shown(found['recall'])} | {_shown(other['recall'])} |")
-    lines += ["", f"The horizon is that of the complex step in {_shown(held['flows']['same horizon'])} of the nets whose flow vanishes.", "",
+    lines += ["", f"The horizon is the complex step's in {_shown(held['flows']['same horizon'])} of the nets whose flow vanishes.", "",
               "## Healthy nets", "", "| what | share of healthy nets |", "| --- | --- |",
               f"| a warning that fresh inputs do not confirm: false alarm | {_shown(held['healthy']['not confirmed'])} |",
               f"| any warning | {_shown(held['healthy']['any warning'])} |"]
@@ -126,8 +126,8 @@ def markdown(document):
               for name, found in held["faults"].items()]
     names = [*held["baselines"]["flowcheck"]["faults"]]
     lines += ["", "## Rules of existing tools on the same nets", "",
-              "Share of nets with any alarm at all, right or wrong; the rules are written again from what the tools publish. Who alarms as "
-              "often on healthy nets as on faulty ones tells nothing. flowcheck's share on healthy nets has the confirmed findings in it.", "",
+              "Share of nets with any alarm at all, right or wrong; the rules are written again from what the tools publish. Who "
+              "alarms as often on healthy nets as on faulty ones tells nothing. flowcheck's healthy share has confirmed findings in it.", "",
               "| tool | healthy nets | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
     for name, found in held["baselines"].items():
         cells = [f"{found['faults'][f]['share']:.2f}" if f in found["faults"] else "-" for f in names]

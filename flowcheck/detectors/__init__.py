@@ -13,6 +13,10 @@ from .finding import SEVERITIES, Finding, Threshold
 __all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "by_severity", "contexts", "detectors", "diagnose"]
 
 
+KEPT = 2**27
+"""Bytes of a layer's runs that are kept with the diagnosis; larger ones are run again where a page shows them."""
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """A network, its layers' contexts (runs and measured flows), and the findings, most severe first."""
@@ -46,11 +50,15 @@ def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda 
 
     Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed.
     """
-    found, looked = [], contexts(network, input_sets, lags, progress, needs_lag, starts)
-    for context in looked:
+    found, looked = [], []
+    for context in contexts(network, input_sets, lags, progress, needs_lag, starts):
         for rule, detect in detectors().items():
             progress(f"{context.layer.name}: {rule}")
             found += detect(context)
+        if context.bytes > KEPT:
+            for run in context.runs:
+                run.give_up()
+        looked.append(context)
     return Diagnosis(network, tuple(looked), by_severity(found))
 
 

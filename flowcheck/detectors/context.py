@@ -8,18 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import compile_cell
-from ..measure import first_sequences, measure_layer
+from ..measure import first_sequences, measure_by_probes, measure_layer
 from ..network import Layer
 
 __all__ = ["LayerContext", "Run", "contexts"]
 
 
-@dataclass(frozen=True)
 class Run:
     """One set of inputs through one layer; `trajectory` runs in the layer's own direction."""
 
-    label: str
-    trajectory: object
+    def __init__(self, label, trajectory):
+        self.label, self._trajectory = label, trajectory
+
+    @property
+    def trajectory(self):
+        """The Trajectory, run again where it was given up."""
+        if self._trajectory is None:
+            kernel, params, inputs, state0 = self._again
+            self._trajectory = kernel.forward(params, inputs, state0)
+        return self._trajectory
+
+    def give_up(self):
+        """Keep the inputs alone."""
+        t = self.trajectory
+        self._again, self._trajectory = (t.kernel, t.params, t.inputs, t.state0), None
 
     @property
     def sequences(self):
@@ -53,6 +65,11 @@ class LayerContext:
         """The full state-to-state flow with its rate, as Measured."""
         return next(m for m in self.measured if (m.flow.quantity, m.flow.gradient) == ("state-to-state", "full"))
 
+    @property
+    def bytes(self):
+        """Of all vectors of all runs."""
+        return sum(array.nbytes for run in self.runs for array in run.trajectory.values.values())
+
     def held_at(self, run, units, values):
         """Outputs (time, batch, len(units), units) when one unit at a time is held at its value: lane k holds units[k]."""
         x, batch, lanes = run.trajectory.inputs, run.trajectory.batch, len(units)
@@ -83,8 +100,12 @@ class LayerContext:
         return None if kept is None else np.broadcast_to(kept, run.trajectory[state].shape)
 
 
+MOST_OPERATIONS = 2e12
+"""Multiplications and additions, some minutes of one core, above which flows are estimated from probes."""
+
+
 def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None):
-    """One LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
+    """Yield one LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
     `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero.
 
@@ -99,5 +120,13 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
     sets = {}
     for s in input_sets:
         sets.setdefault(s.layer, {})[s.label] = s.x
-    return [LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(measure_layer(layer, runs, lags, progress=progress)),
-                         network.readers(layer), needs_lag) for layer, runs in network.run_layers(first_sequences(sets), starts=starts)]
+    for layer, runs in network.each_layer(first_sequences(sets), starts=starts):
+        by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
+        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(by(layer, runs, lags, progress=progress)),
+                           network.readers(layer), needs_lag)
+
+
+def _cost(layer, runs, lags):
+    """Operations of the products of step Jacobians over the lags, all sequences."""
+    size = sum(next(iter(runs.values()))[new].shape[-1] for new in compile_cell(layer.cell).states.values())
+    return 2 * size**3 * min(lags, *(t.steps for t in runs.values())) * sum(t.batch for t in runs.values())

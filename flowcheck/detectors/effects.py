@@ -8,7 +8,8 @@ import numpy as np
 
 __all__ = ["effect", "effects_of_holding", "read_by"]
 
-LANES = 32
+MOST_BYTES = 2**29
+"""Memory of the runs in which units are held, one unit each, side by side."""
 
 
 def effect(context, y, changed, unit=None):
@@ -27,8 +28,9 @@ def effect(context, y, changed, unit=None):
 def effects_of_holding(context, run, units, values):
     """Effect of holding each of `units` at its value, one at a time, in all sequences of a run."""
     y, found = run.trajectory[context.cell.output.name], []
-    for start in range(0, len(units), LANES):
-        lanes = slice(start, start + LANES)
+    at_once = max(1, min(32, MOST_BYTES // sum(array.nbytes for array in run.trajectory.values.values())))
+    for start in range(0, len(units), at_once):
+        lanes = slice(start, start + at_once)
         changed = context.held_at(run, units[lanes], values[lanes])
         found += [effect(context, y, changed[:, :, k], unit) for k, unit in enumerate(units[lanes])]
     return found

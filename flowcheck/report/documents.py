@@ -95,6 +95,7 @@ def flow_entry(measured):
         "rate_lags": None if rate.fitted is None else list(rate.fitted),
         "half_life": rate.half_life, "horizon": rate.horizon, "verdict": rate.verdict,
         **({} if measured.rounding_error is None else {"rounding_error": _number(measured.rounding_error)}),
+        **({} if measured.probes is None else {"random_vectors": measured.probes}),
     }
 
 
