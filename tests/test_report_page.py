@@ -213,7 +213,7 @@ def test_a_zero_flow_and_null_rates_are_words():
     text = Reader(made(measured=[Measured(zero, rate(zero))])).text
     assert "exactly zero at every lag" in text and "exactly zero at lag 30" in text
     assert "below the rounding floor" in Reader(made(measured=[Measured(floor, rate(floor))])).text
-    curve = Reader(made(curves=[Curve("cut", "nothing flows", zero, rate(zero))])).text
+    curve = Reader(made(curves=[Curve("cut", "nothing flows", Measured(zero, rate(zero)))])).text
     assert "exactly zero at every lag" in curve and "none: no rate" in curve
 
 

@@ -3,22 +3,28 @@
 from dataclasses import dataclass, replace
 
 from .. import flow
-from ..measure import noise_inputs
+from ..measure import Measured, noise_inputs
 from ..network import fresh
-from ..rates import Rate, rate
+from ..rates import rate
 
 __all__ = ["Curve", "paper_curves"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: its label, what it shows in a sentence, the Flow and its Rate; taken in float64, so without a `rounding_error`."""
+    """One curve: its label, what it shows in a sentence, and the Flow with its Rate."""
 
     label: str
     words: str
-    flow: flow.Flow
-    rate: Rate
-    rounding_error: None = None
+    measured: Measured
+
+    @property
+    def flow(self):
+        return self.measured.flow
+
+    @property
+    def rate(self):
+        return self.measured.rate
 
 
 def paper_curves(cells, *, units=64, inputs=8, lags=1000, seed=0, progress=lambda words: None):
@@ -39,5 +45,5 @@ def paper_curves(cells, *, units=64, inputs=8, lags=1000, seed=0, progress=lambd
         network = fresh(cells[name], units, inputs, seed)
         (layer, runs), = network.run_layers(noise_inputs(network, lags, seed))
         found = replace(taken(next(iter(runs.values())), lags), layer=layer.name)
-        curves.append(Curve(label, words, found, rate(found)))
+        curves.append(Curve(label, words, Measured(found, rate(found))))
     return curves

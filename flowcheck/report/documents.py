@@ -133,7 +133,7 @@ def report(command, curves, derived, diagnosis=None, inputs=""):
     """flowcheck.report/1: what the page shows."""
     return {
         "schema": "flowcheck.report/1", "command": command,
-        "curves": [{"label": c.label, "words": c.words, "flow": flow_entry(c)} for c in curves],
+        "curves": [{"label": c.label, "words": c.words, "flow": flow_entry(c.measured)} for c in curves],
         "derivations": derivations(derived),
         "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, inputs),
     }
