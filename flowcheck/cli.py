@@ -1,4 +1,4 @@
-"""The command line: derive, verify, measure, diagnose, report, cells.
+"""The command line: derive, verify, measure, diagnose, report, cells, reproduce.
 
 Reads arguments, hands cells and files to the package, prints text or JSON. Exit 0 clean, 1 findings, 2 usage or internal error; every
 error is one line. Everything heavy is imported by the verb that needs it, so that --help answers at once.
@@ -85,9 +85,9 @@ def _progress(title):
         yield lambda words, done=None, total=None: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda words, done=None, total=None: bar.update(task, description=words, completed=done, total=total)
@@ -391,6 +391,66 @@ def _compare(page, lags, seed, out):
     write_comparison(page, title=f"Error flow of {len(compared)} recurrent cells", command=command, compared=compared)
     write_atomically(page.with_suffix(".json"), documents.dumps(documents.comparison(command, compared)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
+
+
+def _reading(context, parameter, values):
+    """{name: value} of NAME=VALUE words, each value of its field's type."""
+    from .experiments.settings import readings
+
+    try:
+        return readings(values)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=context, param=parameter) from None
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--q", type=click.IntRange(1), help="2c: minimal time lag.")
+@click.option("--p", type=click.IntRange(2), help="2: number of different symbols in between.")
+@click.option("--length", "T", type=click.IntRange(20), help="3, 4, 5: T, minimal sequence length.")
+@click.option("--signal", "N", type=click.IntRange(1), help="3: N, elements that tell the class.")
+@click.option("--method", type=click.Choice(["1997", "rtrl", "bptt", "elman", "guessing"]), help="The learning method of a row.")
+@click.option("--rate", "alpha", type=click.FloatRange(0, min_open=True), help="The learning rate of a row.")
+@click.option("--trials", default=3, show_default=True, type=click.IntRange(1), help="Trials of each row, with seeds from --seed on.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--budget", type=click.IntRange(1), help="Training sequences after which a trial has failed.  [default: each row's own]")
+@click.option("--reading", "changes", multiple=True, metavar="NAME=VALUE", callback=_reading,
+              help="A detail that the paper leaves open, e.g. recurrent=false; may be given again.")
+@click.option("--store", type=click.Path(dir_okay=False, path_type=Path), default=Path("flowcheck-trials.sqlite"), show_default=True,
+              help="The SQLite file of the trials; those that it holds are not run again.")
+@click.option("--stored", is_flag=True, help="Run nothing: show what the store holds beside every printed row.")
+@click.option("--scheduler", default="local", metavar="local|ADDRESS", help="Processes of this machine (default), or a Dask cluster.")
+@click.option("--workers", type=click.IntRange(1), help="Local processes.  [default: one per core]")
+@_out_in("text", "json", "markdown")
+def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, workers, form, out, **values):
+    """Train the nets of 1997 again and show the result beside the printed tables; NAME is an experiment (1, 2a ... 6b) or all.
+
+    --q, --p, --length, --signal, --method and --rate choose the printed rows that have them, or name a setting that is not printed.
+    """
+    from .experiments.compared import chosen, entries
+    from .experiments.reproduce import Trials
+    from .experiments.reproduce import reproduce as run_trials
+    from .experiments.tables import rows
+    from .report import documents, tables
+
+    if stored and not store.exists():
+        raise click.UsageError(f"{store} is not there, so it holds no trials; leave --stored out, or name another with --store")
+    values = {k: v for k, v in values.items() if v is not None}
+    printed = rows(name)
+    if not stored:
+        printed = chosen(printed, values, changes | ({"budget": budget} if budget else {}))
+    kept = Trials(store)
+    if stored:
+        found = entries(printed, {s: trials for s, trials in kept.settings() if name in ("all", s.experiment)})
+    else:
+        with _progress("trials") as progress:
+            outcomes = run_trials([r.setting for r in printed], range(seed, seed + trials), kept, scheduler=scheduler, workers=workers,
+                                  progress=progress)
+        found = entries(printed, outcomes)
+    document = documents.experiments(found, store)
+    writers = {"json": documents.dumps, "markdown": tables.experiments_markdown, "text": tables.experiments_text}
+    _emit(writers[form](document), out)
+    return 2 if any(t["error"] for row in found for t in row["trials"]) else 0
 
 
 if __name__ == "__main__":

@@ -331,7 +331,8 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
     assert list(machine_code.glob("lstm1997_6_units_3_inputs_*.py"))
 
 
-def test_the_compiled_trainer_is_the_interpreted_one(rng, machine_code):
+def test_the_compiled_trainer_is_the_interpreted_one(rng):
+    pytest.importorskip("numba", reason="the loops are compiled by Numba")
     cell = with_outputs(catalogue()["lstm1997"])
     params, frozen = initial(cell, {"units": 2, "inputs": 4, "outputs": 2}, rng, 0.5, biases=("b_in", "b_k"))
     nets = [Online(cell, params, one_hot=True, alpha=0.3, frozen=frozen, interpreted=i) for i in (False, True)]

@@ -32,7 +32,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "sensitivity"},
     "sensitivity": set(),
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
-    "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells"},
+    "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells", "jobs"},
     "flow": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "scaled", "product"},
     "tangents": {"gradients", "product", "rows", "step"},
     "spectra": {"flow", "product", "step"},
@@ -60,7 +60,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "tasks": {"cells", "claims", "verify"},
     "jobs": set(),
     "runs": {"jobs", "targets", "measure", "detectors", "report", "__init__"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks", "experiments"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }

@@ -22,11 +22,11 @@ from .storage import Storage
 
 __all__ = ["Online"]
 
-step = readout = gather = coefficients = direct = advance = collect = back = weights = None  # printed for each net
+step = readout = gather = coefficients = direct = advance = collect = back = weights = touched = None  # printed for each net
 ENTER = OUTPUT = OUTPUTS = SIZE = 0
 
 
-def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, alpha, every_step, rows, s, k, a, p, g, found, zero):
+def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, spans, alpha, every_step, rows, s, k, a, p, g, found, zero):
     """The truncated rule over many sequences; found[n] = (largest, summed absolute, summed squared, last largest error) of each."""
     for n in range(starts.shape[0] - 1):
         rows[:] = 0.0
@@ -55,11 +55,13 @@ def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, alp
                     direct(now, before, x[t], w_back, adjoint, zero)
                     collect(now, before, x[t], row, adjoint, p, g, zero)
                     if every_step:
-                        for j in range(free.shape[0]):
-                            change = alpha * g[free[j]]
-                            w[free_w[j]] -= change
-                            w_back[free_back[j]] -= change
-                        g[:] = 0.0
+                        first, last = touched(spans, x[t])
+                        for part in range(2):
+                            for j in range(0 if part == 0 else first, spans[0] if part == 0 else last):
+                                change = alpha * g[free[j]]
+                                w[free_w[j]] -= change
+                                w_back[free_back[j]] -= change
+                                g[free[j]] = 0.0
             for i in range(SIZE):
                 before[i] = now[i]
         if alpha > 0.0 and not every_step:
@@ -106,9 +108,9 @@ def learn_backward(starts, x, target, has_target, w, w_back, free_w, free_back, 
                 w_back[free_back[j]] -= change
 
 
-def learn_forward(starts, x, target, has_target, w, w_back, free_w, free_back, alpha, every_step, states, rows, a, b, a_x, p, q, g, found,
-                  zero):
-    """Real-time recurrent learning: p[r] = d state_r / d w of every weight, carried forward; found as in `learn`."""
+def learn_forward(starts, x, target, has_target, w, w_back, free_w, free_back, spans, alpha, every_step, states, reach, rows, a, b, a_x, p,
+                  q, source, g, found, zero):
+    """Real-time recurrent learning: p[r, m] = d state_r / d w of every weight reach[m] that a state depends on; found as in `learn`."""
     for n in range(starts.shape[0] - 1):
         rows[:] = 0.0
         p[:] = 0.0
@@ -132,24 +134,31 @@ def learn_forward(starts, x, target, has_target, w, w_back, free_w, free_back, a
                     back(rows[1], rows[0], x[t], w_back, a, b, a_x, zero)
                     weights(rows[1], rows[0], x[t], a, g, zero)
                     for r in range(states.shape[0]):
-                        g += b[states[r]] * p[r]
-            for r in range(states.shape[0]):
-                a[:] = 0.0
-                b[:] = 0.0
-                a[states[r]] = 1.0
-                back(rows[1], rows[0], x[t], w_back, a, b, a_x, zero)
-                q[r] = 0.0
-                for m in range(states.shape[0]):
-                    if b[states[m]] != 0.0:
-                        q[r] += b[states[m]] * p[m]
-                weights(rows[1], rows[0], x[t], a, q[r], zero)
-            p[:] = q
+                        for m in range(reach.shape[0]):
+                            g[reach[m]] += b[states[r]] * p[r, m]
+            if alpha > 0.0:
+                for r in range(states.shape[0]):
+                    a[:] = 0.0
+                    b[:] = 0.0
+                    a[states[r]] = 1.0
+                    back(rows[1], rows[0], x[t], w_back, a, b, a_x, zero)
+                    weights(rows[1], rows[0], x[t], a, source, zero)
+                    for m in range(reach.shape[0]):
+                        q[r, m] = source[reach[m]]
+                        source[reach[m]] = 0.0
+                    for k in range(states.shape[0]):
+                        if b[states[k]] != 0.0:
+                            for m in range(reach.shape[0]):
+                                q[r, m] += b[states[k]] * p[k, m]
+                p[:] = q
             if has_target[t] and every_step and alpha > 0.0:
-                for j in range(free_w.shape[0]):
-                    change = alpha * g[free_back[j]]
-                    w[free_w[j]] -= change
-                    w_back[free_back[j]] -= change
-                g[:] = 0.0
+                first, last = touched(spans, x[t])
+                for part in range(2):
+                    for j in range(0 if part == 0 else first, spans[0] if part == 0 else last):
+                        change = alpha * g[free_back[j]]
+                        w[free_w[j]] -= change
+                        w_back[free_back[j]] -= change
+                        g[free_back[j]] = 0.0
             rows[0] = rows[1]
         if alpha > 0.0 and not every_step:
             for j in range(free_w.shape[0]):
@@ -192,7 +201,7 @@ class Online:
         printer = Printer(self.storage, cut, one_hot, by_value=True, small=self.storage.net_rows <= 64)
         places = self.storage.place[enter], self.storage.place[output], self.storage.length(output), self.storage.size
         parts = [f"ENTER, OUTPUT, OUTPUTS, SIZE = {', '.join(map(str, places))}",
-                 printer.step(vectors=set(self.storage.place) - later), printer.step("readout", later)]
+                 _touched(one_hot), printer.step(vectors=set(self.storage.place) - later), printer.step("readout", later)]
         if method == "1997":
             self.carried, rule = Carried(printer, (enter,)), learn
             parts += [printer.direct(self.carried.passed), print_online(self.carried)]
@@ -221,13 +230,34 @@ class Online:
         # the number of each weight in `backward` is its place there; `forward` holds the same numbers in its own order
         place = np.empty(self.storage.weights, np.int64)
         place[forward.astype(np.int64)] = np.arange(self.storage.weights)
+        code = self._codes()
         self.free_back = np.flatnonzero(free_back)
+        self.free_back = self.free_back[np.argsort(code[self.free_back], kind="stable")]
+        self.spans = np.searchsorted(code[self.free_back], np.arange(self.storage.lengths["inputs"] + 1 if self.one_hot else 1))
         self.free_w = place[self.free_back]
         if self.carried is not None:
             numbers = self.carried.pack(self._numbered(np.arange(self.storage.weights, dtype=float))).astype(np.int64)
             where = np.empty(self.storage.weights, np.int64)
             where[numbers] = np.arange(len(numbers))
             self.free = where[self.free_back]
+
+    def _reaching(self):
+        """For every weight, laid out as backward: whether a state depends on it."""
+        needed = _needed(self.kernel.cell)
+        masks = {name: np.full(value.shape, float(self.kernel.parameters[name].net in needed)) for name, value in self.params.items()}
+        return self.storage.pack(masks)[1] > 0.5
+
+    def _codes(self):
+        """For every weight, laid out as backward: the one one-hot input at which a step's gradient may be other than zero; -1 for any."""
+        code = np.full(self.storage.weights, -1)
+        carried = {block.net for block in self.carried.blocks} if self.carried is not None else _needed(self.kernel.cell)
+        for run in self.storage.runs if self.one_hot else ():
+            if run.source in self.storage.input_place:
+                block = code[run.place:run.place + run.size].reshape(run.rows, run.columns)
+                for net in set(run.nets) - carried:
+                    start = self.storage.place[net] - run.to
+                    block[start:start + self.storage.length(net)] = np.arange(run.columns)
+        return code
 
     def _numbered(self, numbers):
         """{parameter: numbers} so that packing them backward gives them in order."""
@@ -239,12 +269,17 @@ class Online:
             gathered = sum(length for parts in self.carried.gathered_parts() for _, length in parts)
             self.buffers = (np.zeros((2, size)), np.zeros((1, gathered)), np.zeros((1, self.carried.size)), np.zeros((1, size)),
                             np.zeros(self.carried.carried_size), np.zeros(self.carried.gradient_size))
+        self.reach = np.flatnonzero(self._reaching())
         self.a_x = np.zeros(0 if self.one_hot else self.storage.lengths["inputs"] * len(self.cell.inputs))
 
     @property
     def params(self):
         """The weights as they are now, {parameter: [to, from]}."""
         return self.storage.unpack(self.w_back)
+
+    @params.setter
+    def params(self, params):
+        self.w, self.w_back = self.storage.pack(params)
 
     def run(self, sequences, learn=True):
         """Run over Sequences, learning or only answering. Returns (sequences, 4): largest |error|, summed |error|, summed error^2 over all
@@ -253,17 +288,28 @@ class Online:
         common = (sequences.starts, sequences.x, sequences.target, sequences.has_target, self.w, self.w_back)
         size, last = self.storage.size, int(np.diff(sequences.starts).max())
         if self.method == "1997":
-            self.rule(*common, self.free, self.free_w, self.free_back, alpha, self.every_step, *self.buffers, found, 0)
+            self.rule(*common, self.free, self.free_w, self.free_back, self.spans, alpha, self.every_step, *self.buffers, found, 0)
         elif self.method == "rtrl":
             places = np.concatenate([np.arange(self.storage.length(n)) + self.storage.place[n] for n in self.kernel.states.values()])
-            p = np.zeros((2, len(places), self.storage.weights))
-            self.rule(*common, self.free_w, self.free_back, alpha, self.every_step, places, np.zeros((2, size)), np.zeros(size),
-                      np.zeros(size), self.a_x, p[0], p[1], np.zeros(self.storage.weights), found, 0)
+            p = np.zeros((2, len(places), len(self.reach)))
+            self.rule(*common, self.free_w, self.free_back, self.spans, alpha, self.every_step, places, self.reach, np.zeros((2, size)),
+                      np.zeros(size), np.zeros(size), self.a_x, p[0], p[1], np.zeros(self.storage.weights), np.zeros(self.storage.weights),
+                      found, 0)
         else:
             window = 1 if self.method == "elman" else self.window
             self.rule(*common, self.free_w, self.free_back, alpha, window, np.zeros((last + 1, size)), np.zeros((last + 1, size)), self.a_x,
                       np.zeros(self.storage.weights), found, 0)
         return found
+
+    def outputs(self, sequences):
+        """Outputs at every step of Sequences, (steps, outputs); nothing is learned."""
+        starts, lengths = sequences.starts[:-1], np.diff(sequences.starts)
+        x = np.eye(self.storage.lengths["inputs"])[sequences.x] if self.one_hot else sequences.x
+        padded = np.zeros((lengths.max(), len(lengths), x.shape[1]))
+        t = np.arange(len(x)) - np.repeat(starts, lengths)
+        n = np.repeat(np.arange(len(lengths)), lengths)
+        padded[t, n] = x
+        return self.kernel.forward(self.params, padded)[self.cell.output.name][t, n]
 
 
 def _needed(cell):
@@ -273,6 +319,11 @@ def _needed(cell):
         if equation.out.name in needed:
             needed |= {s.name for s in equation.reads}
     return needed
+
+
+def _touched(one_hot):
+    """touched(spans, x): which weights, beside the first spans[0], a step with input x may change."""
+    return f"def touched(spans, x):\n    return {'spans[x], spans[x + 1]' if one_hot else '0, 0'}"
 
 
 def _weights(printer):

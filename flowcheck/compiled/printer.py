@@ -138,7 +138,7 @@ class Printer:
                 for run in storage.runs:
                     if run.nets == (name,) and (run.source not in self.early or run.diagonal):
                         lines += self._product(run)
-        return "\n".join(lines)
+        return "\n".join([*lines, "    pass"])
 
     def _early_nets(self, vectors):
         """Lines: biases, and what inputs and previous states send, of the weighted nets among `vectors`."""

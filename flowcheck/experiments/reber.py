@@ -8,7 +8,7 @@ import numpy as np
 
 from .sequences import Sequences
 
-__all__ = ["AUTOMATON", "SYMBOLS", "embedded", "legal", "next_symbols", "two_sets"]
+__all__ = ["AUTOMATON", "SYMBOLS", "as_sequences", "embedded", "legal", "next_symbols", "two_sets"]
 
 SYMBOLS = "BTPSXVE"
 

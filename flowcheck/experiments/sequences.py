@@ -31,6 +31,13 @@ class Sequences:
         """Targets at the last step of each sequence."""
         return self.target[self.starts[1:] - 1]
 
+    def take(self, numbers):
+        """Sequences of the given numbers, in that order."""
+        lengths = self.lengths[numbers]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        steps = np.arange(starts[-1]) + np.repeat(self.starts[numbers] - starts[:-1], lengths)
+        return Sequences(starts, self.x[steps], self.target[steps], self.has_target[steps])
+
     def one(self, n):
         """(x, target, has_target) of one sequence."""
         span = slice(self.starts[n], self.starts[n + 1])

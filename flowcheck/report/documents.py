@@ -14,7 +14,8 @@ from ..measure import Measured
 from .derivations import proof_steps
 
 __all__ = [
-    "cells", "comparison", "derivations", "diagnosis", "dumps", "flow_entry", "measurement", "report", "runs", "schema", "verification",
+    "cells", "comparison", "derivations", "diagnosis", "dumps", "experiments", "flow_entry", "measurement", "report", "runs", "schema",
+    "verification",
 ]
 
 
@@ -127,6 +128,11 @@ def runs(rows, store):
     """flowcheck.runs/1, from (net, error, document) of every net measured."""
     return {"schema": "flowcheck.runs/1", "store": str(store), "nets": [
         {"net": net, "error": error, "document": document} for net, error, document in rows]}
+
+
+def experiments(rows, store):
+    """flowcheck.experiments/1; `rows` as experiments.compared.entries gives them."""
+    return {"schema": "flowcheck.experiments/1", "store": str(store), "rows": rows}
 
 
 def report(command, curves, derived, diagnosis=None, inputs=""):

@@ -1,0 +1,82 @@
+"""Many trials into one SQLite file: a row for each, keyed by its setting and seed, written when it is done.
+
+What the file holds is not run again, so an interrupted run goes on where it stopped. Rows do not depend on the number of workers, but for
+`cpu_seconds`.
+"""
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+from .. import jobs
+from .settings import Setting
+from .trials import run_trial
+
+__all__ = ["Trials", "reproduce"]
+
+COLUMNS = ("success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds")
+_TABLES = """
+CREATE TABLE IF NOT EXISTS trials (
+  key TEXT PRIMARY KEY, experiment TEXT NOT NULL, setting TEXT NOT NULL, seed INTEGER NOT NULL, error TEXT NOT NULL,
+  success INTEGER, sequences INTEGER, st1 INTEGER, steps INTEGER, weights INTEGER, wrong INTEGER, mean_error REAL, cpu_seconds REAL
+) WITHOUT ROWID;
+"""
+
+
+class Trials:
+    """The SQLite file, table `trials`. Raises ValueError where the file is not such a store."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.database = jobs.database(path, _TABLES, application=b"1997", held="trials")
+
+    @staticmethod
+    def key(setting, seed):
+        """The same for the same setting, seed and version of flowcheck."""
+        from .. import __version__
+
+        values = {"setting": setting.as_json(), "seed": seed, "version": __version__}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def outcome(self, setting, seed):
+        """{"seed", "error", and the columns of `run_trial`}, or None for a trial that has not been run."""
+        query = f"SELECT seed, error, {', '.join(COLUMNS)} FROM trials WHERE key = ?"
+        row = self.database.execute(query, (self.key(setting, seed),)).fetchone()
+        return row and dict(zip(("seed", "error", *COLUMNS), row, strict=True))
+
+    def write(self, setting, seed, outcome, error):
+        """One row, whole or not at all."""
+        values = (self.key(setting, seed), setting.experiment, json.dumps(setting.as_json()), seed, error,
+                  *((outcome or {}).get(name) for name in COLUMNS))
+        with self.database:
+            self.database.execute(f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(values))})", values)
+
+    def settings(self):
+        """[(Setting, [outcome by seed])] of everything the file holds."""
+        found = self.database.execute("SELECT DISTINCT setting FROM trials ORDER BY setting").fetchall()
+        seeds = self.database.execute("SELECT DISTINCT setting, seed FROM trials ORDER BY seed").fetchall()
+        chosen = {text: Setting.from_json(json.loads(text)) for (text,) in found}
+        outcomes = {text: [self.outcome(s, seed) for t, seed in seeds if t == text] for text, s in chosen.items()}
+        return [(chosen[text], [o for o in outcomes[text] if o]) for text in chosen]
+
+
+def reproduce(settings, seeds, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):
+    """Run every setting with every seed into a Trials store, cheapest settings first as given; {setting: [outcome]}, earlier ones included.
+
+    scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
+
+    A trial whose worker dies is run again alone; if it dies again, that is its `error`. Raises ValueError where no scheduler answers.
+    """
+    settings, seeds = list(dict.fromkeys(settings)), list(seeds)
+    trials = [(setting, seed) for setting in settings for seed in seeds]
+    held = {trial: store.outcome(*trial) for trial in trials}
+    waiting = [trial for trial, outcome in held.items() if outcome is None or outcome["error"]]
+    done = len(trials) - len(waiting)
+    progress("trials", done, len(trials))
+    with contextlib.closing(jobs.results(run_trial, waiting, scheduler, workers)) as results:
+        for trial, outcome, error in results:
+            store.write(*trial, outcome, error)
+            done += 1
+            progress(f"experiment {trial[0].experiment}, seed {trial[1]}", done, len(trials))
+    return {setting: [store.outcome(setting, seed) for seed in seeds] for setting in settings}

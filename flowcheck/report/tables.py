@@ -1,0 +1,69 @@
+"""The tables of 1997 as printed beside what was measured: from flowcheck.experiments/1 to text and Markdown."""
+
+from .text import _plain, _render, _table
+
+__all__ = ["experiments_markdown", "experiments_text"]
+
+TITLES = {
+    "1": "Table 1, embedded Reber grammar", "2": "Table 2, noise-free sequences (2a)", "2b": "Text, no local regularities (2b)",
+    "3": "Table 3, very long time lags (2c)", "4": "Table 4, noise and signal on one line (3a)", "5": "Table 5, noise on the signal (3b)",
+    "6": "Table 6, noisy targets (3c)", "7": "Table 7, adding", "8": "Table 8, multiplication", "9": "Table 9, temporal order",
+    "": "Settings that are not printed",
+}
+HEAD = ("row", "printed: solved", "after", "measured: solved", "median after", "range", "mean after", "wrong", "budget", "steps", "CPU s")
+
+
+def _cells(entry):
+    """The texts of one row, in the order of HEAD."""
+    printed, m = entry["printed"], entry["measured"]
+    before = f"{printed['success']:g} %" if "success" in printed else ""
+    after = _count(printed.get("sequences"))
+    if m is None:
+        return [entry["row"], before, after, entry["why"] or "not attempted", *[""] * 7]
+    return [
+        entry["row"], before, after, f"{m['solved']} of {m['trials']}", _count(m["median"]),
+        f"{_count(m['least'])} to {_count(m['most'])}" if m["solved"] else "", _count(m["mean"]),
+        "" if m["wrong"] is None else f"{m['wrong']:.2g}" + (f" ({printed['wrong']:.2g})" if "wrong" in printed else ""),
+        _count(m["budget"]), f"{m['steps']:.2g}", f"{m['cpu_seconds']:.3g}",
+    ]
+
+
+def _count(value):
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _by_table(document):
+    groups = {}
+    for entry in document["rows"]:
+        groups.setdefault(entry["table"], []).append(entry)
+    return groups
+
+
+def _summary(document):
+    rows = document["rows"]
+    trials = sum(len(e["trials"]) for e in rows)
+    attempted = sum(e["attempted"] for e in rows)
+    return f"{attempted} of {len(rows)} rows attempted, {trials} trials; every trial is a row of {document['store']}"
+
+
+def experiments_text(document):
+    """Narrow: solved and after how many sequences, printed and measured."""
+    parts, right = [], {"justify": "right", "no_wrap": True}
+    for name, group in _by_table(document).items():
+        table = _table("row", ("printed", right), ("solved", right), ("median", right), ("range", right))
+        for e in group:
+            row, _, after, solved, median, spread, *_ = _cells(e)
+            printed = after or ("fails" if e["printed"].get("success") == 0 else "")
+            table.add_row(*map(_plain, (row, printed, solved, median, spread)))
+        parts += [_plain(TITLES[name]), table, ""]
+    failed = [_plain(f"{e['row']}, seed {t['seed']}: {t['error']}") for e in document["rows"] for t in e["trials"] if t["error"]]
+    return _render(*parts, *failed, _plain("training sequences until success; " + _summary(document)))
+
+
+def experiments_markdown(document):
+    """All that is measured, a table for each of the paper's."""
+    lines = [f"{_summary(document)}.", ""]
+    for name, group in _by_table(document).items():
+        lines += [f"## {TITLES[name]}", "", f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] + ['---:'] * (len(HEAD) - 1))} |"]
+        lines += [f"| {' | '.join(_cells(e))} |" for e in group] + [""]
+    return "\n".join(lines)
