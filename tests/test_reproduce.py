@@ -101,25 +101,6 @@ def test_an_interrupted_run_goes_on_and_runs_nothing_twice(whole, tmp_path, in_p
     assert again == [2, 3, 4] and stored(path) == whole
 
 
-def dies_once(setting, seed):
-    """A trial in a few words whose worker is killed at its first attempt."""
-    mark = os.environ["FLOWCHECK_TEST_MARK"]
-    if seed == 1 and not os.path.exists(mark):
-        open(mark, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"success": True, "sequences": 100 + seed}
-
-
-def test_a_killed_workers_trial_is_run_again(tmp_path, monkeypatch):
-    from flowcheck.experiments import reproduce as module
-
-    monkeypatch.setenv("FLOWCHECK_TEST_MARK", str(tmp_path / "killed"))
-    monkeypatch.setattr(module, "run_trial", dies_once)
-    found = reproduce([SMALL], reversed(SEEDS), Trials(tmp_path / "s.sqlite"), workers=2)[SMALL]
-    assert (tmp_path / "killed").exists()
-    assert [(o["seed"], o["sequences"], o["error"]) for o in found] == [(k, 100 + k, "") for k in reversed(SEEDS)]
-
-
 def test_two_workers_of_a_dask_cluster_give_the_rows_of_one(whole, tmp_path):
     distributed = pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
     options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1")

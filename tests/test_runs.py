@@ -1,7 +1,6 @@
 """Many nets into one SQLite file: the same rows however they are computed, and none lost."""
 
 import json
-import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,21 +39,6 @@ def in_process(monkeypatch):
 
 def rows_of(path):
     return sqlite3.connect(path).execute("SELECT * FROM nets ORDER BY key").fetchall()
-
-
-def dies_on_the_fourth(net, settings):
-    """A measurement whose worker is killed, once, at one of the nets."""
-    mark = Path(net).with_suffix(".killed")
-    if "step3" in net and not mark.exists():
-        mark.touch()
-        os._exit(9)
-    return {"schema": "flowcheck.flow/1", "flows": [], "net": Path(net).name}
-
-
-def always_dies_on_the_fourth(net, settings):
-    if "step3" in net:
-        os._exit(9)
-    return {"schema": "flowcheck.flow/1", "flows": [], "net": Path(net).name}
 
 
 def test_one_and_two_workers_give_the_same_rows(nets, tmp_path):
@@ -103,18 +87,6 @@ def test_other_settings_and_changed_files_are_measured_again(nets, tmp_path, in_
     write_npz(fresh(flowcheck.catalogue()["gru"], 3, 2, 99), nets[0])
     measure_many(nets[:2], SETTINGS, Store(path), workers=1)
     assert len(rows_of(path)) == 5
-
-
-def test_a_killed_workers_nets_are_run_again(nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "measured", dies_on_the_fourth)
-    rows = measure_many(nets, SETTINGS, Store(tmp_path / "s.sqlite"), workers=2)
-    assert [(error, document["net"]) for _, error, document in rows] == [("", Path(n).name) for n in nets]
-
-
-def test_a_net_that_always_kills_its_worker_costs_only_itself(nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "measured", always_dies_on_the_fourth)
-    rows = measure_many(nets, SETTINGS, Store(tmp_path / "s.sqlite"), workers=2)
-    assert ["died twice" in error for _, error, _ in rows] == ["step3" in n for n in nets]
 
 
 def test_a_dask_cluster_gives_the_same_rows(nets, tmp_path):
