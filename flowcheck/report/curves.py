@@ -12,13 +12,14 @@ __all__ = ["Curve", "paper_curves"]
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: its label, what it shows in a sentence, the Flow and its Rate; taken in float64, so without a `rounding_error`."""
+    """One curve: its label, what it shows in a sentence, the Flow and its Rate; in float64 and exact, so without `rounding_error` and `probes`."""
 
     label: str
     words: str
     flow: flow.Flow
     rate: Rate
     rounding_error: None = None
+    probes: None = None
 
 
 def paper_curves(cells, *, units=64, inputs=8, lags=1000, seed=0, progress=lambda words: None):
