@@ -304,13 +304,15 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
 @click.option("--fail-on", type=click.Choice(["info", "warning", "error"]), default="warning", show_default=True,
               help="Exit 1 from this severity on.")
 @click.option("--needs-lag", type=click.IntRange(1), metavar="STEPS", help="Lag over which the task has to remember.")
+@click.option("--try-remedies", "remedies", is_flag=True,
+              help="Apply the remedies that weights can take, and measure flow and function again, before and after.")
 @_out
-def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_lag, form, out):
+def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_lag, remedies, form, out):
     """Diagnose NET on real inputs: flow, drift, bias cells; exit 1 when there are findings."""
     from .detectors import SEVERITIES
     from .report import documents, text
 
-    result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags, needs_lag)
+    result, inputs = _diagnosed(net, inputs_, layer, units, block_size, seed, lags, needs_lag, remedies)
     if form == "json":
         _emit(documents.dumps(documents.diagnosis(result, inputs)), out)
     else:
@@ -319,14 +321,16 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_
     return int(worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on))
 
 
-def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None):
+def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None, remedies=False):
     from .detectors import diagnose as diagnose_network
+    from .detectors import try_remedies
 
     network, sets = network_and_inputs(net, inputs, layer, units, block_size, seed)
     if not sets:
         raise click.UsageError("diagnosis needs real inputs: --inputs FILE.npz with LAYER.x (batch, time, features), or FILE.npy")
     with _progress("diagnosing") as progress, _one_blas_thread():
         result = diagnose_network(network, sets, lags=lags, needs_lag=needs_lag, progress=progress)
+        result = try_remedies(result, progress) if remedies else result
     return result, described(sets, inputs)
 
 
@@ -334,12 +338,13 @@ def _diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None
 @click.argument("net", required=False)
 @click.option("--inputs", "inputs_", metavar="FILE", help=".npy or .npz with LAYER.x, for NET.")
 @click.option("--layer", metavar="NAME[=KIND:ORDER]", help=_LAYER)
+@click.option("--try-remedies", "remedies", is_flag=True, help="Show what remedies do to the flow of NET at once, before and after.")
 @click.option("--cells", "cells_", is_flag=True, help="Instead, compare all cells of the catalogue at their initialisation.")
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(2), help="Lags of the curves.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("flowcheck-report"), show_default=True,
               help="An .html file (its JSON goes beside it), or a folder for report.html and report.json.")
-def report(net, inputs_, layer, cells_, lags, seed, out):
+def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
     """Write one self-contained HTML page and its JSON: the paper's curves and every proof; of NET its diagnosis and the proofs on flow."""
     from .cells import catalogue
     from .claims import load
@@ -355,14 +360,14 @@ def report(net, inputs_, layer, cells_, lags, seed, out):
         return _compare(page, lags, seed, out)
     given = {}
     if net:
-        result, inputs = _diagnosed(net, inputs_, layer, 32, 1, seed, lags)
+        result, inputs = _diagnosed(net, inputs_, layer, 32, 1, seed, lags, remedies=remedies)
         given = {"diagnosis": result, "inputs": inputs}
     with _progress("report") as progress, _one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
         claims = [c for c in load(derivations()) if not net or c.checks and c.section in SECTIONS_ON_FLOW]
         results = proved(claims, derivations(), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
-             f"--seed {seed}" if seed else None, f"-o {out}"]
+             f"--seed {seed}" if seed else None, "--try-remedies" if remedies else None, f"-o {out}"]
     command = " ".join(["flowcheck report", *filter(None, words)])
     page.parent.mkdir(parents=True, exist_ok=True)
     title = f"Error flow in {Path(net).name}" if net else "Error flow over lag: the paper's cells"

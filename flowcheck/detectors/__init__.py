@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from .context import LayerContext, contexts
 from .finding import SEVERITIES, Finding, Threshold
+from .remedies import Trial, try_remedies
 
-__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "by_severity", "contexts", "detectors", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "Trial", "by_severity", "contexts", "detectors", "diagnose",
+           "try_remedies"]
 
 
 KEPT = 2**27
@@ -19,11 +21,15 @@ KEPT = 2**27
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A network, its layers' contexts (runs and measured flows), and the findings, most severe first."""
+    """A network, its layers' contexts (runs and measured flows), the findings, most severe first, and the remedies that were tried.
+
+    trials is None where none were asked for.
+    """
 
     network: object
     contexts: tuple
     findings: tuple
+    trials: tuple | None = None
 
     @property
     def measured(self):

@@ -121,6 +121,7 @@ def diagnosis(result, inputs):
         "inputs": inputs,
         "flows": [flow_entry(m) for m in result.measured],
         "findings": [f.as_json() for f in result.findings],
+        **({} if result.trials is None else {"remedies": [_finite(t.as_json()) for t in result.trials]}),
     }
 
 

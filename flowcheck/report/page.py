@@ -41,6 +41,7 @@ def page(*, title, command, curves=None, derivations=None, diagnosis=None, measu
         network=network,
         layers=layer_rows(diagnosis, measured) if diagnosis or measured else [],
         groups=finding_groups(diagnosis.findings) if diagnosis else None,
+        trials=diagnosis.trials or () if diagnosis else (),
         drifts=drift_figures(diagnosis) if diagnosis else [],
         flows=_flows(measured) if measured else [],
         curves={"figures": curve_figures(curves), "rows": curve_rows(curves)} if curves else None,

@@ -277,7 +277,19 @@ def diagnosis_text(result, inputs):
              *flow_tables(main), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
-    return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies))
+    return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
+
+
+def _trials(result):
+    """The remedies that were tried, before and after."""
+    if result.trials is None:
+        return []
+    if not result.trials:
+        return ["", _plain("remedies tried: none of these findings has one that weights can take")]
+    table = _table(("tried for", {"no_wrap": True}), ("remedy", {"ratio": 2}), ("before and after", {"ratio": 3}))
+    for trial in result.trials:
+        table.add_row(trial.rule, _plain(trial.remedy), _plain(trial.words))
+    return ["", table]
 
 
 def _output(result, measured):
