@@ -132,24 +132,24 @@ def cells(name, lags, form, out):
 def derive(target, path, section, form, out):
     """Prove the paper's formulas; TARGET is one equation by either number (41, A.39), or a file or folder."""
     from .claims import load
+    from .report import derivations as pages
     from .report import documents, text
-    from .report.derivations import WRITERS, matching
 
     if target and not path and Path(target).exists():
         target, path = None, target
     path = derivations(path)
-    claims, others = matching(load(path), target, section)
+    claims, others = pages.matching(load(path), target, section)
     if not claims:
         raise click.UsageError(f"no equation {target or f'in section {section}'!r}; flowcheck derive lists them")
     with _progress("proving") as progress:
         results = proved(claims, path, progress)
     if form == "json":
         _emit(documents.dumps(documents.derivations(results)), out)
-    elif form in WRITERS:
-        _emit(WRITERS[form](results), out)
+    elif form in pages.WRITERS:
+        _emit(pages.WRITERS[form](results), out)
     else:
-        shown = "\n".join(text.derivation_text(*r) for r in results) if target else text.derivations_text(results)
-        _emit(shown + (f"\nalso: {', '.join(others)}\n" if others else ""), out)
+        shown = "\n".join(pages.text(*r) for r in results) if target else text.derivations_text(results)
+        _emit(shown + pages.also(others), out)
     return int(any(error for _, error in results))
 
 

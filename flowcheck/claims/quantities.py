@@ -103,9 +103,10 @@ class PathSum(sympy.Expr):
 
     def _plain(self, printer):
         factor, _, _, q, n = self.args
-        one_factor = printer._print(factor(sympy.Symbol("l_{m-1}"), sympy.Symbol("l_m"), sympy.Symbol("m")))
-        q, n, last = (printer._print(a) for a in (q, n, q - 1))
-        return f"sum over l_1 ... l_[{last}] = 1 ... {n} of prod[m=1..{q}] {one_factor}"
+        one_factor = factor(sympy.Symbol("l_{m-1}"), sympy.Symbol("l_m"), sympy.Symbol("m"))
+        one_factor = printer.parenthesize(one_factor, PRECEDENCE["Mul"], strict=True)
+        q, n, last = (printer._print(a).replace(" ", "") for a in (q, n, q - 1))
+        return f"sum[l_1, ..., l_[{last}]=1..{n}] prod[m=1..{q}] {one_factor}"
 
 
 class MatrixEntry(sympy.Expr):

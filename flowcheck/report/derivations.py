@@ -1,11 +1,13 @@
-"""Derivations as documents of their own: which claims are meant, their proof steps, and the whole as Markdown, LaTeX or HTML."""
+"""Derivations as documents of their own: which claims are meant, their proof steps, one in a terminal, all as Markdown, LaTeX or HTML."""
 
 import re
+import textwrap
 
 from ..claims import Cases, Chain, Family, Induction, OnInterval, Step
 from ..claims.claim import Claim
+from .plain import plain
 
-__all__ = ["WRITERS", "matching", "proof_steps"]
+__all__ = ["WRITERS", "also", "matching", "proof_steps", "text"]
 
 KINDS = {Step: "step", Chain: "chain", Induction: "induction", Cases: "cases", Family: "family", OnInterval: "intervals"}
 
@@ -29,6 +31,64 @@ def proof_steps(claim: Claim):
             used = [*getattr(fact, "using", ()), *getattr(fact, "right", ())]
             steps.append((kind, fact, tuple(dict.fromkeys(u.words for u in used))))
     return steps
+
+
+def text(claim, error):
+    """One claim in 80 columns: as printed, as derived, what it rests on, its proof step by step."""
+    derived, printed = (None if form is None else _stated(form, {"==": "="}.get(form.rel_op, form.rel_op), claim)
+                        for form in (claim.derived, claim.printed))
+    lines = [*_wrapped(f"equation {number(claim)}, section {claim.section}: {claim.title}", "", "  "),
+             f"status: {claim.status}, {'FAILED' if error else claim.proof_status}", ""]
+    if printed == derived:
+        lines += _formula("printed, and derived: ", derived)
+    else:
+        lines += _formula("printed: ", "(not in the paper)" if printed is None else printed) + _formula("derived: ", derived)
+    lines += ["", *_wrapped(claim.note, "  ", "  ")] if claim.note else []
+    lines += ["", *_wrapped(f"what tells them apart: {claim.counterexample.words}", "", "  ")] if claim.counterexample else []
+    lines += ["", "rests on:", *(line for a in claim.assumptions for line in _wrapped(a, "  ", "    "))] if claim.assumptions else []
+    return "\n".join([*lines, *_proof_lines(claim), *(["", error] if error else [])]) + "\n"
+
+
+def also(others):
+    """The further parts of an equation, to be asked for by name."""
+    return "\n" + "\n".join(_wrapped(f"also: {', '.join(others)}", "", "  ")) + "\n" if others else ""
+
+
+def _proof_lines(claim):
+    """The steps numbered, each with the numbers of the steps and with the rules that it is made by; what is alike is said once."""
+    numbers, said = {}, {}
+    for kind, fact, _ in proof_steps(claim):
+        by = [*getattr(fact, "using", ()), *getattr(fact, "right", ())]
+        steps = sorted({numbers[id(_cited(u))] for u in by if id(_cited(u)) in numbers})
+        rules = dict.fromkeys(u.words for u in by if id(_cited(u)) not in numbers)
+        how = f"induction over {plain(fact.q)} from {fact.start}, " if kind == "induction" else "" if kind == "step" else f"{kind}, "
+        new = (f"{how}{fact.words}: ", _stated(fact, fact.relation, claim), "; ".join([*(f"step {k}" for k in steps), *rules]))
+        numbers[id(fact)] = said.setdefault(new, len(said) + 1)
+    lines = []
+    for (words, formula, because), k in said.items():
+        lines += _formula(f"{k}. {words}", formula) + (_wrapped(f"by {because}", "     ", "       ") if because else [])
+    return ["", "proof:", *lines] if lines else []
+
+
+def _cited(used):
+    """The fact that is used: of a rule that differentiates an equation, that equation."""
+    return getattr(used, "equation", used)
+
+
+def _stated(statement, relation, claim):
+    sign = "~tr" if relation == "=" and claim.status == "truncated" else relation
+    return f"{plain(statement.lhs)} {sign} {plain(statement.rhs)}"
+
+
+def _formula(words, formula):
+    """A formula after some words, each case of it on a line of its own."""
+    head, *cases = re.split(r"(?<=~tr) (?=\{ )|(?<==) (?=\{ )|(?<=;)  ", formula)
+    lines = _wrapped(words + head, "  ", "      ")
+    return lines + [line for case in cases for line in _wrapped(case if case.startswith("{") else f"  {case}", "      ", "          ")]
+
+
+def _wrapped(words, first, then):
+    return textwrap.wrap(words, 80, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False)
 
 
 def _sections(results):

@@ -10,7 +10,7 @@ __all__ = ["plain"]
 
 _SIGNS = {"vartheta": "ϑ", "partial": "∂", "Delta": "Δ",
           "delta": "δ", "sigma": "σ", "tau": "τ", "gamma": "γ", "varepsilon": "ε", "alpha": "α",
-          "rho": "ρ", "max": "max", "leq": "<=", "diag": "diag", "tanh": "tanh", "#": "#", "|": "‖", ",": ""}
+          "rho": "ρ", "varphi": "φ", "epsilon": "ϵ", "max": "max", "leq": "<=", "diag": "diag", "tanh": "tanh", "#": "#", "|": "‖", ",": ""}
 _NAMED = {name: sign for name, sign in _SIGNS.items() if name.isalpha()}
 
 
@@ -24,9 +24,11 @@ class _PlainPrinter(StrPrinter):
 
     def unlatex(self, text):
         """LaTeX of one letter with its indices, without LaTeX."""
+        text = re.sub(r"(?<=\w) ([-+]) (?=\w)", r"\1", text)
         text = re.sub(r"\\(?:left|right|mathrm|overline|text) ?", "", text)
         text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", text)
-        text = re.sub(r"\\([A-Za-z]+|[#|,]) ?", lambda m: _SIGNS.get(m[1], m[1]), text)
+        text = re.sub(r"\\(Delta|partial|delta|epsilon) ", lambda m: _SIGNS[m[1]], text)
+        text = re.sub(r"\\([A-Za-z]+|[#|,])", lambda m: _SIGNS.get(m[1], m[1]), text)
         while (new := re.sub(r"\{([^{}]*)\}", self._index, text)) != text:
             text = new
         return text
@@ -34,7 +36,9 @@ class _PlainPrinter(StrPrinter):
     @staticmethod
     def _index(match):
         words = match[1].split()
-        return ("" if all(len(w) == 1 for w in words) else ",").join(words) if len(words) > 1 else match[1].strip()
+        if len(words) > 1:
+            return "".join(words) if all(len(w) == 1 for w in words) else f"[{' '.join(words)}]"
+        return f"[{match[1]}]" if re.search(r"\w[-+]", match[1]) else match[1].strip()
 
     def _print_Symbol(self, symbol):  # noqa: N802  (SymPy's hooks)
         return _NAMED.get(symbol.name) or self.unlatex(symbol.name)
@@ -58,7 +62,7 @@ class _PlainPrinter(StrPrinter):
         return self._over("prod", node)
 
     def _over(self, word, node):
-        ranges = ", ".join(f"{self._print(i)}={self._print(low)}..{self._print(high)}" for i, low, high in node.limits)
+        ranges = ", ".join(f"{self._print(i)}={self._print(low)}..{self._print(high)}".replace(" ", "") for i, low, high in node.limits)
         body = self._print(node.function)
         return f"{word}[{ranges}] {f'({body})' if node.function.is_Add else body}"
 

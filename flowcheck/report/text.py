@@ -1,9 +1,8 @@
 """What the verbs print in a terminal: short tables that fit 80 columns, with the numbers that decide."""
 
 import math
-import textwrap
 
-__all__ = ["cell_text", "cells_text", "derivation_text", "derivations_text", "diagnosis_text", "further_text", "measurement_text",
+__all__ = ["cell_text", "cells_text", "derivations_text", "diagnosis_text", "further_text", "measurement_text",
            "runs_text", "verification_text"]
 
 _COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red", "warning": "yellow", "info": "cyan",
@@ -116,43 +115,6 @@ def derivations_text(results):
     shown = len(results) - count["definition"]
     summary = f"{shown - len(failed)} of {shown} proved, {count['erratum']} of them errata of the paper; {count['definition']} definitions"
     return _render(table, "", *(_plain(error) for _, error in failed), summary)
-
-
-def derivation_text(claim, error):
-    """One claim: as printed, as derived, what it rests on, its proof step by step."""
-    from .derivations import number, proof_steps
-    from .plain import plain
-
-    def shown(statement):
-        sign = {"=": "~tr" if claim.status == "truncated" else "="}
-        return f"{plain(statement.lhs)} {sign.get(statement.relation, statement.relation)} {plain(statement.rhs)}"
-
-    def wrapped(text, first="  ", then="      "):
-        return textwrap.wrap(text, 100, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False)
-
-    derived, printed = (None if form is None else f"{plain(form.lhs)} {_sign(form, claim)} {plain(form.rhs)}"
-                        for form in (claim.derived, claim.printed))
-    lines = [f"equation {number(claim)}, section {claim.section}: {claim.title}",
-             f"status: {claim.status}, {'FAILED' if error else claim.proof_status}", ""]
-    lines += wrapped(f"printed: {'(not in the paper)' if printed is None else printed}")
-    lines += wrapped(f"derived: {derived}") if derived != printed else []
-    lines += ["", *wrapped(claim.note, then="  ")] if claim.note else []
-    lines += ["", *wrapped(f"what tells them apart: {claim.counterexample.words}", "")] if claim.counterexample else []
-    lines += ["", "rests on:", *(line for a in claim.assumptions for line in wrapped(a))] if claim.assumptions else []
-    steps = proof_steps(claim)
-    lines += ["", "proof:"] if steps else []
-    for k, (kind, fact, because) in enumerate(steps, 1):
-        how = f"induction over {plain(fact.q)} from {fact.start}, " if kind == "induction" else "" if kind == "step" else f"{kind}, "
-        lines += wrapped(f"{k}. {how}{fact.words}: {shown(fact)}", "  ")
-        lines += wrapped(f"by {'; '.join(because)}", "       ", "          ") if because else []
-    if error:
-        lines += ["", error]
-    return "\n".join(lines) + "\n"
-
-
-def _sign(relation, claim):
-    sign = {"==": "="}.get(relation.rel_op, relation.rel_op)
-    return "~tr" if sign == "=" and claim.status == "truncated" else sign
 
 
 def verification_text(checks, details=None):
