@@ -22,7 +22,7 @@ __all__ = [
     "state_flow", "state_matrices", "usable_lags",
 ]
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flow:
     """Norms of one flow over lag, one row per sequence.
 
@@ -43,6 +43,10 @@ class Flow:
     log10_norm0: float = 0.0
     layer: str = ""
     bounds: dict = field(default_factory=dict)
+
+    def __repr__(self):
+        where = f"{self.layer}: " if self.layer else ""
+        return f"<Flow {where}{self.quantity}, {self.gradient}, {len(self.lags)} lags to {self.lags[-1]}, {len(self.log10_norm)} sequences>"
 
     @property
     def pooled(self):

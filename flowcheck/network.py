@@ -14,7 +14,7 @@ from .kernels import compile_cell
 __all__ = ["Layer", "Network", "Readout", "fresh"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Layer:
     """One cell with weights.
 
@@ -30,6 +30,9 @@ class Layer:
     level: int = 0
     reverse: bool = False
     gate_order: str = ""
+
+    def __repr__(self):
+        return f"<Layer {self.name}: {self.cell.name}, {self.n_inputs} -> {self.units}>"
 
     @property
     def n_inputs(self):
@@ -86,7 +89,7 @@ class Readout:
         return y @ self.W.T + self.b
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """Layers in order, the read-out if the file has exactly one that fits, and the file they came from."""
 
@@ -95,6 +98,9 @@ class Network:
     sha256: str = ""
     readout: Readout | None = None
     notes: tuple = ()
+
+    def __repr__(self):
+        return f"<Network {self.source}: {', '.join(layer.name for layer in self.layers)}>"
 
     @property
     def levels(self):

@@ -1,5 +1,6 @@
 """Live torch modules: the diagnosis of the net as it runs is that of the net as it is saved; the module is left as it was."""
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from flowcheck.detectors import diagnose as diagnose_network  # noqa: E402
 from flowcheck.formats import InputSet, load  # noqa: E402
 from flowcheck.live.capture import captured  # noqa: E402
 from flowcheck.live.stacks import stacks  # noqa: E402
+from flowcheck.report import documents  # noqa: E402
 
 LAGS = 12
 
@@ -181,3 +183,16 @@ def test_layers_that_never_ran_are_named():
 
     with pytest.raises(ValueError, match=r"recurrent layers \(memory\), but none was called"):
         flowcheck.diagnose(Idle(), x())
+
+
+def test_a_diagnosis_shows_itself_as_the_command_does(tmp_path):
+    found = flowcheck.diagnose(Classifier(torch.nn.LSTM(3, 6)), x(), lags=LAGS)
+    text = str(found)
+    assert text.startswith("Classifier") and "2 sequence(s) of 40 steps" in text and max(map(len, text.splitlines())) <= 80
+    assert all(f.rule in text for f in found.findings)
+    document = found.json()
+    jsonschema.validate(document, documents.schema("flowcheck.diagnosis/1"))
+    assert [f["rule"] for f in document["findings"]] == [f.rule for f in found.findings]
+    found.write_page(tmp_path / "page.html")
+    assert "Error flow in Classifier" in (tmp_path / "page.html").read_text()
+    assert len(repr(found)) < 200 and len(repr(found.measured)) < 1000 * len(found.measured)

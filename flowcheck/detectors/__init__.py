@@ -19,7 +19,7 @@ KEPT = 2**27
 """Bytes of a layer's runs that are kept with the diagnosis; larger ones are run again where a page shows them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """A network, its layers' contexts (runs and measured flows), the findings, most severe first, and the remedies that were tried.
 
@@ -35,6 +35,9 @@ class Diagnosis:
     def measured(self):
         """The flows of all layers, as Measured."""
         return [m for context in self.contexts for m in context.measured]
+
+    def __repr__(self):
+        return f"<{type(self).__name__} of {self.network!r}, {len(self.findings)} findings, worst: {self.worst()}>"
 
     def worst(self):
         """The highest severity found, or None."""
