@@ -8,7 +8,7 @@ from importlib import import_module
 _PUBLIC = {
     "Cell": "equations", "CellClaim": "equations", "EquationError": "equations", "Layout": "equations", "Net": "equations",
     "Unit": "equations",
-    "catalogue": "cells", "compile_cell": "kernels", "Layer": "network", "Network": "network",
+    "catalogue": "cells", "compile_cell": "kernels", "compile_loops": "compiled", "Layer": "network", "Network": "network",
     "bptt": "gradients", "rtrl": "gradients", "truncated_1997": "gradients", "truncated_bptt": "gradients",
     "bounds": "flow", "error_flow": "flow", "state_flow": "flow", "rate": "rates",
     "exponents": "lyapunov", "forward_gradients": "tangents", "pair_flows": "pairs", "path_flows": "flow", "probe_flow": "probes",

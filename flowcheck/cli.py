@@ -234,6 +234,7 @@ def _with_net_options(command, argument):
 @click.option("--exponents", is_flag=True, help="Lyapunov exponents as well, all of them.")
 @click.option("--probes", type=click.IntRange(1), metavar="K", help="The norm from K random vectors as well, with its interval.")
 @click.option("--pairs", is_flag=True, help="The flow of one error from every step as well: all pairs of end time and lag.")
+@click.option("--fast", is_flag=True, help="Compile layers of up to 64 units with Numba, seconds the first time: the same numbers, sooner.")
 @click.option("--device", metavar="cpu|cuda|...", help="Compute with torch on this device.")
 @click.option("--dtype", type=click.Choice(["float64", "float32", "bfloat16"]), help="Precision of --device.  [default: float64]")
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path),
@@ -241,25 +242,25 @@ def _with_net_options(command, argument):
 @click.option("--scheduler", metavar="local|ADDRESS", help="Several NETs: processes of this machine, or a Dask cluster.")
 @click.option("--workers", type=click.IntRange(1), help="Several NETs: local processes.  [default: one per core]")
 @_out
-def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm, exponents, probes, pairs, device, dtype, store, scheduler,
-            workers, form, out):
+def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm, exponents, probes, pairs, fast, device, dtype, store,
+            scheduler, workers, form, out):
     """Measure how error flow scales over lag in NET: a checkpoint file, or cell:NAME for a fresh one.
 
     Several NETs are measured in parallel, and diagnosed where --inputs are given, into one SQLite file.
     """
     asked = {"spectral": norm == "spectral", "exponents": exponents, "probes": probes or 0, "pairs": pairs}
-    if any(asked.values()) and (device or dtype):
-        raise click.UsageError("--norm spectral, --exponents, --probes and --pairs are computed with NumPy; leave --device and --dtype out")
+    if (any(asked.values()) or fast) and (device or dtype):
+        raise click.UsageError("--norm spectral, --exponents, --probes, --pairs and --fast do without torch; leave --device, --dtype out")
     if len(nets) > 1 or store or scheduler or workers:
-        if gradient != "both" or device or dtype or any(asked.values()):
-            raise click.UsageError("--gradient, --norm, --exponents, --probes, --pairs, --device and --dtype are for one NET; the rows of "
-                                   "several hold both gradients, in float64")
+        if gradient != "both" or fast or device or dtype or any(asked.values()):
+            raise click.UsageError("--gradient, --norm, --exponents, --probes, --pairs, --fast, --device and --dtype are for one NET; the "
+                                   "rows of several hold both gradients, in float64")
         return _measure_many(nets, (inputs_, layer, units, block_size, seed, lags), store, scheduler, workers, form, out)
     if device or dtype:
         from .tensors import Device
 
         device = Device(device or "cpu", dtype or "float64")
-    return _measure_one(nets[0], inputs_, layer, units, block_size, seed, lags, gradient, asked, device, form, out)
+    return _measure_one(nets[0], inputs_, layer, units, block_size, seed, lags, gradient, asked, fast, device, form, out)
 
 
 def _measure_many(nets, settings, store, scheduler, workers, form, out):
@@ -273,7 +274,7 @@ def _measure_many(nets, settings, store, scheduler, workers, form, out):
     return 2 if any(error for _, error, _ in rows) else 0
 
 
-def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, asked, device, form, out):
+def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, asked, fast, device, form, out):
     from .measure import measure as measure_network
     from .measure import noise_inputs
     from .report import documents, text
@@ -285,13 +286,16 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
         chosen, inputs, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":
             click.echo("no inputs given: measuring on unit-variance noise", err=True)
+    run = None
+    if fast:
+        from .compiled import run_layer as run
     with _progress("measuring") as progress, _one_blas_thread():
-        measured = measure_network(network, chosen, lags, gradient=gradient, device=device, progress=progress)
+        measured = measure_network(network, chosen, lags, gradient=gradient, device=device, run=run, progress=progress)
         beside = {}
         if any(asked.values()):
             from .further import further
 
-            beside = further(network, chosen, lags, cut=gradient == "truncated", progress=progress, **asked)
+            beside = further(network, chosen, lags, cut=gradient == "truncated", run=run, progress=progress, **asked)
     if form == "json":
         _emit(documents.dumps(documents.measurement(network, measured, inputs, used_seed, device, beside)), out)
     else:

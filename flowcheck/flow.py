@@ -151,27 +151,24 @@ def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
 
 
 def _profile(product, state):
-    """[(norm, largest entry, floor, exponent)] per lag."""
+    """(lags, 4): norm, largest entry, floor, exponent."""
     measured = []
     for chunk in product.chunks():
         if state is None:
-            measured += chunk.measured
+            measured.append(chunk.measured)
         else:
-            measured += [_measured(m[:, product.columns[state]], floor, chunk.exponent)
-                         for m, floor in zip(chunk.matrices, chunk.floors, strict=True)]
-    return measured
+            measured.append(np.array([_measured(m[:, product.columns[state]], floor, chunk.exponent)
+                                      for m, floor in zip(chunk.matrices, chunk.floors, strict=True)], float))
+    return np.concatenate(measured)
 
 
 def _joined(parts):
     """The same of several blocks of rows together, each with its own exponents."""
     if len(parts) == 1:
         return parts[0]
-    joined = []
-    for rows in zip(*parts, strict=True):
-        exponent = max(r[3] for r in rows)
-        norms, entries, floors = zip(*([math.ldexp(v, r[3] - exponent) for v in r[:3]] for r in rows), strict=True)
-        joined.append((math.hypot(*norms), max(entries), math.hypot(*floors), exponent))
-    return joined
+    exponent = np.max([p[:, 3] for p in parts], axis=0)
+    norms, entries, floors = (np.array([np.ldexp(p[:, k], (p[:, 3] - exponent).astype(int)) for p in parts]) for k in range(3))
+    return np.stack([np.linalg.norm(norms, axis=0), entries.max(axis=0), np.linalg.norm(floors, axis=0), exponent], axis=1)
 
 
 def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):

@@ -17,13 +17,14 @@ __all__ = ["further"]
 CONFIDENCE = 0.95
 
 
-def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, pairs=False, cut=False, progress=lambda words: None):
+def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, pairs=False, cut=False, run=None,
+            progress=lambda words: None):
     """{"spectral" | "exponents" | "probes" | "pairs": [entry per layer]} of what is asked for, over sets as in `measure.measure`.
 
     The keys of an entry are those of the JSON Schema flowcheck.flow/1; `probes` is a number of random vectors. Full unless `cut`.
     """
     found = {key: [] for key, asked in (("spectral", spectral), ("exponents", exponents), ("probes", probes), ("pairs", pairs)) if asked}
-    for layer, runs in network.run_layers(first_sequences(sets)):
+    for layer, runs in network.run_layers(first_sequences(sets), run):
         sequences = [(t, b) for t in runs.values() for b in range(t.batch)]
         reach, cuts = usable_lags(lags, runs.values()), True if cut else ()
         common = {"layer": layer.name, "gradient": "truncated" if layer.cell.cut(cuts) else "full", "sequences": len(sequences)}

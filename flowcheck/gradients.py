@@ -45,7 +45,10 @@ def bptt(trajectory, errors, cut=()):
     vartheta here is dE/dnet (the paper's error signal is its negative for E = 1/2 sum of squares).
     Full gradient unless `cut`. Raises ShapeError where errors do not fit the trajectory.
     """
-    return _backward(trajectory, checked_errors(trajectory, errors), cut, range(trajectory.steps - 1, -1, -1))
+    errors = checked_errors(trajectory, errors)
+    if trajectory.loops is not None:
+        return trajectory.loops.bptt(trajectory, errors, cut)
+    return _backward(trajectory, errors, cut, range(trajectory.steps - 1, -1, -1))
 
 
 def _backward(trajectory, errors, cut, steps, enter=None):

@@ -57,14 +57,31 @@ class StepJacobian:
 
 
 class Dense:
-    """Some new states' rows of J(t) by one previous state, stacked into one dense matrix per step: diagonals are folded in."""
+    """Some new states' rows of J(t) by one previous state, stacked into one dense matrix per step: diagonals are folded in.
 
-    def __init__(self, entries, lengths, columns):
+    bounds   (time,) upper bounds of its Frobenius norm, None where a matrix that changes with time takes part
+    """
+
+    def __init__(self, entries, lengths, columns, trajectory):
         self.shape, self.parts, self.buffer = (sum(lengths), columns), [], None
         start = 0
         for entry, length in zip(entries, lengths, strict=True):
-            self.parts.append((slice(start, start + length), entry, _Formed(entry.terms) if entry.terms else None))
+            formed = _Formed(entry.terms, trajectory.loops) if entry.terms else None
+            self.parts.append((slice(start, start + length), entry, formed))
             start += length
+        self.bounds = self._bounds(trajectory.steps)
+
+    def _bounds(self, steps):
+        if any(formed is not None and formed.varying for *_, formed in self.parts):
+            return None
+        squares = np.zeros(steps)
+        for rows, entry, formed in self.parts:
+            norms = [] if formed is None else formed.constant_norms()
+            if entry.diagonal is not None:
+                norms.append(np.sqrt(np.sum(np.square(np.broadcast_to(entry.diagonal, (*np.shape(entry.diagonal)[:-1],
+                                                                                       rows.stop - rows.start))), axis=-1)))
+            squares += sum(norms) ** 2
+        return np.sqrt(squares)
 
     def at(self, times):
         """(steps, rows, columns) of the steps in a slice; overwritten by the next call."""
@@ -77,9 +94,10 @@ class Dense:
                 block[...] = 0.0
             else:
                 formed.write(times, block)
-            if entry.diagonal is not None:
-                i = np.arange(block.shape[1])
-                block[:, i, i if entry.index is None else entry.index] += _rows(entry.diagonal, times)
+            if entry.diagonal is not None and entry.index is None:
+                np.einsum("tii->ti", block)[...] += _rows(entry.diagonal, times)
+            elif entry.diagonal is not None:
+                block[:, np.arange(block.shape[1]), entry.index] += _rows(entry.diagonal, times)
         return self.buffer[:steps]
 
 
@@ -185,11 +203,20 @@ class _Formed(_Node):
         (scales of row i, 1 x k) times (row i of the k matrices, k x columns)
     """
 
-    def __init__(self, terms):
+    def __init__(self, terms, loops=None):
         super().__init__()
         constant = [(s, node.matrix) for s, node in terms if isinstance(node, _Constant)]
         self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, _Constant)]
         self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
+        self.loops = loops
+
+    def constant_norms(self):
+        """Frobenius norm of each row-scaled matrix that does not change but for its scale, over all steps."""
+        found = []
+        for k, scale in enumerate(self.scales):
+            rows = np.sqrt(np.einsum("rc,rc->r", self.stack[:, k], self.stack[:, k]))
+            found.append(np.linalg.norm((1.0 if scale is None else scale) * rows, axis=-1))
+        return found
 
     def evaluate(self, times):
         node = None if self.stack is not None else self.varying[0][1].at(times)
@@ -207,7 +234,10 @@ class _Formed(_Node):
             scales = np.empty((*out.shape[:2], 1, len(self.scales)))
             for k, scale in enumerate(self.scales):
                 scales[:, :, 0, k] = _rows(1.0 if scale is None else scale, times)
-            np.matmul(scales, self.stack, out=out[:, :, None])
+            if self.loops is None:
+                np.matmul(scales, self.stack, out=out[:, :, None])
+            else:
+                self.loops.products.form(scales[:, :, 0], self.stack, out)
         else:
             (scale, node), *varying = varying
             np.multiply(node.at(times), _column(scale, times), out=out)

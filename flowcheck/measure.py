@@ -41,10 +41,13 @@ def noise_inputs(network, lags, seed, sequences=1):
     return {layer.name: {"noise": x} for layer in first}
 
 
-def measure(network, sets, lags, *, gradient="both", device=None, progress=lambda words: None):
-    """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); see `measure_layer`."""
+def measure(network, sets, lags, *, gradient="both", device=None, run=None, progress=lambda words: None):
+    """[Measured] of every layer over sets {layer name: {label: x}}, x (time, batch, inputs); see `measure_layer`.
+
+    `run` runs a layer in another way than `Layer.run`, such as `compiled.run_layer`.
+    """
     found = []
-    for layer, runs in network.run_layers(first_sequences(sets), None if device is None else device.run):
+    for layer, runs in network.run_layers(first_sequences(sets), run if device is None else device.run):
         found += measure_layer(layer, runs, lags, gradient=gradient, device=device, progress=progress)
     return found
 

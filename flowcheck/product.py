@@ -18,6 +18,15 @@ __all__ = ["Chunk", "JointJacobian", "StateProduct"]
 _CHUNK_BYTES = 2**20
 """Products of one chunk: some dozens of lags for 64 units, one from 256 units on, where a lag costs so much that nothing else counts."""
 
+_BLOCK_BYTES = 2**17
+"""Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
+
+_PIECE = _BLOCK_BYTES // 8
+"""Entries that are measured at a time."""
+
+_LONGEST = 128
+"""Lags of a chunk at most."""
+
 _BITS = 150
 """Powers of two that the product may grow or shrink within a chunk: its squares stay far inside float64."""
 
@@ -26,20 +35,20 @@ _BITS = 150
 class Chunk:
     """Consecutive lags: `matrices`[k] 2**exponent is the flow over lag `first` + k, shape (lags, rows, joint state).
 
-    norms, largest and floors are lists over the same lags, in the units of the matrices.
+    norms, largest and floors are arrays over the same lags, in the units of the matrices.
     """
 
     first: int
     matrices: np.ndarray
     exponent: int
-    norms: list
-    largest: list
-    floors: list
+    norms: np.ndarray
+    largest: np.ndarray
+    floors: np.ndarray
 
     @property
     def measured(self):
-        """[(norm, largest entry, floor, exponent)] per lag."""
-        return [(*m, self.exponent) for m in zip(self.norms, self.largest, self.floors, strict=True)]
+        """(lags, 4): norm, largest entry, floor, exponent."""
+        return np.stack([self.norms, self.largest, self.floors, np.full(len(self.norms), float(self.exponent))], axis=1)
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,8 @@ class JointJacobian:
                 else:
                     groups.append([(cols, entry)])
             found = [(slice(group[0][0].start, group[-1][0].stop),
-                      Dense([e for _, e in group], [c.stop - c.start for c, _ in group], step.length(old))) for group in groups]
+                      Dense([e for _, e in group], [c.stop - c.start for c, _ in group], step.length(old), step.trajectory))
+                     for group in groups]
             self.parts += [_Part(cols, self.columns[into], operand, k > 0) for k, (cols, operand) in enumerate([*found, *diagonals])]
         written = {p.into.start for p in self.parts}
         self.unreached = [cols for cols in self.columns.values() if cols.start not in written]
@@ -141,17 +151,30 @@ class StateProduct:
 
     def __init__(self, step, b, end, lags, rows=slice(None)):
         jacobian = JointJacobian(step, b)
-        self.columns, self.parts, n = jacobian.columns, jacobian.parts, jacobian.size
-        self.end, self.lags = end, lags
+        self.columns, n = jacobian.columns, jacobian.size
+        self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
+        self.end, self.lags, self.loops = end, lags, step.trajectory.loops
         self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
-        self.longest = max(1, min(lags, 64, _CHUNK_BYTES // (8 * self.start.size)))
+        self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
-        self.views = [[self._views(slot) for slot in slots] for slots in self.slots]
-        self.work = [np.empty((len(self.start), p.into.stop - p.into.start)) if p.add else None for p in self.parts]
+        self.work = np.empty(self.start.shape)
+        if self.loops is None:
+            few = max(1, _BLOCK_BYTES // (8 * n))
+            self.blocks = [slice(r, min(r + few, len(self.start))) for r in range(0, len(self.start), few)]
+            self.reads = [[self._read(m) for m in slot] for slot in self.slots]
+            self.writes = [[self._write(m) for m in slot] for slot in self.slots]
 
-    def _views(self, slot):
-        """What each part reads of a product and writes into one."""
-        return [slot[:, p.cols] for p in self.parts], [slot[:, p.into] for p in self.parts]
+    def _read(self, matrix):
+        """What each part reads of a product: a matrix, or its blocks of rows for a diagonal."""
+        return [matrix[:, p.cols] if p.is_dense else [matrix[rows, p.cols] for rows in self.blocks] for p in self.parts]
+
+    def _write(self, matrix):
+        """What each part writes into a product, and where it works before it adds."""
+        found = []
+        for p in self.parts:
+            into, work = matrix[:, p.into], self.work[:, p.into]
+            found.append((into, work) if p.is_dense else [(into[rows], work[:rows.stop - rows.start]) for rows in self.blocks])
+        return found
 
     def chunks(self):
         """Yield Chunks up to the last lag. Matrices are overwritten by the next but one chunk."""
@@ -162,18 +185,16 @@ class StateProduct:
             k = min(longest, self.lags - q + 1)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 norms, probes, entries, steps = self._advance(here, turn, q, k)
-            if k > 1 and not all(v == 0 or abs(math.log2(v)) < 2 * _BITS for v in entries if math.isfinite(v)):
+            if k > 1 and not _fit(entries):
                 longest = max(1, k // 4)
                 continue
-            floors = []
-            for now, moved, step_norm in zip(norms, probes, steps, strict=True):
-                floor = floor * (moved / probe if probe > 0 else 0.0) + ROUNDING * norm * step_norm
-                norm, probe = now, moved
-                floors.append(floor)
+            floors = _floors(floor, np.append(probe, probes), ROUNDING * np.append(norm, norms[:-1]) * steps)
+            norm, probe, floor = (float(v[-1]) for v in (norms, probes, floors))
             yield Chunk(q, self.slots[turn][:k, :-1], exponent, norms, entries, floors)
-            rate = abs(math.log2(entries[-1] / largest)) / k if entries[-1] > 0 and largest > 0 else 0.0
+            last = float(entries[-1])
+            rate = abs(math.log2(last / largest)) / k if last > 0 and largest > 0 else 0.0
             longest = min(self.longest, max(1, int(_BITS / (rate + 1))))
-            here, largest, q = self.slots[turn][k - 1], entries[-1], q + k
+            here, largest, q = self.slots[turn][k - 1], last, q + k
             shift = math.frexp(largest)[1]
             if abs(shift) > 64 and largest > 0:
                 here, exponent = np.ldexp(here, -shift), exponent + shift
@@ -181,33 +202,91 @@ class StateProduct:
             turn = 1 - turn
 
     def _advance(self, here, turn, q, k):
-        """Multiply over the lags q ... q+k-1; (norms, norms of the random row, largest entries, norms of J), a list each."""
+        """Multiply over the lags q ... q+k-1; (norms, norms of the random row, largest entries, bounds of the norm of J), an array each."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
-        operands = [p.at(times) for p in self.parts]
-        reads, slots = self._views(here)[0], self.slots[turn]
-        for j, (slot_reads, into) in enumerate(self.views[turn][:k]):
-            for part, operand, read, write, work in zip(self.parts, operands, reads, into, self.work, strict=True):
-                product = np.matmul if part.is_dense else np.multiply
-                if part.add:
-                    write += product(read, operand[k - 1 - j], out=work)
-                else:
-                    product(read, operand[k - 1 - j], out=write)
-            reads = slot_reads
-        flats = slots[:k, :-1].reshape(k, -1)
-        norms, probes = _norms(flats), _norms(slots[:k, -1])
-        entries = [abs(float(f[idamax(f)])) if math.isfinite(n) else largest_entry(f) for f, n in zip(flats, norms, strict=True)]
-        return norms, probes, entries, self._step_norms(operands, k)[::-1]
+        operands, slots = [p.at(times) for p in self.parts], self.slots[turn]
+        flats, rows = slots[:k, :-1].reshape(k, -1), slots[:k, -1]
+        if self.loops is None:
+            self._multiply(here, turn, k, operands)
+            (norms, entries), probes = _measured(flats), _norms(rows)
+        else:
+            squares, probes, largest = self.loops.products.advance(here, slots[:k], self.parts, operands)
+            norms, probes, entries = _roots(squares, flats), _roots(probes, rows), largest
+        return norms, probes, entries, self._step_norms(operands, times)[::-1]
 
-    def _step_norms(self, operands, steps):
+    def _multiply(self, here, turn, k, operands):
+        reads = self._read(here)
+        for j in range(k):
+            for part, operand, read, write in zip(self.parts, operands, reads, self.writes[turn][j], strict=True):
+                matrix = operand[k - 1 - j]
+                if not part.is_dense:
+                    for block, (into, work) in zip(read, write, strict=True):
+                        if part.add:
+                            into += np.multiply(block, matrix, out=work)
+                        else:
+                            np.multiply(block, matrix, out=into)
+                elif part.add:
+                    into, work = write
+                    into += np.matmul(read, matrix, out=work)
+                else:
+                    np.matmul(read, matrix, out=write[0])
+            reads = self.reads[turn][j]
+
+    def _step_norms(self, operands, times):
         """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
-        total = np.zeros(steps)
+        total = np.zeros(times.stop - times.start)
         for part, operand in zip(self.parts, operands, strict=True):
-            flat = operand.reshape(len(operand), -1)
-            total += _norms(flat) if part.is_dense else np.abs(flat).max(axis=1)
-        return total.tolist()
+            if not part.is_dense:
+                total += np.abs(operand).max(axis=1)
+            elif part.operand.bounds is not None:
+                total += part.operand.bounds[times]
+            else:
+                total += _norms(operand.reshape(len(operand), -1))
+        return total
+
+
+def _measured(flats):
+    """(norm, largest entry) of each row, two arrays; of long rows in pieces that the level-2 cache holds."""
+    if flats.shape[1] <= _PIECE:
+        norms = _norms(flats)
+        return norms, np.array([abs(f[idamax(f)]) if math.isfinite(n) else largest_entry(f) for f, n in zip(flats, norms, strict=True)])
+    norms, entries = [], []
+    for flat in flats:
+        square = largest = 0.0
+        for piece in (flat[k:k + _PIECE] for k in range(0, len(flat), _PIECE)):
+            square += float(piece.dot(piece))
+            largest = max(largest, abs(float(piece[idamax(piece)])))
+        fine = 1e-280 < square < 1e280
+        norms.append(math.sqrt(square) if fine else frobenius(flat))
+        entries.append(largest if fine else largest_entry(flat))
+    return np.array(norms), np.array(entries)
 
 
 def _norms(flats):
-    """Norm of each row, a list; scaled first where the squares would leave the range of float64."""
-    squares = np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0].tolist()
-    return [math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares, flats, strict=True)]
+    """Norm of each row; scaled first where the squares would leave the range of float64."""
+    return _roots(np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0], flats)
+
+
+def _roots(squares, flats):
+    if 1e-280 < squares.min() and squares.max() < 1e280:
+        return np.sqrt(squares)
+    return np.array([math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares.tolist(), flats, strict=True)])
+
+
+def _fit(entries):
+    """Whether the largest entries of a chunk's lags are zero, or near enough to 1 for one exponent; others are left to the caller."""
+    if 2.0**(-2 * _BITS) < entries.min() and entries.max() < 2.0**(2 * _BITS):
+        return True
+    return all(v == 0 or abs(math.log2(v)) < 2 * _BITS for v in entries.tolist() if math.isfinite(v))
+
+
+def _floors(floor, probes, rounding):
+    """floor(q) = floor(q-1) probe(q) / probe(q-1) + rounding(q); `probes` start one lag earlier. What travels with a probe that is zero
+    is zero."""
+    if len(rounding) > 8 and 0 < probes.min() and probes.max() < np.inf:
+        return probes[1:] * (floor / probes[0] + np.cumsum(rounding / probes[1:]))
+    floors = []
+    for before, now, added in zip(probes[:-1].tolist(), probes[1:].tolist(), rounding.tolist(), strict=True):
+        floor = floor * (now / before if before > 0 else 0.0) + added
+        floors.append(floor)
+    return np.array(floors)

@@ -1,5 +1,6 @@
 """Printed loops give NumPy's numbers: every cell of the folder as plain Python, one cell compiled; planted mistakes must show."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,13 +14,16 @@ import sympy
 
 from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symbolic, truncated_1997
 from flowcheck import flow as flows
-from flowcheck.compiled import compile_loops, loops, modules, routines
+from flowcheck.cli import main
+from flowcheck.compiled import compile_loops, loops, modules, routines, run_layer
 from flowcheck.compiled.online import Online
 from flowcheck.compiled.storage import Storage
 from flowcheck.experiments import long_lag
 from flowcheck.experiments.nets import initial, with_outputs
 from flowcheck.kernels import ShapeError
+from flowcheck.network import fresh
 from flowcheck.notation import squashing_functions
+from flowcheck.probes import probe_flow
 
 UNITS, INPUTS, STEPS = 4, 3, 6
 ROUNDING = 3e-14
@@ -218,6 +222,70 @@ def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         assert_agrees(cell, net)
+
+
+# What is measured along a compiled run.
+
+
+def test_what_is_measured_along_a_compiled_run_is_numpys(cell, rng):
+    assert_measured_alike(cell, rng, ())
+
+
+def test_what_is_measured_truncated_is_numpys(rng):
+    assert_measured_alike(catalogue()["lstm1997"], rng, True)
+
+
+def assert_measured_alike(cell, rng, cut):
+    net = a_run(cell, rng, batch=1)
+    run = compile_loops(cell, interpreted=True).forward(net.params, net.x, net.state0)
+    ours, numpys = (flows.state_flow(t, 5, cut=cut) for t in (run, net.trajectory))
+    known = numpys.log10_norm > numpys.log10_floor
+    for part in ("log10_norm", "log10_entry"):
+        np.testing.assert_allclose(getattr(ours, part)[known], getattr(numpys, part)[known], rtol=0, atol=1e-11)
+    ours, numpys = (probe_flow(t, 5, count=2, cut=cut).log10_norm for t in (run, net.trajectory))
+    np.testing.assert_allclose(ours, numpys, rtol=0, atol=1e-11)
+    assert_same(bptt(run, net.errors, cut).params, bptt(net.trajectory, net.errors, cut).params)
+
+
+@pytest.mark.parametrize("plant", ["advance", "back", "form"])
+def test_a_planted_mistake_in_the_products_shows(plant, rng, monkeypatch):
+    net = a_run(catalogue()["lstm"], rng, steps=12, batch=1)
+    run = compile_loops(catalogue()["lstm"], interpreted=True).forward(net.params, net.x, net.state0)
+    right = flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm
+    products, name = run.loops.products, "form" if plant == "form" else f"_{plant}"
+    whole, scaled = getattr(products, name), {"advance": 3, "back": 2, "form": 0}[plant]
+
+    def wrong(*arrays):
+        whole(*(1.001 * a if k == scaled else a for k, a in enumerate(arrays)))
+
+    monkeypatch.setattr(products, name, wrong)
+    assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(right, (
+        flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm), strict=True))
+
+
+def test_the_command_compiles_small_layers_only(machine_code, capsys):
+    found = []
+    for options in ([], ["--fast"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["measure", "cell:gru", "--units", "4", "--lags", "8", "--probes", "2", "--format", "json", *options])
+        assert stop.value.code == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert list(machine_code.glob("products_*.py")) and list(machine_code.glob("gru_4_units_*.py"))
+    for a, b in zip(*(f["flows"] for f in found), strict=True):
+        np.testing.assert_allclose(b["log10_norm"], a["log10_norm"], rtol=0, atol=1e-10)
+    large = fresh(catalogue()["tanh"], 65, 2, 0).layers[0]
+    assert run_layer(large, np.zeros((3, 1, 2))).loops is None
+    turned = replace(fresh(catalogue()["tanh"], 4, 2, 0).layers[0], reverse=True)
+    x = np.random.default_rng(0).normal(size=(5, 1, 2))
+    assert_same({"y": run_layer(turned, x)["y"]}, {"y": turned.run(x)["y"]})
+
+
+@pytest.mark.parametrize("options", [["--device", "cpu"], ["cell:gru"]], ids=["device", "several"])
+def test_fast_with_what_it_is_not_for_is_refused(options, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["measure", "cell:tanh", "--fast", *options])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "--fast" in error and error.count("\n") == 1
 
 
 # Squashing functions.

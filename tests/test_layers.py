@@ -60,7 +60,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "tasks": {"cells", "claims", "verify"},
     "jobs": set(),
     "runs": {"jobs", "targets", "measure", "detectors", "report", "__init__"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "gradcheck", "checks", "experiments"},
+    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "compiled", "gradcheck", "checks", "experiments"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }

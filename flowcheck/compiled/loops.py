@@ -14,6 +14,7 @@ from . import drivers
 from .carried import Carried, print_carried
 from .modules import driver_source, load
 from .printer import Printer, _at, _loop
+from .products import products
 from .storage import Storage
 
 __all__ = ["Loops", "compile_loops"]
@@ -87,6 +88,11 @@ class Loops:
     def __init__(self, kernel, interpreted):
         self.kernel, self.cell, self.interpreted = kernel, kernel.cell, interpreted
 
+    @property
+    def products(self):
+        """Loops over products of step Jacobians, the same for all cells."""
+        return products(self.interpreted)
+
     def program(self, params, one_hot=False):
         """The Program for the lengths of these weights."""
         lengths = self.kernel.lengths(params)
@@ -104,7 +110,7 @@ class Loops:
         rows = np.zeros((packed.shape[1], packed.shape[0] + 1, storage.size))
         start = self._start(rows[:, 0], state0, storage)
         program.forward(rows, packed, storage.pack(params)[0], 0)
-        return Run(self.kernel, params, inputs, start, rows, packed, program)
+        return Run(self, params, inputs, start, rows, packed, program)
 
     def _inputs(self, x, storage, one_hot):
         """({input: array}, what the loops read), checked."""
@@ -201,7 +207,7 @@ class Loops:
             rows[:, 1:, k:k + storage.length(name)] = trajectory[name].transpose(1, 0, 2)
         self._start(rows[:, 0], trajectory.state0, storage)
         _, packed = self._inputs(dict(trajectory.inputs), storage, False)
-        return Run(self.kernel, trajectory.params, trajectory.inputs, trajectory.state0, rows, packed, program)
+        return Run(self, trajectory.params, trajectory.inputs, trajectory.state0, rows, packed, program)
 
     def _errors(self, run, errors):
         """(names of the vectors at which errors enter, their errors side by side)."""
@@ -213,13 +219,16 @@ class Loops:
 
 
 class Run(Trajectory):
-    """A Trajectory whose vectors are views of `rows` (batch, time + 1, all entries), as the loops filled them."""
+    """A Trajectory whose vectors are views of `rows` (batch, time + 1, all entries), as the loops filled them.
 
-    def __init__(self, kernel, params, inputs, state0, rows, packed, program):
+    What is measured along it uses compiled loops, too: `state_flow`, `probe_flow`, `bptt` and all that stands on them.
+    """
+
+    def __init__(self, loops, params, inputs, state0, rows, packed, program):
         storage = program.storage
         values = {name: rows[:, 1:, k:k + storage.length(name)].transpose(1, 0, 2) for name, k in storage.place.items()}
-        super().__init__(kernel, params, inputs, {e.out.name: values[e.out.name] for e in kernel.cell.equations}, state0)
-        self.rows, self.packed, self.program = rows, packed, program
+        super().__init__(loops.kernel, params, inputs, {e.out.name: values[e.out.name] for e in loops.cell.equations}, state0)
+        self.loops, self.rows, self.packed, self.program = loops, rows, packed, program
 
 
 def _weight_gradients(run, a):
