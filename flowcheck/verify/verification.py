@@ -122,7 +122,7 @@ def _caught_words(by_lag):
     if not by_lag:
         return ""
     worst = max(by_lag, key=by_lag.get)
-    seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
+    seen = "" if worst is None else f" at lags {min(by_lag)} to {max(by_lag)}"
     return f"a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught"
 
 
