@@ -8,7 +8,7 @@ from .report.outcome import Location, Outcome, target
 __all__ = ["run_checks"]
 
 
-def run_checks(targets, seed, progress, certified=False):
+def run_checks(targets, seed, progress, certified=False, power=False):
     """The Outcome of the targets; of every cell and the paper's derivations without any.
 
     A target is a path of derivations, cell:NAME, or module:object. Cells and claims are spread over processes, the user's objects
@@ -27,29 +27,30 @@ def run_checks(targets, seed, progress, certified=False):
     claims = load(*paths) if paths else []
     tasks = [*(("cell", name, seed) for name in names), *(("claim", paths, claim.id, certified) for claim in claims)]
     places = [*(_of_cell(name) for name in names), *(_of_claim(claim) for claim in claims)]
-    checks, locations, seconds, messages = [], {}, {}, {}
+    checks, locations, seconds, messages, tables = [], {}, {}, {}, {}
 
-    def take(found, took, where=None, said=""):
+    def take(found, took, where=None, said="", power=None):
         name = target(found[0])
         checks.extend(found)
         locations.update(dict.fromkeys([c.id for c in found] if where else [], where))
         seconds[name] = seconds.get(name, 0.0) + took
         messages.update({name: said} if said else {})
+        tables.update({name: str(power)} if power else {})
     for k, name in enumerate(objects):
         progress(name, k, len(objects) + len(tasks))
-        take(*_object(name, seed, certified))
+        take(*_object(name, seed, certified, power, lambda k, of, name=name: progress(f"{name}: mistake", k, of)))
     for k, (found, took) in enumerate(in_order(verify_one, tasks)):
         progress(places[k].name, len(objects) + k + 1, len(objects) + len(tasks))
         take(found, took, places[k])
-    return Outcome(tuple(checks), locations, seconds, messages)
+    return Outcome(tuple(checks), locations, seconds, messages, tables=tables)
 
 
-def _object(name, seed, certified):
+def _object(name, seed, certified, power, progress):
     from .user_code import check_object
 
     start = time.perf_counter()
-    found, where, said = check_object(name, seed=seed, certified=certified)
-    return found, time.perf_counter() - start, where, said
+    found, where, said, table = check_object(name, seed=seed, certified=certified, power=power, progress=progress)
+    return found, time.perf_counter() - start, where, said, table
 
 
 def _of_cell(name):

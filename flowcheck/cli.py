@@ -168,7 +168,8 @@ def _also(context, option, given):
 @cli.command()
 @click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME | MODULE:OBJECT]...")
 @click.option("--seed", default=7, show_default=True, help="Seed of the random nets and directions.")
-@click.option("--certified", is_flag=True, help="Check claims in ball arithmetic too, with a rigorous bound (needs python-flint).")
+@click.option("--certified", is_flag=True, help="Check in ball arithmetic too, with a rigorous bound (needs python-flint).")
+@click.option("--power", is_flag=True, help="Plant mistakes in your backward pass and print which ones are caught, by kind and lag.")
 @click.option("--format", "form", type=click.Choice(VERIFICATION_FORMATS), default="text", show_default=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write to this file instead of stdout; $GITHUB_STEP_SUMMARY is appended to.")
@@ -178,7 +179,7 @@ def _also(context, option, given):
               help="Write the failures of this run as a baseline; without --baseline they then do not fail it.")
 @click.option("--fail-on", type=click.Choice(["fail", "inconclusive"]), default="fail", show_default=True,
               help="Whether inconclusive checks fail the run, too.")
-def verify(targets, seed, certified, form, out, also, baseline, new_baseline, fail_on):
+def verify(targets, seed, certified, power, form, out, also, baseline, new_baseline, fail_on):
     """Check cells, derivations and your own backward pass.
 
     Without targets: every cell and the paper's derivations. PATH is a derivation file or folder, cell:NAME a cell. MODULE:OBJECT is your
@@ -191,7 +192,7 @@ def verify(targets, seed, certified, form, out, also, baseline, new_baseline, fa
 
     known = None if baseline is None else read_baseline(baseline)
     with _progress("verifying") as progress, _one_blas_thread():
-        ran = run_checks(dict.fromkeys(targets), seed, progress, certified)
+        ran = run_checks(dict.fromkeys(targets), seed, progress, certified, power)
     outcome = replace(ran, baseline=known, strict=fail_on == "inconclusive")
     for name, path in [(form, out), *also]:
         _emit(render(outcome, name), path)

@@ -2,7 +2,7 @@
 
 from .verify import foreign
 
-__all__ = ["check_gradient", "verify_gradient"]
+__all__ = ["check_gradient", "measure_power", "verify_gradient"]
 
 
 def check_gradient(forward, backward, params, inputs, state0=None, **options):
@@ -16,6 +16,24 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, cell=None
     `cell` names a cell of the catalogue ("lstm"), is a Cell, or True: whichever cell of the catalogue reproduces the forward pass.
     """
     return foreign.verify_gradient(forward, backward, params, inputs, state0, cells=_candidates(cell), **options)
+
+
+def measure_power(forward, backward, params, inputs, state0=None, *, cell=True, time_axis=0, progress=lambda done, of: None, **options):
+    """The Power of the check on this backward pass: which mistakes, planted in it from which lag on, would have been caught.
+
+    Options are those of `verify_gradient`. Raises ValueError where no cell of the catalogue is known to be behind the functions.
+    """
+    from .verify.arguments import Arguments, Functions
+    from .verify.power import measure_power
+
+    axis = 0 if isinstance(time_axis, str) else time_axis
+    functions, arguments = Functions(forward, backward, axis), Arguments.read(params, inputs, state0 or {}, axis)
+    options = {k: v for k, v in options.items() if k not in ("certified", "smallest")}
+
+    def verify(planted):
+        return foreign.verify_gradient(forward, planted, params, inputs, state0, time_axis=time_axis, smallest=False, **options)
+
+    return measure_power(functions, arguments, _candidates(cell or True), verify, options.get("seed", 7), progress=progress)
 
 
 def _candidates(cell):

@@ -54,7 +54,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},
     "adapters": set(),
-    "user_code": {"adapters", "gradcheck", "report"},
+    "user_code": {"adapters", "gradcheck", "report", "verify"},
     "checks": {"user_code", "targets", "tasks", "claims", "cells", "report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells", "tasks"},
     "tasks": {"cells", "claims", "verify"},

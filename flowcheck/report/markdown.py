@@ -30,7 +30,7 @@ def markdown(outcome):
         counts = [str(sum(outcome.status(c) == s for c in checks) or "") for s in ("pass", "fail", "inconclusive", "known")]
         limit = max((c.detectable for c in checks if c.verdict == "pass" and c.detectable is not None), default=None)
         lines.append(f"| {' | '.join([_cell(name), *counts, '' if limit is None else f'{limit:.0e}'])} |")
-    for name, message in outcome.messages.items():
+    for name, message in [*outcome.messages.items(), *outcome.tables.items()]:
         lines += ["", f"{_cell(name)}:", "", *(f"    {line}" for line in message.splitlines())]
     lines += ["", "Fixed since the baseline: " + ", ".join(map(_cell, outcome.fixed)) + "."] * bool(outcome.fixed)
     return "\n".join(lines) + "\n"

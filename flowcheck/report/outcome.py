@@ -55,6 +55,7 @@ class Outcome:
     locations   {check id: Location}
     seconds     {target: wall time}
     messages    {target: text}: what is to be said of all checks of a target together, in at most 25 lines
+    tables      {target: text}: what is shown as it is, line by line
     baseline    {check id: entry of flowcheck.baseline/1}, or None where none was given
     strict      whether inconclusive checks fail the run
     """
@@ -64,6 +65,7 @@ class Outcome:
     seconds: dict = field(default_factory=dict)
     messages: dict = field(default_factory=dict)
     baseline: dict | None = None
+    tables: dict = field(default_factory=dict)
     strict: bool = False
 
     def status(self, check):

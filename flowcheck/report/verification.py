@@ -23,8 +23,10 @@ def render(outcome, form):
 
 
 def _terminal(outcome):
-    details = [_narrow(f"{name}: {message}") for name, message in outcome.messages.items()]
+    places = {target(c): f" ({outcome.locations[c.id]})" for c in outcome.checks if c.id in outcome.locations and outcome.fails(c)}
+    details = [_narrow(f"{name}{places.get(name, '')}: {message}") for name, message in outcome.messages.items()]
     details += [f"{c.verdict.upper()}  {words(c)}" for c in outcome.checks if c.verdict != "pass" and target(c) not in outcome.messages]
+    details += [f"{name}: {table}" for name, table in outcome.tables.items()]
     lines = []
     if outcome.baseline is not None:
         lines += [f"known: {c.id}" for c in outcome.checks if outcome.status(c) == "known"]

@@ -24,7 +24,7 @@ def harder(outcome, expected, rng):
         trial, y = _unsaturated(functions, arguments, rng, made)
         if y is None:
             continue
-        comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng, moves=1, lenient=True)
+        comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng, moves=1)
         outcome.add(comparisons, where=f"random arguments of the same shapes, weights {name}", arguments=trial)
         for finding in findings:
             outcome.add_finding(finding)

@@ -130,8 +130,8 @@ def match_forward(functions, arguments, y, cells):
         if any(p is None for p in parts.values()):
             continue
         for cell in cells:
-            if len(cell.inputs) != 1:
-                continue
+            if len(cell.inputs) != 1 or not set(cell.sizes.values()) <= {"units", "inputs", "blocks"}:
+                continue  # lengths of other axes cannot be told from the outputs
             for block_size in ((1, 2, 3, 4) if "blocks" in cell.sizes.values() else (1,)):
                 if layout.units % block_size:
                     continue

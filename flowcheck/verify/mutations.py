@@ -23,7 +23,7 @@ class Mutation:
 
     term      what it is a mistake in: "d y_f / d net_f", "net_in <- y_prev", "carry of s", "dE/dW_in_y"
     kind      "factor dropped", "transposed", ...
-    words     one line; `formula` is LaTeX, the right term and the one computed instead
+    words     one line; `formula` is LaTeX, the right term and the one computed instead; `plain` the same as text
     partials  ((unit, argument), expression or None): a partial derivative computed otherwise
     edges     ((net, source), change): a connection of weights; scale: a factor on the term, None where it is to be found
     carry     (previous state, change): what one step hands to the step before
@@ -36,6 +36,7 @@ class Mutation:
     kind: str
     words: str
     formula: str = ""
+    plain: str = ""
     partials: tuple = ()
     edges: tuple = ()
     carry: tuple = ()
@@ -62,9 +63,12 @@ def later(symbol, steps, wrap):
 
 
 @functools.lru_cache(maxsize=32)
-def every_mutation(cell):
-    """(Mutation, ...) of all partial derivatives, connections, carries and errors of a cell."""
-    found = [*_of_partials(cell), *_of_edges(cell), *_of_carries(cell), *_of_nets(cell), *_of_errors(cell)]
+def every_mutation(cell, lengths=()):
+    """(Mutation, ...) of all partial derivatives, connections, carries and errors of a cell.
+
+    `lengths` are pairs (size, length): two sizes of one length make square weights, which may be transposed by mistake.
+    """
+    found = [*_of_partials(cell), *_of_edges(cell, dict(lengths)), *_of_carries(cell), *_of_nets(cell), *_of_errors(cell)]
     seen, unique = set(), []
     for m in found:
         key = (m.partials, m.edges, m.carry, m.swap, m.weights, m.errors, m.free_scale)
@@ -80,10 +84,11 @@ def _of_partials(cell):
             term, key = partial_term(unit.out.name, arg.name), (unit.out.name, arg.name)
 
             def mutation(kind, wrong, words, term=term, key=key, unit=unit, arg=arg, right=right):
-                return Mutation(term, kind, f"{term}: {words}", _formula(cell, unit.out, arg, right, wrong), partials=((key, wrong),))
+                return Mutation(term, kind, f"{term}: {words}", _formula(cell, unit.out, arg, right, wrong),
+                                _said(term, right, wrong), partials=((key, wrong),))
 
             yield Mutation(term, "scaled", f"{term} is multiplied by a constant", _formula(cell, unit.out, arg, right, None),
-                           partials=((key, right),), free_scale=True)
+                           _said(term, right), partials=((key, right),), free_scale=True)
             yield from (mutation(kind, wrong, words) for kind, wrong, words in _variants(cell, right))
 
 
@@ -156,18 +161,20 @@ def _shifts(right, factor, argument):
                    f"{_plain(factor)} is taken at {mark} instead of t" + (", wrapping around at the end" if wrap else ""))
 
 
-def _of_edges(cell):
+def _of_edges(cell, lengths):
     recurrent = [(e.net, e.source) for e in sorted(cell.recurrent_edges) if e.source in {s.name for s in cell.state}]
     for edge in cell.edges:
         key, term = (edge.net, edge.source), net_term(edge.net, edge.source)
         net = next(n for n in cell.nets if n.out.name == edge.net)
-        yield Mutation(term, "scaled", f"the error that {edge.net} sends to {edge.source} is multiplied by a constant",
+        weights = next(name for name, its in cell.parameters.items() if its == edge) if edge in cell.parameters.values() else "W"
+        sent = f"dE/d{edge.source} += {weights}^T dE/d{edge.net}"
+        yield Mutation(term, "scaled", f"the error that {edge.net} sends to {edge.source} is multiplied by a constant", plain=sent,
                        edges=((key, "scaled"),), free_scale=True)
-        if net.kind == "dense" and cell.sizes[edge.net] == cell.sizes[edge.source]:
+        if net.kind == "dense" and _square(cell, edge.net, edge.source, lengths):
             yield Mutation(term, "transposed", f"the error that {edge.net} sends to {edge.source} goes through W instead of its transpose",
-                           edges=((key, "transposed"),))
+                           plain=f"{sent}, not {weights} dE/d{edge.net}", edges=((key, "transposed"),))
     if len(recurrent) > 1:
-        squares = [k for k in recurrent if cell.sizes[k[0]] == cell.sizes[k[1]]]
+        squares = [k for k in recurrent if _square(cell, *k, lengths)]
         for source in sorted({s for _, s in recurrent}):
             keys = [k for k in recurrent if k[1] == source]
             yield Mutation(f"nets <- {source}", "dropped", f"no net sends its error to {source}: the carry of the hidden path is missing",
@@ -185,8 +192,9 @@ def _of_carries(cell):
     units = {u.out: u for u in cell.units}
     for old, new in cell.state.items():
         term = f"carry of {new}"
-        yield Mutation(term, "dropped", f"the error of {new} is not carried to the step before", carry=((old.name, "dropped"),))
-        yield Mutation(term, "scaled", f"the error of {new} carried to the step before is multiplied by a constant",
+        sent = f"dE/d{new}(t) += dE/d{old}(t+1)"
+        yield Mutation(term, "dropped", f"the error of {new} is not carried to the step before", plain=sent, carry=((old.name, "dropped"),))
+        yield Mutation(term, "scaled", f"the error of {new} carried to the step before is multiplied by a constant", plain=sent,
                        carry=((old.name, "scaled"),), free_scale=True)
         for unit in cell.units:
             if new in unit.reads:
@@ -214,8 +222,13 @@ def _of_nets(cell):
                 yield Mutation(f"d/d {a}, d/d {b}", "swapped", f"the errors of {a} and {b} are swapped", swap=(a, b))
 
 
-def weight_mutations(cell, entries):
-    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}."""
+def _square(cell, net, source, lengths):
+    long, wide = (cell.sizes[name] for name in (net, source))
+    return lengths.get(long, long) == lengths.get(wide, wide)
+
+
+def weight_mutations(cell, entries, lengths=()):
+    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}; lengths as `every_mutation`'s."""
     rules = {"last": "only the last step is accumulated", "first": "only the first step is kept: assigned, not added",
              "later source": "its source is taken one step late", "earlier source": "its source is taken one step early",
              "later source wrapping": "its source is taken one step late, wrapping around at the end",
@@ -227,11 +240,14 @@ def weight_mutations(cell, entries):
         for some in dict.fromkeys([tuple(params), *((p,) for p in params)]):
             term = f"dE/d{entry}" if len(some) == len(params) else f"dE/d{entry}, its part {some[0]}"
             edges = [cell.parameters[p] for p in some]
-            found.append(Mutation(term, "scaled", f"{term} is multiplied by a constant", weights=("scaled", some, ""), free_scale=True))
-            found += [Mutation(term, rule, f"{term}: {words}", weights=(rule, some, "")) for rule, words in rules.items()
+            first = edges[0]
+            total = f"dE/d{some[0]} = sum over t of dE/d{first.net}(t)" + (f" {first.source}(t)^T" if first.source != "1" else "")
+            found.append(Mutation(term, "scaled", f"{term} is multiplied by a constant", plain=total, weights=("scaled", some, ""),
+                                  free_scale=True))
+            found += [Mutation(term, rule, f"{term}: {words}", plain=total, weights=(rule, some, "")) for rule, words in rules.items()
                       if "source" not in rule or any(e.source != "1" for e in edges)]
-            if any(e.source != "1" and cell.sizes[e.net] == cell.sizes[e.source] for e in edges):
-                found.append(Mutation(term, "transposed", f"{term}: transposed", weights=("transposed", some, "")))
+            if any(e.source != "1" and _square(cell, e.net, e.source, dict(lengths)) for e in edges):
+                found.append(Mutation(term, "transposed", f"{term}: transposed", plain=total, weights=("transposed", some, "")))
             found += _another_gate(cell, term, some[0]) if len(some) == 1 else []
     found += [Mutation("all dE/dW", rule, f"all weight gradients: {rules[rule]}", weights=(rule, tuple(cell.parameters), ""))
               for rule in ("last", "first", "mean over time", "mean over batch", "not first", "not last")]
@@ -259,6 +275,10 @@ def _plain(expression):
     for mark, said in ((LATER + WRAP, "(t+1)"), (EARLIER + WRAP, "(t-1)"), (LATER, "(t+1)"), (EARLIER, "(t-1)")):
         text = text.replace(mark, said)
     return text
+
+
+def _said(term, right, wrong=None):
+    return f"{term} = {_plain(right)}" + ("" if wrong is None else f", not {_plain(sympy.powsimp(wrong))}")
 
 
 def _formula(cell, unit, arg, right, wrong):

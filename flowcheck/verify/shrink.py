@@ -34,7 +34,7 @@ def first_lags(outcome, expected, rng):
         if steps is None:
             continue
         if known is None and arguments.axis(one.entry) is None and 1 < steps and "times the right value" not in _words(outcome, one):
-            _say_lag(outcome, one.entry, steps, one.group == "state0")
+            _say_lag(outcome, one.entry, steps, one.group == "state0", lags)
         if outcome.shrunk is None:
             small = lambda trial, name=one.entry, lags=lags: name in _failing(expected, trial, [name], lags)  # noqa: E731
             outcome.shrunk = {"T": steps} | shrunk_arguments(expected.functions, arguments.window(0, steps), small)
@@ -52,10 +52,13 @@ def _words(outcome, one):
     return " ".join(f.words for f in outcome.findings if f.entry == one.entry)
 
 
-def _say_lag(outcome, entry, steps, initial):
-    """The last of `steps` steps sends an error over steps - 1 lags to the first one, and over one more to the initial state."""
+def _say_lag(outcome, entry, steps, initial, lags):
+    """The last of `steps` steps sends an error over steps - 1 lags to the first one, and over one more to the initial state.
+
+    Where `lags` of an entry over time are known to be wrong, they say where the mistake begins.
+    """
     lag = steps - 1 + initial
-    said = f"; right over {steps - 1} step{'s' * (steps > 2)}, wrong over {steps}: the mistake begins at lag {lag}"
+    said = f"; right over {steps - 1} step{'s' * (steps > 2)}, wrong over {steps}" + (f": the mistake begins at lag {lag}" if not lags else "")
     outcome.findings = [replace(f, lag=lag, words=f.words + said) if f.entry == entry and f.lag is None else f for f in outcome.findings]
 
 

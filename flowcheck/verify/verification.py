@@ -7,7 +7,7 @@ import numpy as np
 
 __all__ = ["Finding", "Verification"]
 
-LINES, WIDTH = 25, 100
+LINES, WIDTH = 25, 80
 """A failure fits one screen, and one annotation of a code host."""
 
 
@@ -73,21 +73,23 @@ class Verification:
     shrunk: dict | None = None
 
     def __str__(self):
-        """At most 25 lines of at most 100 characters."""
+        """At most 25 lines of at most 80 characters."""
         passed = sum(c.verdict == "pass" for c in self.checks)
         declared = "" if self.intent == "full" else f", declared {self.intent}"
         lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} comparisons pass){declared}"]
         for finding in self.findings[:2]:
             lines += _wrapped(finding.words)
-        if len(self.findings) > 2:
-            lines += _wrapped("also: " + "; ".join(_short(f) for f in self.findings[2:]))[:4]
+        also = [f for f in self.findings[2:] if f.entry not in {shown.entry for shown in self.findings[:2]}]
+        if also:
+            lines += _wrapped("also: " + "; ".join(_short(f) for f in also))[:4]
         if self.shrunk:
             lines += _wrapped("smallest case that shows it: " + ", ".join(f"{k} = {v}" for k, v in self.shrunk.items()))
         if self.verdict != "fail":
-            for name, by_lag in [item for item in self.detectable.items() if item[1]][:5]:
-                worst = max(by_lag, key=by_lag.get)
-                seen = "" if worst is None else f" at every lag from {min(by_lag)} to {max(by_lag)}"
-                lines.append(f"  {name}: a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught")
+            by_words = {}
+            for name, by_lag in self.detectable.items():
+                by_words.setdefault(_caught_words(by_lag), []).append(name)
+            for words in filter(None, by_words):
+                lines += _wrapped(f"{', '.join(by_words[words])}: {words}")
         for name, by_lag in sorted(self.omitted.items(), key=lambda item: None in item[1])[:3]:  # those with lags first
             lines += _wrapped(_omitted_words(name, by_lag))
         if self.unseen and self.verdict != "fail":
@@ -114,6 +116,14 @@ def _finite(value):
 def _short(finding):
     lag = "" if finding.lag is None else f" from lag {finding.lag}"
     return f"{finding.entry or 'the functions'}{lag}"
+
+
+def _caught_words(by_lag):
+    if not by_lag:
+        return ""
+    worst = max(by_lag, key=by_lag.get)
+    seen = "" if worst is None else f" at lags {min(by_lag)} to {max(by_lag)}"
+    return f"a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught"
 
 
 def _omitted_words(name, by_lag):

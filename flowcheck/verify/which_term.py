@@ -59,7 +59,7 @@ class Hypothesis:
 class _Case:
     """The gradient found and the right one, for errors at one place, on one set of arguments."""
 
-    def __init__(self, match, arguments, functions, rng, everywhere):
+    def __init__(self, match, arguments, functions, rng, everywhere, failed=()):
         self.match, self.arguments = match, arguments
         self.run = match.run(arguments)
         self.adjoint = Adjoint(self.run)
@@ -82,6 +82,8 @@ class _Case:
         if self.distance(self.wanted) <= FITS:
             self.judged = self.found.keys()
         self.starts = starts - self.judged
+        self.failed = self.found.keys() & set(failed) or self.found.keys()
+        self.noise = max(SUM_ROUNDING, self.distance(self.wanted, only=self.found.keys() - self.failed))
 
     def pieces(self, name, array):
         """One row per step of the input, else one row."""
@@ -110,7 +112,7 @@ class _Case:
 
     def first_bad(self, tolerance):
         """First lag, counted from the last step, at which the input's gradient is wrong; None where it is right or not there."""
-        if self.x is None:
+        if self.x is None or self.x not in self.failed:
             return None
         a, b = self.pieces(self.x, self.wanted[self.x]), self.pieces(self.x, self.found[self.x])
         size = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
@@ -128,20 +130,20 @@ def name_terms(outcome, match, seeds):
         return
     arguments = next((a for one, a, _ in outcome.failed if one.bad and one.bad[0] is not None), outcome.failed[0][1])
     lags = {f.lag for f in outcome.findings if f.lag}
-    fits, tried, told_apart = explain(match, arguments, outcome.functions, lags)
     bad = {one.entry for one, _, _ in outcome.failed}
+    fits, tried, told_apart = explain(match, arguments, outcome.functions, lags, bad)
     if not fits:
         outcome.notes.append(f"none of {tried} single changes of the backward pass of {match.cell.name} reproduces these numbers")
         return
     best, others = fits[0], fits[1:]
-    words = f"; explained by {best.words}"
+    words = f"wrong term: {best.words}" + (f" [{best.mutation.plain}]" if best.mutation.plain else "")
     if others:
-        words += f"; or by {'; or by '.join(h.words for h in others[:2])}" + (f" ({len(others) - 2} more)" if len(others) > 2 else "")
+        words += f"; or {'; or '.join(h.words for h in others[:2])}" + (f" ({len(others) - 2} more)" if len(others) > 2 else "")
         words += "; no arguments tried tell these apart"
     elif told_apart:
-        words += f" ({told_apart} other changes fit here and were told apart by random weights, inputs and states)"
+        words += f"; {told_apart} other changes fit here and were told apart by random weights, inputs and states"
     outcome.findings = [
-        replace(f, term=best.mutation.term, words=f.words + words if k == 0 else f.words, formula=best.mutation.formula,
+        replace(f, term=best.mutation.term, words=f"{words}; {f.words}" if k == 0 else f.words, formula=best.mutation.formula,
                 hypotheses=tuple(h.words for h in fits[:8])) if f.entry in bad and f.verdict == "fail" else f
         for k, f in _counted(outcome.findings, bad)]
 
@@ -154,20 +156,22 @@ def _counted(findings, bad):
         yield number, f
 
 
-def explain(match, arguments, functions, lags=(), seed=3):
+def explain(match, arguments, functions, lags=(), failed=(), seed=3):
     """([Hypothesis], number tried, number told apart): single mutations that reproduce the gradient that backward returns, best first.
 
-    One hypothesis for each term, the best. `lags`: lags from which sums over time may be wrong.
+    One hypothesis for each term, the best. `lags`: lags from which sums over time may be wrong; `failed`: entries that are wrong, what the
+    others differ by from the right gradient is rounding.
     """
     rng = np.random.default_rng(seed)
-    cases = [_Case(match, arguments, functions, rng, everywhere) for everywhere in (False, True)]
-    tolerance = FITS_SINGLE if cases[0].single else FITS
+    cases = [_Case(match, arguments, functions, rng, everywhere, failed) for everywhere in (False, True)]
+    tolerance = FITS_SINGLE if cases[0].single else max(FITS, 10 * max(case.noise for case in cases))
     entries = {}
     for block, param in match.blocks:
         entries.setdefault(block.entry, []).append(param)
-    mutations = [*every_mutation(match.cell), *weight_mutations(match.cell, entries)]
+    lengths = tuple(match.kernel.lengths(cases[0].run.params).items())
+    mutations = [*every_mutation(match.cell, lengths), *weight_mutations(match.cell, entries, lengths)]
     bad = cases[0].first_bad(tolerance)
-    if bad is None and cases[0].distance(cases[0].wanted) <= SUM_ROUNDING:
+    if bad is None and cases[0].distance(cases[0].wanted, only=cases[0].failed) <= cases[0].noise:
         cases = cases[::-1]
         bad = cases[0].first_bad(tolerance)
     case, fits = cases[0], []
@@ -183,7 +187,7 @@ def explain(match, arguments, functions, lags=(), seed=3):
     for trial in range(4):
         if len({(f.mutation.term, f.kind) for f in fits}) < 2:
             break
-        fits = _tell_apart(fits, match, arguments, functions, rng, trial, tolerance)
+        fits = _tell_apart(fits, match, arguments, functions, rng, trial, tolerance, failed)
     fits = sorted(fits, key=lambda f: (_order(f), not f.at_start, f.start))
     best = {}
     for fit in fits:
@@ -206,7 +210,7 @@ def _sums_fit(case, predicted):
     for name in case.judged:
         found, right, guess = case.found[name], case.wanted[name], predicted[name]
         off, size = np.abs(found - right).max(initial=0.0), np.abs(right).max(initial=0.0)
-        rounding = SUM_ROUNDING * size
+        rounding = case.noise * size
         deviates |= off > 10 * rounding
         if not np.abs(guess - found).max(initial=0.0) <= 1e-3 * off * (off > 10 * rounding) + 10 * rounding:
             return False
@@ -274,17 +278,17 @@ def _pieces_at(case, grads, bad):
 
 def _still_fits(fit, case, tolerance):
     if not _moves_errors(fit.mutation):
-        return _sums_fit(case, case.predict(fit.mutation, fit.start, fit.scale)) or case.distance(case.wanted) <= SUM_ROUNDING
+        return _sums_fit(case, case.predict(fit.mutation, fit.start, fit.scale)) or case.distance(case.wanted) <= case.noise
     return case.distance(case.predict(fit.mutation, fit.start, fit.scale)) <= tolerance
 
 
-def _tell_apart(fits, match, arguments, functions, rng, trial, tolerance):
+def _tell_apart(fits, match, arguments, functions, rng, trial, tolerance, failed):
     """Those of the hypotheses that also explain what backward returns on random arguments; all where none does."""
     steps = None if any(f.start for f in fits) or trial % 2 else max(4, min(arguments.steps, 7))
     other = randomised(arguments, rng, (1.0, 0.5, 1.5, 1.0)[trial], steps)
     try:
         with np.errstate(all="ignore"):
-            case = _Case(match, other, functions, rng, bool(trial % 2))
+            case = _Case(match, other, functions, rng, bool(trial % 2), failed)
     except REFUSED:
         return fits
     kept = [f for f in fits if _still_fits(f, case, tolerance)]

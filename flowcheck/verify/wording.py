@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .comparison import fits_single
+
 __all__ = ["describe", "doubt", "lag_words"]
 
 
@@ -10,12 +12,12 @@ def describe(one, expected_full=None, clip=None):
     if one.bad is None:
         return one.words
     lag, error, tolerance, got, expected, step = one.bad
-    where = f"dE/d{one.entry}"
+    where = f"dE/d{one.entry} is wrong"
     if lag is not None:
-        where += f" over lag {lag} (and maybe more)" if lag >= 0 else f" over lag {lag}: an error reaches a later input"
+        where += f", first at lag {lag} " if lag >= 0 else f" at lag {lag}, where an error reaches a later input "
     elif step is not None:
-        where += f" at step {step}"
-    return (f"{where}, {one.seed.name}: got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
+        where += f" at step {step} "
+    return (f"{where.rstrip()} ({one.seed.name}): got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
             f"(relative error {error:.1e}, allowed {tolerance:.1e}){clip or _hint(one, np.array(got), np.array(expected))}")
 
 
@@ -32,7 +34,7 @@ def _hint(one, got, expected):
         if abs(ratio[0] + 1) < 1e-6:
             return "; the sign is flipped"
         return f"; it is {ratio[0]:.4g} times the right value" if abs(ratio[0] - 1) > 1e-3 else ""
-    if one.grad.dtype == np.float64 and one.grad.size > 3 and np.array_equal(one.grad, one.grad.astype(np.float32)):
+    if fits_single(one.grad):
         return "; every number fits single precision: it is rounded to float32 inside"
     return ""
 
