@@ -7,7 +7,7 @@ from flowcheck import EquationError, bptt, catalogue, compile_cell, truncated_bp
 from flowcheck.compiled.named import with_named_values
 from flowcheck.compiled.online import Online
 from flowcheck.experiments import adding, long_lag, reber, temporal_order, two_sequence
-from flowcheck.experiments.nets import initial, with_outputs
+from flowcheck.experiments.nets import fully_recurrent_outputs, initial, with_outputs, without_output_gate
 from flowcheck.experiments.sequences import Sequences, join
 
 MANY = 4000
@@ -195,9 +195,16 @@ def test_named_values_change_no_number(cell, rng):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-15)
 
 
+BOTH = {
+    "input gate only": without_output_gate, "direct inputs": lambda: with_outputs(catalogue()["conventional"], inputs=True),
+    "fully recurrent": fully_recurrent_outputs,
+}
+"""Nets whose outputs see the inputs, too."""
+
+
 def a_net(name, rng, one_hot=False, units=4):
     """(cell, weights, Sequences, per sequence: NumPy trajectory and errors)."""
-    cell = with_outputs(catalogue()[name])
+    cell = BOTH[name]() if name in BOTH else with_outputs(catalogue()[name])
     params, _ = initial(cell, {"units": units, "inputs": 3, "outputs": 2}, rng, 0.7, blocks=2 if "blocks" in cell.sizes.values() else None,
                         biases=("b_in", "b_c", "b_k", "b"))
     lengths = rng.integers(4, 8, 2)
@@ -228,7 +235,8 @@ def reference(cell, run, errors, method):
 
 CASES = [("lstm1997", m, h) for m in ("1997", "bptt", "rtrl", "window") for h in (False, True)] + [
     ("lstm", "1997", True), ("gru", "1997", False), ("conventional", "elman", True), ("conventional", "rtrl", True),
-    ("tanh", "1997", False)]
+    ("tanh", "1997", False), ("input gate only", "1997", True), ("input gate only", "bptt", False),
+    ("direct inputs", "rtrl", True), ("direct inputs", "bptt", True), ("fully recurrent", "rtrl", True)]
 
 
 @pytest.mark.parametrize(("name", "method", "one_hot"), CASES, ids=[f"{n}-{m}-{'one-hot' if h else 'dense'}" for n, m, h in CASES])
@@ -245,6 +253,37 @@ def test_a_change_of_weights_is_the_gradient(name, method, one_hot, rng):
             np.testing.assert_allclose(params[key] - value, expected[key], rtol=0, atol=atol, err_msg=key)
         expected = [np.abs(errors).max(), np.abs(errors).sum(), (errors**2).sum(), np.abs(errors[-1]).max()]
         np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "method"), [
+    ("lstm1997", "1997"), ("input gate only", "1997"), ("direct inputs", "rtrl"), ("fully recurrent", "rtrl")])
+def test_changes_after_every_step_are_the_same_for_one_hot_and_dense_inputs(name, method, rng):
+    """One-hot inputs change the weights of their one entry only; errors at every step."""
+    cell, params, s, _ = a_net(name, rng, one_hot=True)
+    s.has_target[:] = True
+    dense = Sequences(s.starts, np.eye(3)[s.x], s.target, s.has_target)
+    nets = [Online(cell, params, method=method, one_hot=x is s, alpha=0.5, every_step=True, interpreted=True) for x in (s, dense)]
+    found = [net.run(x) for net, x in zip(nets, (s, dense), strict=True)]
+    np.testing.assert_allclose(*found, rtol=1e-12)
+    for key, value in nets[0].params.items():
+        np.testing.assert_allclose(value, nets[1].params[key], rtol=0, atol=1e-14, err_msg=key)
+        assert not np.array_equal(value, params[key])
+
+
+def test_outputs_of_sequences_are_those_of_each_alone(rng):
+    cell, params, s, runs = a_net("lstm1997", rng)
+    found = Online(cell, params, interpreted=True).outputs(s)
+    np.testing.assert_allclose(found, np.concatenate([run["y_k"][:, 0] for run, _ in runs]), rtol=1e-14)
+
+
+def test_without_slope_errors_enter_at_the_nets_of_the_outputs(rng):
+    cell, params, s, runs = a_net("lstm1997", rng)
+    net = Online(cell, params, alpha=1.0, enter="net_k", interpreted=True)
+    net.run(one_sequence(s, 0))
+    run, errors = runs[0]
+    cut = [str(e) for e in cell.recurrent_edges if e.net != "net_k"]
+    for key, expected in bptt(run, {"net_k": errors}, cut).params.items():
+        np.testing.assert_allclose(params[key] - net.params[key], expected, rtol=0, atol=1e-14 * max(1, np.abs(expected).max()))
 
 
 def test_answers_alone_change_nothing_and_frozen_weights_stay(rng):

@@ -192,10 +192,10 @@ class Online:
             raise EquationError(f"{method} changes weights at the end of a sequence; give every_step=False, or windows as sequences")
         self.cell, self.method, self.alpha, self.every_step, self.one_hot = cell, method, alpha, every_step, one_hot
         self.kernel = compile_cell(with_named_values(cell))
-        self.storage = Storage(self.kernel, self.kernel.lengths(params))
+        later = {e.out.name for e in self.kernel.cell.equations} - _needed(self.kernel.cell)
+        self.storage = Storage(self.kernel, self.kernel.lengths(params), later)
         self.window = window or 2**62
         output, enter = cell.output.name, enter or cell.output.name
-        later = {e.out.name for e in self.kernel.cell.equations} - _needed(self.kernel.cell)
         recurrent = {e for e in self.kernel.cell.recurrent_edges if e.net not in later}
         cut = recurrent if method == "1997" else frozenset()
         printer = Printer(self.storage, cut, one_hot, by_value=True, small=self.storage.net_rows <= 64)

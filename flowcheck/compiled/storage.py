@@ -35,14 +35,14 @@ class Run:
 
 
 class Storage:
-    """Places of the vectors and weights of a cell with given lengths.
+    """Places of the vectors and weights of a cell with given lengths. No run joins nets of the names `apart` with others.
 
     Two copies of a weight array exist: `forward` stores a run as [from, to], `backward` as [to, from], so that the inner loop of
     either product runs along memory. Raises EquationError for a kind of net that cannot be printed.
     """
 
-    def __init__(self, kernel, lengths):
-        self.kernel, self.cell, self.lengths = kernel, kernel.cell, dict(lengths)
+    def __init__(self, kernel, lengths, apart=frozenset()):
+        self.apart, self.kernel, self.cell, self.lengths = apart, kernel, kernel.cell, dict(lengths)
         strange = [n for n in self.cell.nets if n.kind not in KINDS]
         if strange:
             raise EquationError(f"{self.cell.name}, {strange[0].out}: a net of kind {strange[0].kind!r} cannot be compiled to loops "
@@ -92,7 +92,7 @@ class Storage:
         early = {s.name for s in self.cell.inputs} | set(self.kernel.states)
         groups = []
         for source in (s.name for s in self.cell.symbols if s.name in early):
-            numbered = [(k - j, n) for j, (k, n) in enumerate(
+            numbered = [((k - j, n.out.name in self.apart), n) for j, (k, n) in enumerate(
                 (k, n) for k, n in enumerate(self.weighted) if n.kind == "dense" and source in _names(n.sources))]
             groups += [(source, [n for _, n in nets]) for _, nets in groupby(numbered, key=lambda pair: pair[0])]
         groups += [(s.name, [n]) for n in self.weighted for s in n.sources if s.name not in early or n.kind == "diagonal"]
