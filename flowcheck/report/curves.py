@@ -12,7 +12,7 @@ __all__ = ["Curve", "paper_curves"]
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve: its label, what it shows in a sentence, the Flow and its Rate; in float64 and exact, so without `rounding_error` and `probes`."""
+    """One curve: its label, what it shows in a sentence, the Flow and its Rate; in float64 and exact: no `rounding_error`, no `probes`."""
 
     label: str
     words: str
