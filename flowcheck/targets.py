@@ -6,7 +6,7 @@ Turns a target into a Network and its InputSets, and a path into claims with the
 from dataclasses import replace
 from pathlib import Path
 
-__all__ = ["by_layer", "described", "derivations", "network_and_inputs", "proved"]
+__all__ = ["by_layer", "described", "derivations", "errors_of", "network_and_inputs", "proved"]
 
 
 def network_and_inputs(net, inputs, layer, units, block_size, seed):
@@ -49,6 +49,15 @@ def by_layer(sets):
     for s in sets:
         chosen.setdefault(s.layer, {})[s.label] = s.x
     return chosen
+
+
+def errors_of(network, sets, path, loss):
+    """{label: dE/dy (time, batch, outputs)} of a file of targets: .npy for the first set, .npz with one array per set of inputs."""
+    from .detectors import errors_of_targets
+    from .formats import read_targets
+    from .measure import first_sequences
+
+    return errors_of_targets(network, first_sequences(by_layer(sets)), read_targets(path, sets), loss)
 
 
 def described(sets, inputs):

@@ -36,7 +36,7 @@ def found(layer, x, rule, readout=None):
 def test_the_folder_is_the_list_of_detectors():
     assert set(detectors()) == {
         "bias-cell", "dead-cell", "exploding-flow", "length-dependent", "redundant-cell", "saturated", "state-drift", "stuck-gate",
-        "unused-recurrence", "vanishing-flow"}
+        "unused-recurrence", "vanishing-flow", "weight-conflict"}
 
 
 def test_a_silent_cell_is_dead(noise):

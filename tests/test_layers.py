@@ -49,7 +49,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "measure": {"probes", "tensors", "notation", "equations", "kernels", "step", "network", "flow", "rates"},
     "formats": {"notation", "equations", "kernels", "network"},
     "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
-    "detectors": {"flow", "probes", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
+    "detectors": {"flow", "pairs", "probes", "rates", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "live": {"cells", "detectors", "formats", "measure", "network", "report", "targets"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},
     "gradcheck": {"verify", "cells"},

@@ -7,12 +7,16 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 
-from .context import LayerContext, contexts
+from ..measure import first_sequences
+from .context import LayerContext, by_layer, contexts
 from .finding import SEVERITIES, Finding, Threshold
+from .losses import LOSSES, errors_of_targets, layer_errors
 from .remedies import Trial, try_remedies
 
-__all__ = ["Diagnosis", "Finding", "LayerContext", "SEVERITIES", "Threshold", "Trial", "by_severity", "contexts", "detectors", "diagnose",
-           "try_remedies"]
+__all__ = [
+    "Diagnosis", "Finding", "LOSSES", "LayerContext", "SEVERITIES", "Threshold", "Trial", "by_severity", "contexts", "detectors",
+    "diagnose", "errors_of_targets", "try_remedies",
+]
 
 
 KEPT = 2**27
@@ -50,17 +54,21 @@ def detectors():
     return {m.RULE: m.detect for m in modules if hasattr(m, "RULE")}
 
 
-def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None, starts=None):
+def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None, starts=None, errors=None):
     """Run every detector on every layer over the given InputSets. `progress` is told what is being looked at.
 
     lags        lags to measure, as far as the inputs reach
     needs_lag   the lag in steps over which the task has to remember, where it is known
     starts      {layer name: {label: state0}} of sequences that do not start from zero states
+    errors      {label: dE/dy (time, batch, outputs of the last level)} of a loss (`losses`), by which flow is then weighed
 
     Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed.
     """
     found, looked = [], []
-    for context in contexts(network, input_sets, lags, progress, needs_lag, starts):
+    if errors is not None:
+        progress("errors of the loss at every layer")
+        errors = layer_errors(network, first_sequences(by_layer(input_sets)), errors, starts)
+    for context in contexts(network, input_sets, lags, progress, needs_lag, starts, errors):
         for rule, detect in detectors().items():
             progress(f"{context.layer.name}: {rule}")
             found += detect(context)

@@ -11,7 +11,7 @@ from ..kernels import compile_cell
 from ..measure import first_sequences, measure_by_probes, measure_layer
 from ..network import Layer
 
-__all__ = ["LayerContext", "Run", "contexts"]
+__all__ = ["LayerContext", "Run", "by_layer", "contexts"]
 
 
 class Run:
@@ -43,7 +43,8 @@ class Run:
 class LayerContext:
     """A layer with its runs, its measured flows, and the linear maps that read its output {name: (rows, units)}.
 
-    needs_lag is the lag in steps over which the task has to remember, None where nobody has said.
+    needs_lag is the lag in steps over which the task has to remember, None where nobody has said; errors {label: dE/dy (time, batch,
+    units)} are those of the user's loss, None without one.
     """
 
     layer: Layer
@@ -51,6 +52,7 @@ class LayerContext:
     measured: tuple
     readers: dict
     needs_lag: int | None = None
+    errors: dict | None = None
 
     @property
     def cell(self):
@@ -104,10 +106,11 @@ MOST_OPERATIONS = 2e12
 """Multiplications and additions, some minutes of one core, above which flows are estimated from probes."""
 
 
-def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None, errors=None):
     """Yield one LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
-    `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero.
+    `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero; `errors` {layer name: {label:
+    dE/dy}} what a loss sends into each layer.
 
     Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
@@ -117,13 +120,18 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
             raise ValueError(f"lag {needs_lag} is needed, but the sequences have {shortest} steps; "
                              f"give sequences of {needs_lag + 2} or more")
         lags = max(lags, needs_lag)
+    for layer, runs in network.each_layer(first_sequences(by_layer(input_sets)), starts=starts):
+        by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
+        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(by(layer, runs, lags, progress=progress)),
+                           network.readers(layer), needs_lag, None if errors is None else errors[layer.name])
+
+
+def by_layer(input_sets):
+    """{layer name: {label: x}} of InputSets."""
     sets = {}
     for s in input_sets:
         sets.setdefault(s.layer, {})[s.label] = s.x
-    for layer, runs in network.each_layer(first_sequences(sets), starts=starts):
-        by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
-        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(by(layer, runs, lags, progress=progress)),
-                           network.readers(layer), needs_lag)
+    return sets
 
 
 def _cost(layer, runs, lags):

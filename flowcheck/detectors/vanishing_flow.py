@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..pairs import pair_flows
 from ..rates import LOST_BESIDE_LAG_0
 from .finding import Finding, Threshold
 
@@ -12,25 +13,44 @@ HORIZON = Threshold(LOST_BESIDE_LAG_0, "half an ulp of float32: beside a lag-0 t
 def detect(context):
     """Flow of the joint state, pooled over sequences: a rate whose interval is below 0, and a horizon inside the lags measured.
 
-    A warning; where the lag that the task needs is known, an error if it lies beyond the horizon, else info.
+    A warning; where the lag that the task needs is known, an error if it lies beyond the horizon, else info. With the errors of a loss the
+    horizon that decides is that of these errors: how much of them arrives from each lag, all end times together (`pairs`).
     Evidence: rate per step (log10) with its interval, half-life and horizon in steps. The flow is full.
     """
     flow, found, needed = context.state_flow.flow, context.state_flow.rate, context.needs_lag
-    if found.verdict != "vanishing" or found.horizon is None:
+    weighted = _weighted(context, int(flow.lags[-1]))
+    reach = found.horizon if weighted is None else weighted
+    if reach is None or (found.verdict != "vanishing" and (weighted is None or needed is None or needed <= weighted)):
         return []
     evidence = {
         "rate_per_step": found.per_step, "rate_interval": found.interval and list(found.interval), "half_life": found.half_life,
         "horizon": found.horizon, "lags_measured": int(flow.lags[-1]), "gradient": flow.gradient, "lag_needed": needed,
+        "horizon_of_the_loss": weighted,
         "log10_norm_at_last_lag": float(flow.pooled[-1]) if np.isfinite(flow.pooled[-1]) else None,
     }
-    severity = "warning" if needed is None else "error" if needed > found.horizon else "info"
-    words = f"error flow is lost beyond lag {found.horizon}"
+    severity = "warning" if needed is None else "error" if needed > reach else "info"
+    words = f"error flow is lost beyond lag {reach}" if weighted is None else f"the errors of the loss are lost beyond lag {reach}"
     if needed is not None:
         words += f", the task needs lag {needed}"
     if found.half_life is not None:
         words += f": it halves every {found.half_life:.3g} steps"
     remedy = "nothing to mend: the horizon lies beyond the lag needed" if severity == "info" else _remedy(context)
     return [Finding(RULE, context.layer.name, None, severity, evidence, HORIZON.value, HORIZON.source, remedy, words)]
+
+
+def _weighted(context, lags):
+    """The last lag from which at least 2^-24 of the errors at lag 0 arrives, root mean square over end times, mean log over sequences.
+
+    None without the errors of a loss, and where they arrive from every lag measured.
+    """
+    if context.errors is None:
+        return None
+    logs = [pair_flows(run.trajectory, context.errors[run.label][:, b], lags, b=b).log10_weighted
+            for run in context.runs if run.label in context.errors for b in range(run.trajectory.batch)]
+    shortest = min(len(log) for log in logs)
+    mean = np.mean([log[:shortest] for log in logs], axis=0)
+    lost = np.flatnonzero(~(mean >= mean[0] + np.log10(HORIZON.value)))
+    return int(lost[0]) - 1 if len(lost) else None
 
 
 def _remedy(context):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..network import Network
 from .answers import parse_answers
 from .errors import FormatError
-from .inputs import InputSet, read_inputs
+from .inputs import InputSet, read_inputs, read_targets
 from .layers import build_layers
 from .npz_file import own_network, read_npz, write_npz
 from .proof import prove_gate_order
@@ -19,7 +19,7 @@ from .sniff import check_kind, opened
 from .stored import Contents
 from .torch_layers import torch_layers
 
-__all__ = ["FormatError", "InputSet", "load", "prove_gate_order", "read_inputs", "write_npz"]
+__all__ = ["FormatError", "InputSet", "load", "prove_gate_order", "read_inputs", "read_targets", "write_npz"]
 
 READERS = {
     "torch": ("torch_file", "read_torch"),

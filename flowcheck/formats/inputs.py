@@ -9,7 +9,7 @@ from .errors import FormatError, shown
 from .npz_file import read_npy, read_npz
 from .sniff import opened
 
-__all__ = ["InputSet", "read_inputs"]
+__all__ = ["InputSet", "read_inputs", "read_targets"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,36 @@ def read_inputs(path, network):
             raise FormatError(f"{where}: inputs come as .npy or .npz, got {path.suffix or 'no extension'}; save them "
                               "with numpy.savez")
     return [_input_set(label, owners[label], arrays, where) for label, arrays in sets.items()]
+
+
+def read_targets(path, sets):
+    """{label: (time, batch, outputs)} in float64 from a file of targets (batch, time, outputs); NaN stands for no target.
+
+    `.npy` is for the first InputSet, `.npz` has one array per set, under its label. Raises FormatError for another number of sequences or
+    steps than the inputs have, for labels that no set has, and for infinity.
+    """
+    path = Path(path)
+    where, by_label = path.name, {s.label: s for s in sets}
+    with opened(path) as handle:
+        if path.suffix.lower() == ".npz":
+            arrays = read_npz(handle, where)
+        elif path.suffix.lower() == ".npy":
+            arrays = {next(iter(by_label)): read_npy(handle.read(), where)}
+        else:
+            raise FormatError(f"{where}: targets come as .npy or .npz, got {path.suffix or 'no extension'}; save them with numpy.savez")
+    found = {}
+    for label, array in arrays.items():
+        if label not in by_label:
+            raise FormatError(f"{where}: no inputs are named {shown(label)}, expected {', '.join(shown(k) for k in list(by_label)[:8])}; "
+                              "name the targets as their inputs")
+        steps, batch = by_label[label].x.shape[:2]
+        if array.ndim != 3 or array.shape[:2] != (batch, steps) or array.dtype.kind not in "fiub":
+            raise FormatError(f"{where}: {shown(label)} is an array of {array.dtype} of shape {array.shape}, expected numbers "
+                              f"(batch {batch}, time {steps}, outputs)")
+        found[label] = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
+        if np.isinf(found[label]).any():
+            raise FormatError(f"{where}: {shown(label)} has infinite targets, expected numbers, or NaN where there is no target")
+    return found
 
 
 def _sets(arrays, names, where):
