@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from .targets import by_layer, derivations, described, network_and_inputs, proved
+from .targets import by_layer, derivations, described, near_bounds, network_and_inputs, proved
 
 __all__ = ["main"]
 
@@ -376,12 +376,13 @@ def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
         claims = [c for c in load(derivations()) if not net or c.checks and c.section in SECTIONS_ON_FLOW]
         results = proved(claims, derivations(), progress)
+        bounds = {} if net else near_bounds(claims, derivations(), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
              f"--seed {seed}" if seed else None, "--try-remedies" if remedies else None, f"-o {out}"]
     command = " ".join(["flowcheck report", *filter(None, words)])
     page.parent.mkdir(parents=True, exist_ok=True)
     title = f"Error flow in {Path(net).name}" if net else "Error flow over lag: the paper's cells"
-    write_page(page, title=title, command=command, curves=curves, derivations=results, **given)
+    write_page(page, title=title, command=command, curves=curves, derivations=results, bounds=bounds, **given)
     write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
 

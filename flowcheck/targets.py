@@ -6,7 +6,7 @@ Turns a target into a Network and its InputSets, and a path into claims with the
 from dataclasses import replace
 from pathlib import Path
 
-__all__ = ["by_layer", "described", "derivations", "errors_of", "network_and_inputs", "proved"]
+__all__ = ["by_layer", "described", "derivations", "errors_of", "near_bounds", "network_and_inputs", "proved"]
 
 
 def network_and_inputs(net, inputs, layer, units, block_size, seed):
@@ -88,3 +88,15 @@ def proved(claims, path, progress):
         results.append((claim, error))
         progress(f"proved {claim.id}", len(results), len(claims))
     return results
+
+
+def near_bounds(claims, path, progress):
+    """{claim id: in words, how near flows come to its bound}, of those that are inequalities between flows."""
+    from .tasks import in_order, nearness
+
+    bounds = [claim.id for claim in claims if any(check.relation == "<=" for check in claim.checks)]
+    found = {}
+    for number, words in zip(bounds, in_order(nearness, [((str(path),), number) for number in bounds]), strict=True):
+        found[number] = words
+        progress(f"sought {number}", len(found), len(bounds))
+    return found

@@ -200,6 +200,27 @@ def test_a_failed_proof_is_shown_as_failed():
     assert f"{len(rest)} of {len(rest) + 1} claims proved" in text
 
 
+def test_a_definition_is_not_called_proved_and_a_family_is_named():
+    family = [c for c in claims.load(DERIVATIONS.with_name("s5_experiments.py")) if c.id == "5 Reber strings"]
+    defined = [c for c in claims.load(DERIVATIONS.with_name("s4_memory_cell.py")) if c.status == "definition"]
+    text = Reader(made(derivations=[(c, "") for c in [*family, *defined]])).text
+    assert "1 of 1 claims proved" in text and f"none failed. {len(defined)} more are definitions. Numbers" in text
+    assert text.count("✓") == text.count("✓ proved for n <= 3") == 1
+
+
+def test_a_step_stands_once_and_is_told_by_its_number_later():
+    folder = claims.load(DERIVATIONS.parent)
+    found = made(derivations=[(c, "") for c in folder if c.id in ("40", "41")])
+    assert '<a href="#claim-40">(40)</a>' in found and 'id="claim-40"' in found and found.count("no error that entered at c") == 1
+
+
+def test_bounds_are_shown_with_the_largest_ratio_found():
+    bound, = (c for c in claims.load(DERIVATIONS.with_name("s3_1_4_bounds.py")) if c.id == "3.1 bound")
+    text = Reader(made(derivations=[(bound, "")], bounds={"3.1 bound": "0.15 on random nets, 0.47 by search"})).text
+    assert "How near the flow comes to its bounds" in text and "0.47 by search" in text
+    assert "How near" not in Reader(made(derivations=[(bound, "")])).text
+
+
 def test_an_erratum_shows_both_forms_and_what_tells_them_apart():
     (erratum,) = [(c, e) for c, e in claim_parts()["derivations"] if c.status == "erratum"]
     text = made(derivations=[erratum])

@@ -1,10 +1,11 @@
 """Tasks over processes: the same results in the same order as in one, and errors come out."""
 
 import operator
+from pathlib import Path
 
 import pytest
 
-from flowcheck.tasks import WORTH_A_PROCESS, in_order
+from flowcheck.tasks import WORTH_A_PROCESS, in_order, nearness
 
 
 def test_results_come_in_the_order_of_the_tasks_from_any_number_of_processes():
@@ -19,3 +20,9 @@ def test_an_error_of_a_task_comes_out():
     assert next(done) == 2
     with pytest.raises(ZeroDivisionError):
         next(done)
+
+
+def test_how_near_a_bound_is_reached_comes_in_words():
+    words = nearness((str(Path(__file__).parent.parent / "derivations" / "fahlman1991_cascade_correlation.py"),), "RCC bound")
+    random, sought = (float(part.split()[0]) for part in words.split(", "))
+    assert 0.9 < random <= 1 and 0.9 < sought <= 1 + 1e-12 and words.endswith("by search")

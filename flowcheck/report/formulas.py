@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from .. import notation, symbolic
 
-__all__ = ["claim_sections", "claim_summary", "formula", "prose"]
+__all__ = ["bound_rows", "claim_sections", "claim_summary", "formula", "prose"]
 
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 _INDEX = re.compile(r"(?<=[\w)|′\]>])([_^])(?:\{([^{}]*)\}|(\w+))")
@@ -79,35 +79,49 @@ def _set_index(match):
 
 
 def claim_summary(derivations):
-    """How many claims are proved, errata, failed."""
+    """How many claims are proved, failed, definitions; and the errata as [(number, anchor, title)]."""
     failed = sum(bool(error) for _, error in derivations)
+    defined = sum(claim.status == "definition" for claim, _ in derivations)
     return {
-        "count": len(derivations),
-        "proved": len(derivations) - failed,
+        "count": len(derivations) - defined,
+        "proved": len(derivations) - defined - failed,
         "failed": failed,
-        "errata": sum(claim.status == "erratum" for claim, _ in derivations),
+        "definitions": defined,
+        "errata": [(_number(c), _anchor(c), c.title) for c, _ in derivations if c.status == "erratum"],
     }
 
 
+def bound_rows(derivations, bounds):
+    """[(number, anchor, title, what was found)] of the bounds; {claim id: words}."""
+    return [(_number(c), _anchor(c), c.title, bounds[c.id]) for c, _ in derivations if c.id in bounds]
+
+
 def claim_sections(derivations):
-    """[(section, [row])] in the order given."""
-    sections = {}
+    """[(section, [row])] in the order given; a step that stands in an earlier claim is told by that claim's number."""
+    sections, stands = {}, {}
     for claim, error in derivations:
-        sections.setdefault(claim.section, []).append(_row(claim, error))
+        sections.setdefault(claim.section, []).append(_row(claim, error, stands))
     return list(sections.items())
 
 
-def _row(claim, error):
+def _row(claim, error, stands):
     printed = None if claim.printed is None else claim.printed_latex
     steps = [
         f
         for f in claim.proof.everything
         if hasattr(f, "words") and f.words not in claim.assumptions and not getattr(f, "lemma", False)
     ]
+    steps = dict.fromkeys(_stated(s) for s in steps if type(s).__name__ != "Given")
+    earlier = dict.fromkeys(stands[s] for s in steps if s in stands)
+    new = [s for s in steps if s not in stands]
+    name = f"({claim.id})" if claim.id.isdigit() else claim.id
+    stands.update(dict.fromkeys((s for s in new if s[0] != "rule"), (name, _anchor(claim))))
     return {
         "number": _number(claim),
+        "anchor": _anchor(claim),
         "title": claim.title,
         "status": claim.status,
+        "proof": claim.proof_status,
         "error": error or "",
         "derived": formula(claim.derived_latex),
         "printed": printed and formula(printed),
@@ -115,8 +129,13 @@ def _row(claim, error):
         "note": claim.note,
         "apart": claim.counterexample.words if claim.counterexample else "",
         "assumptions": claim.assumptions,
-        "steps": [_step(s) for s in steps if type(s).__name__ != "Given"],
+        "earlier": list(earlier),
+        "steps": [{"kind": kind, "words": words, "shows": latex and formula(latex)} for kind, words, latex in new],
     }
+
+
+def _anchor(claim):
+    return "claim-" + re.sub(r"[^A-Za-z0-9.]+", "-", claim.id).strip("-")
 
 
 def _number(claim):
@@ -124,14 +143,9 @@ def _number(claim):
     return f"{number}, journal ({claim.journal})" if claim.journal else number
 
 
-def _step(fact):
-    """Kind, words and, for a step of a calculation, the statement that it shows."""
+def _stated(fact):
+    """(kind, words, LaTeX of what a step of a calculation shows)."""
     kind = type(fact).__name__
     if kind != "Step":
-        return {
-            "kind": {"Chain": "chain", "Induction": "induction over q", "Cases": "cases"}.get(kind, "rule"),
-            "words": fact.words,
-            "shows": "",
-        }
-    shows = f"{notation.latex(fact.lhs)} {_RELATIONS[fact.relation]} {notation.latex(fact.rhs)}"
-    return {"kind": "step", "words": fact.words, "shows": formula(shows)}
+        return {"Chain": "chain", "Induction": "induction over q", "Cases": "cases"}.get(kind, "rule"), fact.words, ""
+    return "step", fact.words, f"{notation.latex(fact.lhs)} {_RELATIONS[fact.relation]} {notation.latex(fact.rhs)}"

@@ -7,7 +7,7 @@ import jinja2
 from .. import __version__
 from .drawn import cell_figures, curve_figures, drift_figures, flow_figures
 from .files import write_atomically
-from .formulas import claim_sections, claim_summary, prose
+from .formulas import bound_rows, claim_sections, claim_summary, prose
 from .rows import comparison_rows, curve_rows, finding_groups, flow_row, layer_rows, powers
 from .svg import style_rules
 
@@ -16,20 +16,21 @@ __all__ = ["page", "write_comparison", "write_page"]
 _NET_ROWS = ("state-to-state", "net-to-net", "input-to-output")
 
 
-def write_page(path, *, title, command, curves=None, derivations=None, diagnosis=None, measured=None, inputs=""):
+def write_page(path, *, title, command, curves=None, derivations=None, bounds=None, diagnosis=None, measured=None, inputs=""):
     """Write the page to `path`, whole or not at all.
 
     command      the exact command that makes this page
     curves       [Curve] of the paper's cells
     derivations  [(Claim, error or "")]
+    bounds       {claim id: in words, how near flows come to that bound}
     diagnosis    a Diagnosis; `inputs` says in words what it ran on
     measured     [Measured], the diagnosis' own if there is one
     """
-    parts = {"curves": curves, "derivations": derivations, "diagnosis": diagnosis, "measured": measured}
+    parts = {"curves": curves, "derivations": derivations, "bounds": bounds, "diagnosis": diagnosis, "measured": measured}
     write_atomically(path, page(title=title, command=command, inputs=inputs, **parts))
 
 
-def page(*, title, command, curves=None, derivations=None, diagnosis=None, measured=None, inputs=""):
+def page(*, title, command, curves=None, derivations=None, bounds=None, diagnosis=None, measured=None, inputs=""):
     """The page as text; see `write_page`. The same results give the same text."""
     network = diagnosis and diagnosis.network
     measured = diagnosis.measured if diagnosis and measured is None else measured
@@ -45,7 +46,11 @@ def page(*, title, command, curves=None, derivations=None, diagnosis=None, measu
         drifts=drift_figures(diagnosis) if diagnosis else [],
         flows=_flows(measured) if measured else [],
         curves={"figures": curve_figures(curves), "rows": curve_rows(curves)} if curves else None,
-        derivations={"sections": claim_sections(derivations), "summary": claim_summary(derivations)}
+        derivations={
+            "sections": claim_sections(derivations),
+            "summary": claim_summary(derivations),
+            "bounds": bound_rows(derivations, bounds or {}),
+        }
         if derivations
         else None,
     )
