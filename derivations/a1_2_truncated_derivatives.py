@@ -95,6 +95,7 @@ net_cut = Step("d net_x(t) / d w_lm ~tr", by(net(x, t)), KroneckerDelta(l, x) * 
 of_i = given("(6) y^i(t) = f_i(net_i(t)), by the chain rule", total(y(hidden(i), t), anything),
              slope(hidden(i), t) * total(net(hidden(i), t), anything), i, anything)
 through_in, through_out = Differentiate(eq_in, (net,)), Differentiate(eq_out, (net,))
+hidden_first_line = Step("(11), first line", by(y(hidden(i), t)), slope(hidden(i), t) * by(net(hidden(i), t)), (of_i,), forall=(i, l, m, t))
 eq_11 = Step("(11)", by(y(hidden(i), t)), KroneckerDelta(l, hidden(i)) * slope(hidden(i), t) * y(m, t - 1),
              (of_i, net_cut), forall=(i, l, m, t))
 eq_12 = Step("(12)", by(y(in_j, t)), KroneckerDelta(l, in_j) * sigma.slope(net(in_j, t)) * y(m, t - 1),
@@ -136,6 +137,11 @@ eq_14 = Step("(14)", ds, (d_in + d_c) * by(s(j, v, t - 1))
              + d_in * sigma.slope(net(in_j, t)) * g(net(c, t)) * y(m, t - 1)
              + d_c * y(in_j, t) * g.slope(net(c, t)) * y(m, t - 1),
              (one_step, own_weights), forall=(j, v, l, m, t), where=(t > 0,))
+
+state_second_line = Step(
+    "(14), second line", ds, (d_in + d_c) * by(s(j, v, t - 1)) + d_in * by(y(in_j, t)) * g(net(c, t))
+    + d_c * y(in_j, t) * g.slope(net(c, t)) * by(net(c, t)),
+    (eq_14,), right=(eq_12, net_cut), forall=(j, v, l, m, t), where=(t > 0,))
 
 # (15)
 
@@ -180,11 +186,25 @@ eq_27, sum_27 = stored("(27)", c, lambda t: g.slope(net(c, t)) * sigma(net(in_j,
 cut = given("truncation: no path leads through a net input of the hidden layer", total(net(x, t), y(u, t - 1)), Integer(0), x, u)
 comes_after = given("s(t-1) is computed before the activations y^u(t-1), none of which enters it", total(s(j, v, t - 1), y(u, t - 1)),
                     Integer(0), j, v, u)
-by_activation = (through_in, through_out, cut)
-gate_in_cut = Step("y^{in_j}(t) by y^u(t-1)", total(y(in_j, t), y(u, t - 1)), Integer(0), by_activation, forall=(j, u, t))
-gate_out_cut = Step("y^{out_j}(t) by y^u(t-1)", total(y(out_j, t), y(u, t - 1)), Integer(0), by_activation, forall=(j, u, t))
-cell_cut = Step("y^{c_j^v}(t) by y^u(t-1)", total(y(c, t), y(u, t - 1)), Integer(0),
-                (through_c, gate_out_cut, through_s, gate_in_cut, comes_after, cut), forall=(j, v, u, t), where=(t > 0,))
+
+
+def by_unit(node):
+    """d node / d y^u(t-1), all paths."""
+    return total(node, y(u, t - 1))
+
+
+gate_in, gate_out = (
+    Step(f"y^{{{gate}_j}}(t) by y^u(t-1), no truncation", by_unit(y(l_j, t)), sigma.slope(net(l_j, t)) * by_unit(net(l_j, t)), (through,),
+         forall=(j, u, t)) for gate, l_j, through in (("in", in_j, through_in), ("out", out_j, through_out)))
+cell_by_unit = Step(
+    "y^{c_j^v}(t) by y^u(t-1), no truncation", by_unit(y(c, t)),
+    sigma.slope(net(out_j, t)) * h(s(j, v, t)) * by_unit(net(out_j, t)) + y(out_j, t) * h.slope(s(j, v, t)) * (
+        g(net(c, t)) * sigma.slope(net(in_j, t)) * by_unit(net(in_j, t)) + y(in_j, t) * g.slope(net(c, t)) * by_unit(net(c, t))),
+    (through_c, gate_out, through_s, gate_in, comes_after), forall=(j, v, u, t), where=(t > 0,))
+gate_in_cut, gate_out_cut = (
+    Step(f"y^{{{gate}_j}}(t) by y^u(t-1)", by_unit(y(l_j, t)), Integer(0), (full, cut), forall=(j, u, t))
+    for gate, l_j, full in (("in", in_j, gate_in), ("out", out_j, gate_out)))
+cell_cut = Step("y^{c_j^v}(t) by y^u(t-1)", by_unit(y(c, t)), Integer(0), (cell_by_unit, cut), forall=(j, v, u, t), where=(t > 0,))
 no_other = Step("y^{c_j^v}(t) by weights into ordinary units", by(y(c, t), (hidden(i), m)), Integer(0), (own_of_cell, *different),
                 forall=(j, v, i, m, t), where=(t >= 0,))
 no_output = Step("y^{c_j^v}(t) by weights into outputs", by(y(c, t), (output(k), m)), Integer(0), (own_of_cell, *different),
@@ -205,17 +225,24 @@ by_all_weights = [gradient("y", "W_in_y", output_by_gate_weights), gradient("y",
                   gradient("y", "W_out_y", output_by_out_weights)]
 
 CLAIMS = [
+    claim(9, "what truncation takes for 0", "definition", truncation, "truncation",
+          note="Printed for l = in_j, out_j, c_j and all u; that it holds for ordinary units too, (11) takes for granted."),
+    claim(9, "input gates by the units of the step before", "exact", gate_in, "in_j by a unit"),
+    claim(9, "output gates by the units of the step before", "exact", gate_out, "out_j by a unit"),
+    claim(9, "cells by the units of the step before: by way of net_out, net_in and net_c", "exact", cell_by_unit, "c_j by a unit"),
     claim(9, "input gates, truncated", "truncated", gate_in_cut, "truncation of in_j"),
     claim(9, "output gates, truncated", "truncated", gate_out_cut, "truncation of out_j"),
     claim(9, "cells, truncated", "truncated", cell_cut, "truncation of c_j"),
     claim(9, "cells, weights into ordinary units", "truncated", no_other, "truncation, ordinary units",
           note="Printed for all l but c_j^v, in_j, out_j."),
     claim(9, "cells, weights into outputs", "truncated", no_output, "truncation, outputs"),
+    claim(11, "ordinary units, no truncation", "exact", hidden_first_line, "first line"),
     claim(11, "ordinary units", "truncated", eq_11, checks=[gradient("y", "W_y", ordinary_by_weights, "conventional")],
           note="Ordinary units are not in the paper's list of what is truncated."),
     claim(12, "input gate", "truncated", eq_12, checks=[gradient("y_in", "W_in_y", gate_by_weights("in"))]),
     claim(13, "output gate", "truncated", eq_13, checks=[gradient("y_out", "W_out_y", gate_by_weights("out"))]),
     claim(14, "state, no truncation", "exact", state_first_line, "first line"),
+    claim(14, "state: second line", "truncated", state_second_line, "second line"),
     claim(14, "state", "truncated", eq_14,
           note="The sum of deltas is 0 or 1, as l is one unit. That ds(t-1)/dw_lm may be multiplied by it is proved "
                "over all steps, from s(0) = 0."),

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 import sympy
-from sympy import Abs, Lambda, Sum
+from sympy import Abs, Integer, Lambda, Sum
 
 from flowcheck.claims import (
     HYPOTHESIS,
@@ -104,6 +104,9 @@ def flow_bound(words, rhs, total):
                  below("n >= 1", rhs), where=(q >= 1,))
 
 
+below_4 = Given("all |w_ij| <= w_max < 4.0 / n", w_max, 4 / n, relation="<")
+tau_below_1 = Step("tau < 1.0", tau, Integer(1), (Given("tau = n w_max / 4", tau, n * w_max / 4), below_4), "<")
+
 by_norm = spread_bound(largest_slope, row_sum, row_sum)
 sharp = flow_bound("bound without n", (f_max * norm) ** q, by_norm)
 weak = flow_bound("bound with n", n * (f_max * norm) ** q, by_norm)
@@ -187,6 +190,8 @@ CLAIMS = [
           evaluate=log10_refined_bound, lags=range(2, 101)),
     claim("bound", "weak upper bound", weak, evaluate=with_n(log10_bound)),
     claim("bound without n", "the factor n is superfluous", sharp, False, log10_bound),
+    claim("row sum", "||W||_A <= n w_max = 4.0 tau: every row", row_of_tau),
+    claim("tau below 1", "tau < 1.0 for w_max < 4.0 / n", tau_below_1),
     claim("tau", "exponential decay, tau = n w_max / 4.0", by_tau, evaluate=with_n(log10_tau_bound),
           note="All |w_ij| < 4.0 / n make tau < 1."),
     claim("tau without n", "the factor n is superfluous", by_tau_sharp, False, log10_tau_bound),

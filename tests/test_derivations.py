@@ -25,7 +25,7 @@ UNNUMBERED = {  # what sections 3 and 4 and the appendices print without a numbe
         "learning rate": "3.1 learning rate", "global error flow": "3.1 global error flow", "matrix form": "3.1 matrix form",
         "element of a matrix": "3.1 element of a matrix", "scalar product": "3.1 scalar product", "norm of slopes": "3.1 norm of slopes",
         "norm of W_v": "3.1 norm of a column", "norm of W_u": "3.1 norm of a row", "bound in the norms": "3.1 bound by row and column",
-        "bound with n": "3.1 bound", "bound by tau": "3.1 tau",
+        "bound with n": "3.1 bound", "bound by tau": "3.1 tau", "norm by w_max": "3.1 row sum", "tau < 1": "3.1 tau below 1",
     },
     "3.2": {
         "error of one unit": "3.2 error", "condition": "3.2 condition", "integration": "3.2 integration",
@@ -40,6 +40,8 @@ UNNUMBERED = {  # what sections 3 and 4 and the appendices print without a numbe
     },
     "A.1": {
         "net input of an output": "9 outputs, net input", "output": "9 outputs", "truncated input gate": "9 truncation of in_j",
+        "what is truncated": "9 truncation", "input gate by units": "9 in_j by a unit", "output gate by units": "9 out_j by a unit",
+        "cell by units": "9 c_j by a unit", "(11) first line": "11 first line", "(14) second line": "14 second line",
         "truncated output gate": "9 truncation of out_j", "truncated cell": "9 truncation of c_j",
         "cell, other weights": "9 truncation, ordinary units", "storage": "29 storage",
         **{f"steps of ({number})": f"29 steps of ({number})" for number in (19, 20, 21, 22, 23, 25, 26, 27, 28)}, "total": "29 steps",

@@ -33,7 +33,7 @@ PLANTED = [  # claim that must fail, as its file stands, with a mistake; the fil
     ("10 ordinary units", "slope_k(k, t) * Sum(w(output(k), hidden(i)) * by(y(hidden(i), t - 1), (hidden(p), m))",
      "slope_k(k, t) * Sum(-w(output(k), hidden(i)) * by(y(hidden(i), t - 1), (hidden(p), m))"),
     ("11", "slope(hidden(i), t) * y(m, t - 1),", "slope(hidden(i), t) * y(m, t),"),
-    ("14", "(d_in + d_c) * by(s(j, v, t - 1))", "d_in * d_c * by(s(j, v, t - 1))"),
+    ("14", '"(14)", ds, (d_in + d_c) * by(s', '"(14)", ds, d_in * d_c * by(s'),
     ("14 every step", "d_c * Sum(by_cell(tau), (tau, 1, t))", "d_c * Sum(by_cell(tau), (tau, 1, t - 1))"),
     ("15", "+ (d_in + d_c) * h.slope(s(j, v, t)) * ds", "+ d_in * h.slope(s(j, v, t)) * ds"),
     ("19", "2 * slope_k(p, t) * (target", "slope_k(p, t) * (target"),
@@ -49,7 +49,12 @@ PLANTED = [  # claim that must fail, as its file stands, with a mistake; the fil
     ("24 cells, v distinct", "Sum(e_s(j, p, t) * by(s(j, p, t), (c, m))", "Sum(e_s(j, p, t) * by(s(j, v, t), (c, m))"),
     ("10", "Sum((d_in + d_out) * Sum(w(output(k), c)", "Sum((d_in * d_out) * Sum(w(output(k), c)"),
     ("10 truncation list", "(c, m)) + through_ordinary)", "(c, m)) - through_ordinary)"),
-    ("9 truncation of c_j", "through_s, gate_in_cut, comes_after, cut)", "through_s, comes_after, cut)"),
+    ("9 truncation of c_j", "Integer(0), (cell_by_unit, cut)", "Integer(0), (cell_by_unit,)"),
+    ("9 c_j by a unit", "y(out_j, t) * h.slope(s(j, v, t)) * (\n", "y(out_j, t) * h(s(j, v, t)) * (\n"),
+    ("11 first line", "slope(hidden(i), t) * by(net(hidden(i), t)), (of_i,)", "slope(hidden(i), t) * by(net(hidden(i), t - 1)), (of_i,)"),
+    ("14 second line", "d_in * by(y(in_j, t)) * g(net(c, t))\n", "d_c * by(y(in_j, t)) * g(net(c, t))\n"),
+    ("3.1 row sum", "4 * tau, (in_matrix, tau_is), \"<=\", (i,))", "4 * tau / n, (in_matrix, tau_is), \"<=\", (i,))"),
+    ("3.1 tau below 1", "w_max, 4 / n, relation=\"<\"", "w_max, 8 / n, relation=\"<\""),
     ("14 product of deltas", "d_in * d_c, Integer(0)", "d_in * d_in, Integer(0)"),
     ("4 tanh", "2 / (1 + e_half ** -2) - 1)", "2 / (1 + e_half ** -1) - 1)"),
     ("3 slope", "slope_of(sigma, eq_3, lambda f: f * (1 - f))", "slope_of(sigma, eq_3, lambda f: f * (1 - f) / 2)"),
@@ -84,3 +89,7 @@ def test_planted_mistake_is_refused(tmp_path, row):
     claim = planted(tmp_path, *row)
     with pytest.raises(ProofError, match="^claim "):
         claim.verify()
+
+
+def test_sixty_claims_have_a_mistake_of_their_own():
+    assert len({row[0] for row in PLANTED}) >= 60

@@ -131,7 +131,7 @@ def test_the_formula_is_the_derivative(claim, numeric, rng):
 WITHOUT = {  # definitions that name no quantity of the package's cells
     "4 start": "0 by construction", "9 start": "0 by construction", "16": "the error of a task", "17": "a learning rule",
     "18": "a name for a derivative", "18 outputs": "a name for a derivative", "9 outputs, net input": "a read-out",
-    "9 outputs": "a read-out",
+    "9 outputs": "a read-out", "9 truncation": "a rule; what is left by it meets the code",
 }
 
 
