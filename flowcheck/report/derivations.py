@@ -38,7 +38,7 @@ def text(claim, error):
     derived, printed = (None if form is None else _stated(form, {"==": "="}.get(form.rel_op, form.rel_op), claim)
                         for form in (claim.derived, claim.printed))
     lines = [*_wrapped(f"equation {number(claim)}, section {claim.section}: {claim.title}", "", "  "),
-             f"status: {claim.status}, {'FAILED' if error else claim.proof_status}", ""]
+             f"status: {', '.join(dict.fromkeys([claim.status, 'FAILED' if error else claim.proof_status]))}", ""]
     if printed == derived:
         lines += _formula("printed, and derived: ", derived)
     else:
@@ -46,7 +46,7 @@ def text(claim, error):
     lines += ["", *_wrapped(claim.note, "  ", "  ")] if claim.note else []
     lines += ["", *_wrapped(f"what tells them apart: {claim.counterexample.words}", "", "  ")] if claim.counterexample else []
     lines += ["", "rests on:", *(line for a in claim.assumptions for line in _wrapped(a, "  ", "    "))] if claim.assumptions else []
-    return "\n".join([*lines, *_proof_lines(claim), *(["", error] if error else [])]) + "\n"
+    return "\n".join([*lines, *_proof_lines(claim), *(["", *_wrapped(error, "", "    ")] if error else [])]) + "\n"
 
 
 def also(others):
