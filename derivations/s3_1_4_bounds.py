@@ -57,7 +57,7 @@ from .s3_1_1_error_signals import (
 from .s3_1_2_error_flow import a, b
 from .s3_1_3_logistic_units import quarter
 
-f_max = sympy.Symbol("f'_{max}", positive=True)
+f_max = sympy.Symbol("{f'_{max}}", positive=True)
 norm = sympy.Symbol(r"\|W\|_{A}", positive=True)
 norm_column, norm_row = sympy.symbols(r"\|W_{v}\|_{x} \|W_{u^T}\|_{x}", nonnegative=True)
 tau, w_max = sympy.symbols("tau w_{max}", positive=True)

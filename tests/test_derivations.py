@@ -1,5 +1,8 @@
 """Every claim of derivations/: proved, tied to what is printed, refused with a mistake in it, accepted in another form; none is missing."""
 
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from mutants import harmless, mistakes
 
 from flowcheck import catalogue
 from flowcheck.claims import HYPOTHESIS, Induction, Proof, ProofError, facts, load
+from flowcheck.report.derivations import latex
 from flowcheck.report.plain import plain
 from flowcheck.verify.paper import check_claim
 
@@ -104,6 +108,7 @@ def test_claim_holds_as_it_stands_and_not_with_a_mistake(claim):
     assert claim.note or claim.status != "erratum"
     for form in (claim.printed_latex, claim.derived_latex):
         assert "$" not in form and convert(form).startswith("<math")
+        assert not re.search(r"'(_\w|_\{[^{}]*\})?\^", form), "TeX refuses a prime and an exponent on one letter"
     assert "\\" not in plain(claim.derived.rhs)
     _without_proof_fails(claim)
     _mistakes_are_refused(claim)
@@ -204,6 +209,14 @@ def test_every_lag_is_by_induction():
 def test_only_one_claim_is_for_a_family():
     assert {c.id: c.proof_status for c in CLAIMS.values() if c.proof_status not in ("proved", "definition")} == {
         "5 Reber strings": "proved for n <= 3"}
+
+
+def test_the_whole_compiles(tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("no TeX here: pdflatex is not installed")
+    (tmp_path / "paper.tex").write_text(latex([(claim, "") for claim in CLAIMS.values()]))
+    done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "paper.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "paper.pdf").exists(), re.findall(r"^!.*\n.*", done.stdout, re.MULTILINE)
 
 
 def test_each_page_is_short_and_opens_with_its_problem():
