@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only WORD] [-o FILE]`: one table, ratios in one run, one thread; `--scaling FILE` draws plots."""
+"""`python -m benchmarks [--quick] [--only WORD] [-o FILE]`: one table, ratios in one run, one thread; two options draw plots instead."""
 
 import argparse
 import contextlib
@@ -15,9 +15,17 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from . import cases, memory  # noqa: E402
+from . import cases, fast, memory, training  # noqa: E402
 from .case import run_case  # noqa: E402
 from .ceilings import dgemm_rate, read_bandwidth  # noqa: E402
+
+ROOMS = {"fast": fast, "training": training}
+"""Cases whose name starts with the word."""
+
+
+def chosen(only):
+    """Modules whose cases can be meant by `--only`."""
+    return [room for word, room in ROOMS.items() if only.startswith(word)] or [cases, *ROOMS.values()]
 
 
 def main():
@@ -25,6 +33,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="smaller problems, one round: about two minutes")
     parser.add_argument("--only", metavar="WORD", default="", help="cases whose name holds this word")
     parser.add_argument("--scaling", metavar="FILE", help="draw cost against n, lags, steps and batch as SVG instead")
+    parser.add_argument("--truncated", metavar="FILE", help="draw the truncated rule's cost against weights and steps as SVG instead")
     parser.add_argument("-o", "--out", metavar="FILE", help="write machine, versions and all rows as JSON")
     options = parser.parse_args()
     with threadpool_limits(1):
@@ -32,9 +41,13 @@ def main():
             from .scaling import draw
 
             return draw(options.scaling, options.quick, _progress)
+        if options.truncated:
+            curves = fast.truncated_scaling()
+            fast.draw(*curves, options.truncated)
+            return _print_truncated(*curves)
         machine = _machine()
         rows = []
-        for case in cases.cases(options.quick):
+        for case in (c for room in chosen(options.only) for c in room.cases(options.quick)):
             if options.only in case.name:
                 with (case.setup or contextlib.nullcontext)():
                     rows += run_case(case, 2 if options.quick else 3, _progress)
@@ -47,13 +60,19 @@ def main():
             file.write("\n")
 
 
+def _print_truncated(by_weights, by_steps):
+    for family, points in by_weights.items():
+        print(f"{family}: " + ", ".join(f"{weights} weights {ns:.3g} ns" for weights, ns in points) + " a weight and step")
+    print("16 units: " + ", ".join(f"{steps} steps {ns:.4g} ns" for steps, ns in by_steps) + " a step")
+
+
 def _progress(words):
     if sys.stderr.isatty():
         print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
 
 
 def _machine():
-    names = ("numpy", "scipy", "torch", "jax", "flowcheck-rnn")
+    names = ("numpy", "scipy", "numba", "torch", "jax", "flowcheck-rnn")
     versions = {}
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,23 +1,23 @@
-"""Compiled loops of small nets beside torch and JAX: `python -m benchmarks.fast [-o results.json]`; ratios in one run on one thread.
+"""Compiled loops of small nets beside torch and JAX, forward pass included.
 
-    gradient    BPTT of an LSTM over 1000 steps, forward and backward pass
-    probe       one error vector sent back over 1000 steps, forward and backward pass
+    gradient    BPTT over 1000 steps
+    probe       one error vector sent back over 1000 steps, to all inputs
+    profile     norms of the state flow over 1000 lags
     truncated   the rule of 1997: time per weight and step against the number of weights, time per step against the number of steps
-
-Each case checks first that all ways give the same numbers; ways are timed in turn and the best of the repeats counts.
 """
 
-import argparse
-import json
 import time
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from flowcheck import bptt, catalogue, compile_cell, truncated_1997
-from flowcheck.compiled import compile_loops
+from flowcheck import bptt, catalogue, compile_cell, state_flow, truncated_1997
+from flowcheck.compiled import compile_loops, run_layer
+
+from . import jax_ways
+from .case import Case
+from .nets import problem as net_problem
+
+__all__ = ["cases", "draw", "truncated_scaling"]
 
 STEPS, INPUTS = 1000, 9
 AGREE = 1e-9
@@ -46,33 +46,49 @@ def best_of_each(ways, repeats):
     best = dict.fromkeys(ways, np.inf)
     for _ in range(repeats):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start = time.process_time()
             way()
-            best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], time.process_time() - start)
     return best
 
 
-def compare(case, ways, repeats=7):
-    """Rows of one case; the first way is ours and the reference for the numbers."""
-    reference = next(iter(ways.values()))()
-    for name, way in ways.items():
-        found = way()
-        for key, value in reference.items():
-            difference = np.abs(found[key] - value).max() / np.abs(value).max()
-            if not difference < AGREE:
-                raise SystemExit(f"{case}: {name} differs by {difference:.1e} in {key}; nothing was timed")
-    seconds = best_of_each(ways, repeats)
-    ours = next(iter(seconds.values()))
-    return [{"case": case, "way": name, "us_per_step": s / STEPS * 1e6, "ratio": s / ours} for name, s in seconds.items()]
+def cases(quick):
+    """Yield Cases, named "fast ..."."""
+    yield gradient_case("lstm", 16)
+    for name, n in [("tanh", 16), ("lstm", 16)] if quick else [(name, n) for name in ("tanh", "lstm") for n in (16, 64, 256)]:
+        yield probe_case(name, n)
+    for name, n in [("tanh", 16)] if quick else [(name, n) for name in ("tanh", "gru", "lstm") for n in (16, 32)]:
+        yield profile_case(name, n)
+
+
+def profile_case(name, n, lags=1000):
+    p = net_problem(name, n, lags)
+    kinds = ["jax scan of Jacobians", "jax jacrev over scan"]
+    return Case(f"fast profile {name} n={n}, {lags} lags", {
+        "flowcheck --fast": lambda: state_flow(run_layer(p.layer, p.x[:, None]), lags).log10_norm[0],
+        "flowcheck": lambda: state_flow(p.run(), lags).log10_norm[0],
+        **{kind: lambda way=way: way(None) for kind, way in jax_ways.ways(p, kinds).items()},
+    })
 
 
 def gradient_case(name, n):
     kernel, params, x, errors = problem(name, n)
     loops, split = compile_loops(kernel.cell), lambda w_x, w_y, b: {"W_x": w_x, "W_y": w_y, "b": b}
-    ours = lambda: split(*stacked(name, loops.bptt(loops.forward(params, x), errors).params))  # noqa: E731
+    ours = lambda: split(*stacked(name, bptt(loops.forward(params, x), errors).params))  # noqa: E731
     numpy = lambda: split(*stacked(name, bptt(kernel.forward(params, x), errors).params))  # noqa: E731
-    ways = {"fast": ours, "NumPy": numpy} | torch_gradient(name, params, x, errors) | jax_gradient(name, params, x, errors)
-    return compare(f"gradient, {name}, n = {n}", ways)
+    ways = {"flowcheck --fast": ours, "flowcheck": numpy} | torch_gradient(name, params, x, errors) | jax_gradient(name, params, x, errors)
+    return relative(f"fast gradient {name} n={n}, {STEPS} steps", ways)
+
+
+def relative(name, ways):
+    """A Case of ways that return dicts of arrays, to be equal relative to the largest entry of each."""
+    largest = {key: np.abs(value).max() for key, value in next(iter(ways.values()))().items()}
+
+    def flat(way):
+        found = way()
+        return np.concatenate([np.ravel(found[key]) / size for key, size in largest.items()])
+
+    return Case(name, {label: lambda way=way: flat(way) for label, way in ways.items()}, agree=AGREE)
 
 
 def probe_case(name, n):
@@ -83,7 +99,7 @@ def probe_case(name, n):
         found, exponent = loops.send_back(loops.forward(params, x), "y", v, STEPS - 1)
         return {"x": np.ldexp(found["x"][:, 0], exponent[:, None])[::-1]}
 
-    return compare(f"probe, {name}, n = {n}", {"fast": ours} | jax_probe(name, params, x, v))
+    return relative(f"fast probe {name} n={n}, {STEPS} steps", {"flowcheck --fast": ours} | jax_probe(name, params, x, v))
 
 
 def torch_gradient(name, params, x, errors):
@@ -189,8 +205,8 @@ def truncated_time(n, inputs, steps, repeats=5):
     return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half), seconds[steps] / steps
 
 
-def scaling():
-    """{family: [(weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units."""
+def truncated_scaling():
+    """{family: [(weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread."""
     by_weights = {}
     for family, sizes in FAMILIES.items():
         by_weights[family] = []
@@ -202,11 +218,13 @@ def scaling():
 
 
 def draw(by_weights, by_steps, path):
+    """Write both curves as one SVG file."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    pyplot.rcParams |= {"svg.hashsalt": "flowcheck", "svg.fonttype": "none", "font.size": 9}
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for family, points in by_weights.items():
         left.loglog(*zip(*points, strict=True), "o-", label=family)
@@ -214,36 +232,5 @@ def draw(by_weights, by_steps, path):
     left.legend(fontsize="small")
     right.loglog(*zip(*by_steps, strict=True), "o-")
     right.set(xlabel="steps", ylabel="ns per step", title=f"16 units, {INPUTS} inputs", ylim=(by_steps[-1][1] / 10, by_steps[-1][1] * 10))
-    figure.savefig(path)
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fast", description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", help="write the rows as JSON")
-    parser.add_argument("--plot", help="measure and draw the cost of the truncated rule against weights and steps (SVG)")
-    arguments = parser.parse_args()
-    if arguments.plot:
-        with threadpool_limits(1):
-            by_weights, by_steps = scaling()
-        draw(by_weights, by_steps, arguments.plot)
-        for family, points in by_weights.items():
-            print(family, ", ".join(f"{w}: {ns:.3g} ns per weight and step" for w, ns in points))
-        print(", ".join(f"{steps} steps: {ns:.4g} ns per step" for steps, ns in by_steps))
-        return
-    with threadpool_limits(1):
-        rows = [*gradient_case("lstm", 16), *gradient_case("lstm", 64), *gradient_case("tanh", 16)]
-        for name in ("tanh", "lstm"):
-            rows += [*probe_case(name, 16), *probe_case(name, 64)]
-    table = Table(box=None, pad_edge=False)
-    for name in ("case", "way", "us per step", "x ours"):
-        table.add_column(name, justify="left" if name in ("case", "way") else "right")
-    for r in rows:
-        table.add_row(r["case"], r["way"], f"{r['us_per_step']:.3g}", f"{r['ratio']:.2f}")
-    Console(width=100).print(table)
-    if arguments.out:
-        with open(arguments.out, "w") as file:
-            json.dump(rows, file, indent=1)
-
-
-if __name__ == "__main__":
-    main()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

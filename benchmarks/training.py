@@ -1,19 +1,19 @@
 """Steps a second of training the net of task 2c (6,064 weights) by the rule of 1997, beside torch, JAX and a loop written by hand.
 
-All ways make the same change of weights over one sequence, checked first. `python -m benchmarks.training`
+All ways make the same change of weights over one sequence, checked first. `python -m benchmarks --only training`
 """
 
-import time
-
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from flowcheck import catalogue
 from flowcheck.compiled.online import Online
 from flowcheck.experiments.adding import adding
 from flowcheck.experiments.long_lag import very_long
 from flowcheck.experiments.nets import initial, with_outputs
+
+from .case import Case, Way
+
+__all__ = ["cases"]
 
 Q = P = 1000
 RATE = 0.01
@@ -158,68 +158,42 @@ def net_2c():
     return cell, params, frozen, rng
 
 
-def rows(repeats=30, many=20):
-    """[(way, steps a second)] for 2c, and ours for the adding net."""
+def cases(quick):
+    """Yield Cases, named "training ...": seconds for 1,000,000 steps; ways that take one sequence a call are scaled up."""
     cell, params, frozen, rng = net_2c()
-    one, batch = very_long(rng, 1, Q, P), very_long(rng, many, Q, P)
+    one, batch = very_long(rng, 1, Q, P), very_long(rng, 4 if quick else 20, Q, P)
     start = lambda: Online(cell, params, one_hot=True, alpha=RATE, frozen=frozen)  # noqa: E731
     net = start()
     net.run(one)
-    expected = matrices(net.params)
-    ways = {"flowcheck": (lambda: net.run(batch), len(batch.x))}
+    expected, net = matrices(net.params), start()
     learn, m = by_hand(), P + 4
     W, V = (np.ascontiguousarray(a) for a in (matrices(params)[0].T, matrices(params)[1].copy()))
     room = np.zeros((m + 6, 2)), np.zeros((m + 6, 2)), np.zeros(6)
     learn(one.starts, one.x, one.target, W, V, W, *room)
     agree("a loop by hand", (W.T, V), expected)
-    ways["a Numba loop by hand"] = (lambda: learn(batch.starts, batch.x, batch.target, W, V, W, *room), len(batch.x))
+    whole, single = 1e6 / len(batch.x), 1e6 / len(one.x)
+    ways = {"flowcheck": Way(lambda: nothing(net.run(batch)), whole),
+            "a Numba loop by hand": Way(lambda: nothing(learn(batch.starts, batch.x, batch.target, W, V, W, *room)), whole)}
     for name, way in (("JAX jit, one sequence a call", jax_way), ("torch eager", torch_way)):
         try:
             run = way(params, one)
         except ImportError:
             continue
         agree(name, run(), expected)
-        ways[name] = (run, len(one.x))
-    best = dict.fromkeys(ways, 0.0)
-    for _ in range(repeats):
-        for name, (way, steps) in ways.items():
-            if name == "torch eager" and best[name]:
-                continue
-            begin = time.perf_counter()
-            way()
-            best[name] = max(best[name], steps / (time.perf_counter() - begin))
-    found = [("2c, q = p = 1000", name, rate) for name, rate in best.items()]
-    return [*found, ("adding, T = 500", "flowcheck", adding_rate(repeats))]
-
-
-def adding_rate(repeats):
-    cell, rng = with_outputs(catalogue()["lstm1997"]), np.random.default_rng(0)
+        ways[name] = Way(lambda run=run: nothing(run()), single)
+    yield Case("training on task 2c, q = p = 1000, 1e6 steps", ways)
+    cell = with_outputs(catalogue()["lstm1997"])
     params, frozen = initial(cell, {"units": 4, "inputs": 2, "outputs": 1}, rng, 0.1, blocks=2, biases=("b_in", "b_out", "b_c", "b_k"),
                              fixed={"b_in": [-3, -6]})
-    net, batch, best = Online(cell, params, alpha=0.5, frozen=frozen), adding(rng, 40, 500), 0.0
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        net.run(batch)
-        best = max(best, len(batch.x) / (time.perf_counter() - begin))
-    return best
+    adder, sums = Online(cell, params, alpha=0.5, frozen=frozen), adding(rng, 40, 500)
+    yield Case("training on adding, T = 500, 1e6 steps", {"flowcheck": Way(lambda: nothing(adder.run(sums)), 1e6 / len(sums.x))})
+
+
+def nothing(_):
+    """No numbers to compare: the weights go on changing from run to run."""
 
 
 def agree(name, found, expected):
     for a, b in zip(found, expected, strict=True):
         if not np.abs(a - b).max() < AGREE * RATE:
             raise SystemExit(f"{name} changes the weights by {np.abs(a - b).max():.1e} otherwise; nothing was timed")
-
-
-def main():
-    table = Table(box=None, pad_edge=False)
-    for name in ("case", "way", "million steps/s", "x flowcheck"):
-        table.add_column(name, justify="left" if name in ("case", "way") else "right")
-    found = rows()
-    ours = {case: rate for case, way, rate in found if way == "flowcheck"}
-    for case, way, rate in found:
-        table.add_row(case, way, f"{rate / 1e6:.3g}", f"{rate / ours[case]:.3g}")
-    Console(width=100).print(table)
-
-
-if __name__ == "__main__":
-    main()

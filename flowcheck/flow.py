@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from . import symbolic
 from .product import StateProduct
-from .scaled import Scaled, frobenius, largest_entry
+from .scaled import ROUNDING, Scaled, frobenius, largest_entry
 from .step import Step
 
 __all__ = [
@@ -216,6 +216,30 @@ def send_back(trajectory, sender, *, b=0, end=None, cut=(), errors=None):
             break
 
 
+def _sent_back_by_loops(trajectory, sender, *, b, end, cut):
+    """`send_back` of the identity by the trajectory's compiled loops; previous states are left out."""
+    step, states = Step(trajectory, cut), trajectory.kernel.states
+    n, rng = step.length(sender), np.random.default_rng(0)
+    seed = np.vstack([np.eye(n), rng.normal(size=(1, n)) / math.sqrt(n)])
+    weights = {name: sum(frobenius(w) for s, w in live.items() if w is not None and s in states) for name, live in step.live.items()}
+    q = floor = 0
+    probe = frobenius(seed[-1])
+    for found, exponents in trajectory.loops.sent_back(trajectory, sender, seed, b=b, end=end, cut=cut):
+        added = sum(weight * _norms_of(found[name][:-1, :-1]) for name, weight in weights.items() if weight)
+        added = added + np.sqrt(sum(_norms_of(found[new][1:, :-1])**2 for new in states.values())) * 2.0 ** np.diff(exponents)
+        probes = np.sqrt(sum(_norms_of(found[new][1:, -1:])**2 for new in states.values()))
+        for k, exponent in enumerate(exponents[:-1].tolist()):
+            yield q, {name: m[k, :-1] for name, m in found.items()}, exponent, floor
+            shift, now = int(exponents[k + 1]) - exponent, float(probes[k])
+            floor = floor * (now / probe if probe > 0 else 0.0) + ROUNDING * math.ldexp(float(added[k]), -shift)
+            probe, q = now, q + 1
+
+
+def _norms_of(matrices):
+    """Frobenius norm of each."""
+    return np.sqrt(np.einsum("qri,qri->q", matrices, matrices))
+
+
 def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
     """Yield (q, {receiver: matrix}, exponent, floor) for q = 0 ... lags: d sender(t)/d receiver(t-q) = matrix 2**exponent, [to, from].
 
@@ -229,7 +253,8 @@ def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=())
     end, _ = end_and_lags(trajectory, end, max(lags, 1))
     zeros = {r: np.zeros((trajectory[sender].shape[-1], trajectory[r].shape[-1])) for r in receivers}
     done = -1
-    for q, adjoint, exponent, floor in send_back(trajectory, sender, b=b, end=end, cut=cut):
+    compiled = trajectory.loops is not None and not set(receivers) & set(trajectory.kernel.states)
+    for q, adjoint, exponent, floor in (_sent_back_by_loops if compiled else send_back)(trajectory, sender, b=b, end=end, cut=cut):
         if q > lags:
             return
         done = q

@@ -24,11 +24,12 @@ _BLOCK_BYTES = 2**17
 _PIECE = _BLOCK_BYTES // 8
 """Entries that are measured at a time."""
 
-_LONGEST = 128
+_LONGEST = 256
 """Lags of a chunk at most."""
 
-_BITS = 150
-"""Powers of two that the product may grow or shrink within a chunk: its squares stay far inside float64."""
+_BITS = 300
+"""Powers of two that the product may grow or shrink within a chunk, half as many more where that was not foreseen: its squares stay
+inside float64."""
 
 
 @dataclass(frozen=True)
@@ -275,9 +276,9 @@ def _roots(squares, flats):
 
 def _fit(entries):
     """Whether the largest entries of a chunk's lags are zero, or near enough to 1 for one exponent; others are left to the caller."""
-    if 2.0**(-2 * _BITS) < entries.min() and entries.max() < 2.0**(2 * _BITS):
+    if 2.0**(-1.5 * _BITS) < entries.min() and entries.max() < 2.0**(1.5 * _BITS):
         return True
-    return all(v == 0 or abs(math.log2(v)) < 2 * _BITS for v in entries.tolist() if math.isfinite(v))
+    return all(v == 0 or abs(math.log2(v)) < 1.5 * _BITS for v in entries.tolist() if math.isfinite(v))
 
 
 def _floors(floor, probes, rounding):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import nets, numpy_ways
+from benchmarks import fast, nets, numpy_ways
+from benchmarks.__main__ import chosen
 from benchmarks.case import Case, Way, run_case
 from benchmarks.scaling import slope
 from flowcheck import state_flow
@@ -41,3 +42,16 @@ def test_ways_that_disagree_are_not_timed():
 def test_slope_of_a_power_law():
     sizes = np.array([1, 2, 4, 8, 16, 32])
     assert slope(sizes, 5e-3 * sizes**1.5) == pytest.approx(1.5)
+
+
+def test_numbers_of_different_size_must_agree_each_relative_to_its_own():
+    numbers = {"large": np.array([1e6, -2e6]), "small": np.array([1e-6])}
+    case = fast.relative("sizes", {"ours": lambda: numbers, "wrong": lambda: numbers | {"small": np.array([1.01e-6])}})
+    with pytest.raises(SystemExit, match="wrong differs from ours by 1.0e-02"):
+        run_case(case, 1, lambda words: None)
+
+
+@pytest.mark.parametrize(("only", "rooms"), [("", ["cases", "fast", "training"]), ("fast", ["fast"]), ("training on adding", ["training"]),
+                                             ("profile", ["cases", "fast", "training"])])
+def test_a_word_chooses_the_cases_that_are_made(only, rooms):
+    assert [room.__name__.rpartition(".")[2] for room in chosen(only)] == rooms

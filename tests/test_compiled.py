@@ -245,6 +245,23 @@ def assert_measured_alike(cell, rng, cut):
     ours, numpys = (probe_flow(t, 5, count=2, cut=cut).log10_norm for t in (run, net.trajectory))
     np.testing.assert_allclose(ours, numpys, rtol=0, atol=1e-11)
     assert_same(bptt(run, net.errors, cut).params, bptt(net.trajectory, net.errors, cut).params)
+    receivers = [*(s.name for s in cell.inputs), *(n.out.name for n in cell.nets)]
+    ours, numpys = (flows.error_flows(t, cell.output.name, receivers, 5, cut=cut) for t in (run, net.trajectory))
+    for name, flow in numpys.items():
+        known = flow.log10_norm > flow.log10_floor
+        np.testing.assert_allclose(ours[name].log10_norm[known], flow.log10_norm[known], rtol=0, atol=1e-11)
+        assert np.all(ours[name].log10_norm[~known] <= np.maximum(ours[name].log10_floor, flow.log10_floor)[~known])
+        assert ours[name].log10_norm0 == pytest.approx(flow.log10_norm0, abs=1e-12)
+
+
+def test_error_flows_over_several_chunks_keep_numbers_and_floor(rng, machine_code):
+    layer = fresh(catalogue()["lstm"], 5, 3, 0).layers[0]
+    layer.params.update({k: 0.1 * v for k, v in layer.params.items() if k.endswith("_y")})
+    x = rng.normal(size=(120, 1, 3))
+    ours, numpys = (flows.error_flow(t, "y", "net_c", 110) for t in (run_layer(layer, x), layer.run(x)))
+    np.testing.assert_allclose(ours.log10_norm, numpys.log10_norm, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(ours.log10_floor[0, 1:], numpys.log10_floor[0, 1:], rtol=0, atol=0.5)
+    assert numpys.log10_norm[0, -1] < -20, "beyond 64 bits, where the scale changes"
 
 
 @pytest.mark.parametrize("plant", ["advance", "back", "form"])

@@ -197,6 +197,30 @@ class Loops:
             found |= {name: a_x[:-1, :, k:k + storage.length(name)] for name, k in storage.input_place.items()}
         return found, exponent[:-1]
 
+    def sent_back(self, trajectory, sender, errors, *, b=0, end=None, cut=()):
+        """The same from step `end` to the first, a few steps at a time: yield (adjoint, exponent) of consecutive steps, latest first.
+
+        One row more than steps: at the states, what the earliest step sends to the step before.
+        """
+        run = self._run(trajectory)
+        storage, end = run.program.storage, trajectory.steps - 1 if end is None else end
+        places = np.concatenate([np.arange(storage.length(new)) + storage.place[new] for new in self.kernel.states.values()])
+        first, shift = np.zeros((len(errors), storage.size)), 0
+        first[:, storage.place[sender]:storage.place[sender] + storage.length(sender)] = errors
+        x, weights = np.ascontiguousarray(run.packed[:, b]), storage.pack(run.params)[1]
+        loop = run.program.backward(self.cell.cut(cut), (sender,))[1]
+        while end >= 0:
+            steps = min(CHUNK, end + 1)
+            a, exponent = np.zeros((steps + 1, *first.shape)), np.zeros(steps + 1, np.int64)
+            a_x = np.zeros((steps + 1, len(first), 0 if run.program.one_hot else run.packed.shape[-1]))
+            a[0], exponent[0] = first, shift
+            loop(run.rows[b], x, end, weights, places, a, a_x, exponent, 0)
+            found = {name: a[:, :, k:k + storage.length(name)] for name, k in storage.place.items()}
+            if not run.program.one_hot:
+                found |= {name: a_x[:, :, k:k + storage.length(name)] for name, k in storage.input_place.items()}
+            yield found, exponent
+            first, shift, end = a[-1], exponent[-1], end - steps
+
     def _run(self, trajectory):
         if isinstance(trajectory, Run) and trajectory.kernel is self.kernel:
             return trajectory

@@ -74,8 +74,9 @@ def advance(here, slots, table, operands, squares, probes, largest):
         for r in range(out.shape[0] - 1):
             o = out[r]
             for i in range(size):
-                sums[i] += o[i] * o[i]
-                tops[i] = max(tops[i], abs(o[i]))
+                v = abs(o[i])
+                sums[i] += v * v
+                tops[i] = v if v > tops[i] else tops[i]
         squares[j], largest[j] = sums.sum(), tops.max()
         probes[j] = (out[-1] * out[-1]).sum()
 
