@@ -94,7 +94,9 @@ def main(arguments=None):
     known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
     rows = [known[case.id] for case in cases if case.id in known]
     right = [known[f"right {k}"] for k in range(given.right) if f"right {k}" in known]
-    result = {"rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
+    result = {"rounds": round(len(rows) / first, 2),
+              "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(),
+              "rows": rows, "right": right}
     (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))
     if len(rows) == len(cases) and len(right) == given.right:

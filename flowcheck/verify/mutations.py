@@ -228,7 +228,7 @@ def _square(cell, net, source, lengths):
 
 
 def weight_mutations(cell, entries, lengths=()):
-    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}; lengths as `every_mutation`'s."""
+    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}; `lengths` as above."""
     rules = {"last": "only the last step is accumulated", "first": "only the first step is kept: assigned, not added",
              "later source": "its source is taken one step late", "earlier source": "its source is taken one step early",
              "later source wrapping": "its source is taken one step late, wrapping around at the end",
