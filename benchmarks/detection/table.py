@@ -27,7 +27,7 @@ def markdown(result):
             lines.append(_row([lag, len(some), _share(r["flowcheck"] for r in some),
                                *(_share(r["others"][name] for r in some) for name in others)]))
     lines.append(_row(["all", len(rows), _share(r["flowcheck"] for r in rows), *(_share(r["others"][n] for r in rows) for n in others)]))
-    first = [r["lag"] == r["first"] for r in rows]
+    first = [r["lag"] == r.get("first_lag", r["first"]) for r in rows]
     named = [r["rank"] is not None and r["rank"] <= 2 for r in rows]
     median = sorted(r["seconds"] for r in rows)[len(rows) // 2]
     best = _share(r["rank"] == 1 for r in rows)
@@ -45,11 +45,11 @@ def markdown(result):
     for net in dict.fromkeys(r["net"] for r in rows):
         some = [r for r in rows if r["net"] == net]
         lines.append(_row([net, len({(r["term"], r["kind"]) for r in some}), _share(r["flowcheck"] for r in some),
-                           _share(r["lag"] == r["first"] for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
+                           _share(r["lag"] == r.get("first_lag", r["first"]) for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
     verdicts = {v: sum(r["verdict"] == v for r in right) for v in ("pass", "inconclusive", "fail")}
     lines += ["", "## Right nets", "", f"{len(right)} right backward passes (spectral radius 0.3 to 5, float64 and float32): "
               f"{verdicts['pass']} pass, {verdicts['inconclusive']} inconclusive, {verdicts['fail']} called wrong.", ""]
-    missed = [r for r in rows if not (r["flowcheck"] and r["lag"] == r["first"] and (r["rank"] or 9) <= 2)]
+    missed = [r for r in rows if not (r["flowcheck"] and r["lag"] == r.get("first_lag", r["first"]) and (r["rank"] or 9) <= 2)]
     if missed:
         lines += ["## Where flowcheck fell short", ""]
         head = ["net", "term", "mistake", "first lag", "regime", "caught", "lag named", "hypotheses"]

@@ -144,6 +144,7 @@ def _variants(cell, right):
             yield ("slope for activation", right.subs(symbol, formula.func.slope(formula.args[0])),
                    f"the derivative of {symbol} stands where {symbol} belongs")
             yield "not squashed", right.subs(symbol, formula.args[0]), f"{_plain(formula.args[0])} stands for {symbol}"
+            yield "complement", right.subs(symbol, 1 - symbol), f"1 - {symbol} stands for {symbol}"
         for other in vectors.values():
             if other != symbol and cell.sizes[other.name] == cell.sizes[symbol.name]:
                 yield "another vector", right.subs(symbol, other), f"{other} stands where {symbol} belongs"
