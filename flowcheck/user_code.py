@@ -36,7 +36,7 @@ def is_object_name(target):
 
 
 def check_object(target, power=False, progress=lambda done, of: None, **options):
-    """(Checks, Location of the backward or None, the message, the Power or None) of module:object; ids start with the target. Raises UserCodeError.
+    """(Checks, Location of the backward or None, message, Power or None) of module:object; ids start with the target. Raises UserCodeError.
 
     power: plant mistakes in a backward pass that is right, and say which of them would have been caught.
     """

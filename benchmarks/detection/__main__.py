@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import platform
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def run_case(case, others=True):
         CHECKERS = checkers.available()[0] if others else {}
     arguments, net = case.arguments(), NETS[case.net]
     row = {"id": case.id, "net": case.net, "term": case.term, "kind": case.kind, "first": case.first, "regime": case.regime}
-    if not shows(case):
+    first = first_lag(case)
+    if first is None:
         return row | {"equivalent": True}
+    row["first_lag"] = first
     start = time.process_time()
     verification = flowcheck.verify_gradient(net.forward, case.backward, *arguments, cell=net.cell, time_axis=0)
     seconds = time.process_time() - start
@@ -51,17 +54,21 @@ def run_case(case, others=True):
     return row | {"others": {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}}
 
 
-def shows(case):
-    """Whether the mistake changes the gradient at all, on the case's own arguments or on livelier ones of the same length."""
+def first_lag(case):
+    """First lag at which the mistake changes the gradient, on the case's own arguments or on livelier ones of the same length; None: nowhere.
+
+    A value held at the end of the sequence, say, is no mistake there: it begins one lag later than it was planted.
+    """
     net, trial = NETS[case.net], case.arguments()
-    lively = grid.Case(case.net, case.term, case.kind, case.first, "expanding", case.seed + 1).arguments()
-    for arguments in (trial, lively):
-        errors = {"y": np.zeros_like(net.forward(*arguments)["y"])}
-        errors["y"][-1] = 1.0
-        right, wrong = net.backward(*arguments, errors), case.backward(*arguments, errors)
-        if any(not np.array_equal(right[k], wrong[k]) for k in right):
-            return True
-    return False
+    lively = replace(case, regime="expanding", seed=case.seed + 1).arguments()
+    for lag in (case.first, case.first + 1, case.first + 2):
+        for arguments in (trial, lively):
+            errors = {"y": np.zeros_like(net.forward(*arguments)["y"])}
+            errors["y"][-1] = 1.0
+            from_here, later = (replace(case, first=k).backward(*arguments, errors) for k in (lag, lag + 1))
+            if any(not np.array_equal(from_here[k], later[k]) for k in later):
+                return lag
+    return None
 
 
 def run_right(number):
@@ -94,7 +101,9 @@ def main(arguments=None):
     known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
     rows = [known[case.id] for case in cases if case.id in known]
     right = [known[f"right {k}"] for k in range(given.right) if f"right {k}" in known]
-    result = {"rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
+    result = {"rounds": round(len(rows) / first, 2),
+              "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(),
+              "rows": rows, "right": right}
     (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))
     if len(rows) == len(cases) and len(right) == given.right:

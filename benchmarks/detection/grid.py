@@ -42,7 +42,7 @@ class Case:
 
 
 def mistakes(most=None):
-    """{net: [(term, kind)]}: every mistake that the hand-written backward passes have places for, or `most` a net, spread over its terms."""
+    """{net: [(term, kind)]}: every mistake that the backward passes have places for, or `most` a net, spread over its terms."""
     found, rng = {}, np.random.default_rng(0)
     for name, net in NETS.items():
         params, inputs, state0 = net.arguments(rng, UNITS, INPUTS, 4, 0.9)

@@ -18,7 +18,7 @@ SATURATED, MOST_LOSS = 1e-6, 0.5
 this can explain is no failure but inconclusive, up to a half; a larger one is a failure all the same."""
 DIRECTIONS = 3
 NEAR, NEIGHBOURS, SURE, SMALL_ERROR = 2.0**-10, 9, 6.0, 1e-5
-"""Neighbours at relative distance 2^-10, where saturated activations round anew; a mean of ten errors beyond 6 standard errors is no chance."""
+"""Neighbours at relative distance 2^-10: saturated activations round anew; a mean of ten errors beyond 6 standard errors is no chance."""
 WIDE = 0.1
 """Where rounding, or the reference's own error, exceeds a tenth of the gradient, nothing is said."""
 

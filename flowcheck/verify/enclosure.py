@@ -1,7 +1,7 @@
 """The whole gradient of a known cell in ball arithmetic: rigorous bounds on every entry, at someone's exact arguments.
 
-Activations and their slopes come from the definitions of the functions, differentiated as power series of balls; nets are sums of balls. The
-errors go back through `adjoint`. Needs python-flint (the extra `certified`).
+Activations and their slopes come from the definitions of the functions, differentiated as power series of balls; nets are sums of
+balls. The errors go back through `adjoint`. Needs python-flint (the extra `certified`).
 """
 
 import contextlib

@@ -144,6 +144,7 @@ def _variants(cell, right):
             yield ("slope for activation", right.subs(symbol, formula.func.slope(formula.args[0])),
                    f"the derivative of {symbol} stands where {symbol} belongs")
             yield "not squashed", right.subs(symbol, formula.args[0]), f"{_plain(formula.args[0])} stands for {symbol}"
+            yield "complement", right.subs(symbol, 1 - symbol), f"1 - {symbol} stands for {symbol}"
         for other in vectors.values():
             if other != symbol and cell.sizes[other.name] == cell.sizes[symbol.name]:
                 yield "another vector", right.subs(symbol, other), f"{other} stands where {symbol} belongs"
@@ -228,7 +229,7 @@ def _square(cell, net, source, lengths):
 
 
 def weight_mutations(cell, entries, lengths=()):
-    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}; lengths as `every_mutation`'s."""
+    """[Mutation] of the sums over time; `entries` {name of an array: parameters of the cell that it holds}; `lengths` as above."""
     rules = {"last": "only the last step is accumulated", "first": "only the first step is kept: assigned, not added",
              "later source": "its source is taken one step late", "earlier source": "its source is taken one step early",
              "later source wrapping": "its source is taken one step late, wrapping around at the end",

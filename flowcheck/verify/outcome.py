@@ -79,7 +79,8 @@ class Outcome:
         if one.tolerances and one.entry not in self.detectable and (one.seed.t is not None or not timed or set(one.tolerances) == {None}):
             self.detectable[one.entry] = {lag: v for lag, v in one.tolerances.items() if lag is None or lag >= 0}
         causal = [lag for lag in one.below if lag is None or lag >= 0]
-        if causal and one.seed.t in (None, (self.arguments.steps or 0) - 1) and not any(n.startswith(f"dE/d{one.entry}") for n in self.notes):
+        last = one.seed.t is None or one.seed.t + 1 == self.arguments.steps
+        if causal and last and not any(n.startswith(f"dE/d{one.entry}") for n in self.notes):
             said = "the flow is zero or below 1e-200, too small to compare; so is the gradient"
             self.notes.append(f"dE/d{one.entry}{lag_words(causal)}: {said}")
         if one.unseen and one.seed.t is not None:

@@ -14,7 +14,7 @@ from .enclosure import Enclosure, precision
 __all__ = ["settle"]
 
 SLOPE_ROUNDING = 4 * np.finfo(float).eps
-"""What rounding an activation to double precision may do to a slope computed from it, such as 1 - y^2 or y (1 - y), where that is near 1."""
+"""What rounding an activation to double precision may do to a slope that is computed from it, such as 1 - y^2 or y (1 - y)."""
 
 
 def settle(comparisons, match, arguments, rng):
@@ -71,7 +71,7 @@ def _settle(one, enclosure, arguments, rounding, rng):
 
 
 class _Rounding:
-    """What rounded slopes do to a directional derivative of dE: to first order, the sum of |error| |slope's rounding| |tangent| over units."""
+    """What rounded slopes do to a directional derivative: to first order, the sum of |error| |slope's rounding| |tangent| over units."""
 
     def __init__(self, match, arguments, seed):
         self.match, self.arguments = match, arguments

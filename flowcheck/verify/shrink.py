@@ -58,19 +58,21 @@ def _say_lag(outcome, entry, steps, initial, lags):
     Where `lags` of an entry over time are known to be wrong, they say where the mistake begins.
     """
     lag = steps - 1 + initial
-    said = f"; right over {steps - 1} step{'s' * (steps > 2)}, wrong over {steps}" + (f": the mistake begins at lag {lag}" if not lags else "")
+    said = f"; right over {steps - 1} step{'s' * (steps > 2)}, wrong over {steps}"
+    said += "" if lags else f": the mistake begins at lag {lag}"
     outcome.findings = [replace(f, lag=lag, words=f.words + said) if f.entry == entry and f.lag is None else f for f in outcome.findings]
 
 
 def _failing(expected, arguments, names, lags):
-    """Those of the entries that fail under an error at the last step; over time they are looked at over the lags given, if there are any."""
+    """Those of the entries that fail under an error at the last step; those over time are looked at over `lags`, if there are any."""
     rng = np.random.default_rng(arguments.steps)
     at = [arguments.steps - 1 - lag for lag in lags] or None
     try:
         with np.errstate(all="ignore"):
             y = expected.functions.outputs(arguments)
             seeds = [s for s in make_seeds(expected.functions, arguments, y, rng) if s.t == arguments.steps - 1]
-            comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, only=names, at=at, moves=1, directions=1) if seeds else ([], [])
+            few = {"only": names, "at": at, "moves": 1, "directions": 1}
+            comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, **few) if seeds else ([], [])
     except REFUSED:
         return set()
     return {c.entry for c in comparisons if c.verdict == "fail" and c.bad is not None}

@@ -22,14 +22,17 @@ ROUNDING = 256 * np.finfo(float).eps
 """Of two sums over time whose difference is taken, relative to the larger."""
 
 
-def weights(outcome, expected, rng, arguments, where):
-    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does."""
+def weights(outcome, expected, rng, arguments, where, lags=None):
+    """Compare the weight gradients lag by lag at some lags (or those given); where one fails, at all needed to find the first that does.
+
+    Whether something was seen.
+    """
     seed = _last(expected.functions, arguments, rng)
     names = [n for n in arguments.groups["params"] if n in arguments.values()]
     if seed is None or not names or not expected.tangents.exact:
-        return
+        return False
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
-        return
+        return False
     if expected.from_step(arguments, 1) is not None:
         part, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
     else:
@@ -43,16 +46,16 @@ def weights(outcome, expected, rng, arguments, where):
             return []
 
     if not names:
-        return
+        return False
     where = ", ".join(filter(None, (said, where)))
     looked, bad = [], None
-    for lag in sorted({*(k for k in LOOKED if k < arguments.steps), arguments.steps - 1}):
+    for lag in lags or sorted({*(k for k in LOOKED if k < arguments.steps), arguments.steps - 1}):
         found = look(lag)
         if any(one.verdict == "fail" for one in found):
             bad = lag, found
             break
         looked.append((lag, found))
-    while bad is not None and bad[0] - (looked[-1][0] if looked else -1) > 1:
+    while lags is None and bad is not None and bad[0] - (looked[-1][0] if looked else -1) > 1:
         lag = (bad[0] + (looked[-1][0] if looked else -1)) // 2
         found = look(lag)
         if any(one.verdict == "fail" for one in found):
@@ -61,19 +64,27 @@ def weights(outcome, expected, rng, arguments, where):
             looked.append((lag, found))
     if bad is not None:
         outcome.add([one for one in bad[1] if one.verdict == "fail"], where=where, arguments=arguments)
-        return
-    for name in names:
+        return True
+    for name in names if lags is None else ():
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
         more = f"single lags other than {', '.join(map(str, seen))}" if seen else "single lags, only their sum"
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
             outcome.unseen[name] = more
+    return any(one.tolerances for _, found in looked for one in found)
 
 
 def name_lags(outcome, expected, rng):
-    """Where only sums over time are wrong, find the first lag whose part of them is."""
+    """Find the first lag whose part of a sum over time is wrong, where sums alone are; else whether it is one before that of the inputs."""
     arguments, failed = outcome.arguments, {one.entry for one, _, _ in outcome.failed}
     summed = {f.entry for f in outcome.findings if f.verdict == "fail" and f.lag is None} & arguments.groups["params"].keys()
-    if not summed or failed - arguments.groups["params"].keys() or not arguments.steps or expected.intent.kind != "full":
+    if not summed or not arguments.steps or expected.intent.kind != "full":
+        return
+    if failed - arguments.groups["params"].keys():
+        first = min((f.lag for f in outcome.findings if f.lag is not None and arguments.axis(f.entry) is not None), default=0)
+        if first > 0 and not weights(outcome, expected, rng, arguments, "", [first - 1]):
+            even = sustained(outcome, expected, rng)
+            if even is not None:
+                weights(outcome, expected, rng, even, EVEN, [first - 1])
         return
     weights(outcome, expected, rng, arguments, "")
     for _ in range(DRAWS):
