@@ -28,7 +28,7 @@ LEARNED = 0.75
 """Share of the constant answer's loss up to which a net counts as trained, and so as healthy."""
 LAGS = 46
 SEQUENCES = 4
-FLOW_SEEDS = 4
+FLOW_SEEDS = 2
 """Nets of each program whose flow is followed by the complex step as well, which takes long."""
 FAULTY_SEEDS = 2
 """Nets of each program that faults are put into; all are looked at healthy."""
