@@ -133,6 +133,14 @@ def test_a_stuck_gate_is_named_with_what_it_closes(noise, cell, rows, unit, clos
     assert (finding.unit, finding.evidence["closes"], finding.severity) == (unit, closed, severity)
 
 
+def test_a_gate_that_its_net_input_may_well_open_is_not_stuck(noise):
+    """Shut on these inputs, within four of its deviations: on others it opens."""
+    layer = changed("lstm", b_in={1: -7.5}, W_in_x={1: [1.0, 0.0, 0.0]}, W_in_y={1: 0.0})
+    assert layer.run(noise)["y_in"][..., 1].max() < 0.02
+    assert found(layer, noise, "stuck-gate") == []
+    assert len(found(changed("lstm", b_in={1: -8.5}, W_in_x={1: [0.5, 0.0, 0.0]}, W_in_y={1: 0.0}), noise, "stuck-gate")) == 1
+
+
 def test_a_gate_that_opens_once_is_not_stuck(rng):
     x = rng.normal(size=(240, 2, 3))
     x[200, 1, 0] = 100.0
@@ -204,6 +212,15 @@ def test_a_latch_is_no_fault(rng):
     findings = found(layer, x, "saturated")
     assert [(f.unit, f.severity) for f in findings] == [(0, "info")]
     assert found(layer, x, "bias-cell") == []
+
+
+def test_a_squashing_function_inside_a_longer_formula_is_seen(noise):
+    """g(net_c) of 1997 has no name of its own: it stands in the formula of s."""
+    layer = changed("lstm1997")
+    assert found(layer, noise, "saturated") == []
+    layer.params["W_c_x"][:] *= 200.0
+    (finding,) = found(layer, noise, "saturated")
+    assert finding.evidence["vector"] == "g(net_c)" and len(finding.evidence["units"]) == UNITS
 
 
 def test_saturated_candidates_count_by_the_layer(noise):

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="live nets are torch modules")
 import flowcheck  # noqa: E402
 from flowcheck import catalogue  # noqa: E402
 from flowcheck.detectors import diagnose as diagnose_network  # noqa: E402
+from flowcheck.detectors.losses import layer_errors  # noqa: E402
 from flowcheck.formats import InputSet, load  # noqa: E402
 from flowcheck.live.capture import captured  # noqa: E402
 from flowcheck.live.stacks import stacks  # noqa: E402
@@ -170,6 +171,59 @@ def test_the_module_is_left_as_it_was():
 def test_what_cannot_be_diagnosed_says_so(module, error, words):
     with pytest.raises(error, match=words):
         flowcheck.diagnose(module, x())
+
+
+@pytest.mark.parametrize("make", [
+    lambda: (Classifier(torch.nn.LSTM(3, 6, 2)), x(batch=3)),
+    lambda: (Classifier(torch.nn.GRU(3, 6, bidirectional=True)), (x(batch=3), torch.tensor([40, 25, 40]))),
+], ids=["two levels", "both directions, packed"])
+def test_the_errors_of_a_loss_are_those_of_training(make):
+    """Sent on to the inputs of the layer by the replay, they are autograd's dE/dx; no gradient is left in the weights."""
+    module, inputs = make()
+    given = inputs[0] if isinstance(inputs, tuple) else inputs
+    target = torch.randn(3, 2)
+
+    def loss(answer):
+        return torch.nn.functional.mse_loss(answer, target)
+
+    (stack,) = stacks(module, captured(module, inputs, loss), catalogue())
+    assert all(p.grad is None for p in module.parameters())
+    sets = {}
+    for s in stack.sets:
+        sets.setdefault(s.layer, {})[s.label] = s.x
+    found = layer_errors(stack.network, sets, stack.errors)
+    leaf = given.clone().requires_grad_()
+    module.eval()
+    energy = loss(module(leaf, *inputs[1:]) if isinstance(inputs, tuple) else module(leaf))
+    expected = torch.autograd.grad(energy, leaf)[0].double().numpy()
+    total = {label: 0.0 for label in stack.errors}
+    for layer, runs in stack.network.run_layers(sets):
+        if layer.level == 0:
+            for label, run in runs.items():
+                back = flowcheck.bptt(run, found[layer.name][label]).inputs["x"]
+                total[label] = total[label] + (back[::-1] if layer.reverse else back)
+    by_length = {array.shape[0]: array for array in total.values()}
+    ours = np.zeros(expected.shape)
+    lengths = np.array([40, 25, 40] if isinstance(inputs, tuple) else [40] * 3)
+    for n, array in by_length.items():
+        ours[:n, lengths == n] = array
+    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-6 * np.abs(expected).max())
+
+
+def test_with_a_loss_the_horizon_is_that_of_its_errors():
+    diagnosis = flowcheck.diagnose(Classifier(torch.nn.LSTM(3, 6)), x(steps=80), loss=lambda y: (y**2).sum(), lags=70, needs_lag=60)
+    (finding,) = [f for f in diagnosis.findings if f.rule == "vanishing-flow"]
+    assert finding.evidence["horizon_of_the_loss"] is not None and "the errors of the loss are lost beyond" in finding.words
+
+
+@pytest.mark.parametrize("module, loss, words", [
+    (torch.nn.LSTM(3, 6), lambda y: y[0], "expected one number from the loss"),
+    (torch.nn.LSTM(3, 6), lambda y: y[0].detach().sum(), "does not depend on the weights"),
+    (Loop(torch.nn.GRUCell(3, 6)), lambda y: y.sum(), "but not into their Cells"),
+], ids=["no number", "detached", "cells"])
+def test_a_loss_that_cannot_be_followed_says_so(module, loss, words):
+    with pytest.raises(ValueError, match=words):
+        flowcheck.diagnose(module, x(), loss=loss)
 
 
 def test_layers_that_never_ran_are_named():

@@ -86,9 +86,8 @@ def _redundant(finding, surgery, task):
 
 
 def _saturated(finding, surgery, task):
-    vector, name = finding.evidence["vector"], surgery.layer.cell.name
-    value = surgery.layer.run(task.x)[vector]
-    size = value / 2 if name == "lstm1997" and np.abs(value).max() > 1 else value  # g has the range (-2, 2)
+    vector, run = finding.evidence["vector"], surgery.layer.run(task.x)
+    size = np.tanh(run["net_c"] / 2) if vector == "g(net_c)" else run[vector]  # g(z) = 2 tanh(z / 2)
     slope = (1 - size**2).mean(axis=(0, 1))
     return slope[finding.unit] < 0.05 if finding.unit is not None else np.mean(slope < 0.05) > 0.5
 

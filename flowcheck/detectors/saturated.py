@@ -7,7 +7,7 @@ stands at one end for long and switches rarely, is saturated on purpose.
 import numpy as np
 import sympy
 
-from ..notation import ROUTINES, routines
+from ..notation import ROUTINES, Squashing, routines
 from .finding import Finding, Threshold
 
 RULE = "saturated"
@@ -37,9 +37,9 @@ def detect(context):
 def _slopes(context):
     """Yield (vector, mean slope relative to the largest, changes of sign per step), both (units,)."""
     nets = {n.out for n in context.cell.nets}
-    for unit in context.cell.units:
-        squash = unit.formula
-        if getattr(squash, "bounds", (0, 0))[0] >= 0 or not nets & squash.args[0].free_symbols:
+    squashed = [(unit, squash) for unit in context.cell.units for squash in sorted(unit.formula.atoms(Squashing), key=str)]
+    for unit, squash in squashed:
+        if squash.bounds[0] >= 0 or not nets & squash.args[0].free_symbols:
             continue
         slope = ROUTINES[squash.slope.__name__]
         argument = sympy.lambdify(unit.reads, squash.args[0], modules=routines())
@@ -47,7 +47,7 @@ def _slopes(context):
         steps = [net.shape[0] * net.shape[1] for net in runs]
         mean = np.average([slope(net).mean(axis=(0, 1)) for net in runs], axis=0, weights=steps)
         changes = sum((np.sign(net[1:]) != np.sign(net[:-1])).sum(axis=(0, 1)) for net in runs)
-        yield unit.out.name, mean / float(squash.slope_max), changes / sum(steps)
+        yield unit.out.name if squash == unit.formula else str(squash), mean / float(squash.slope_max), changes / sum(steps)
 
 
 def _of_unit(context, vector, unit, slope, changes):

@@ -22,7 +22,8 @@ def detect(context):
     """Per state and unit, over the last three quarters of each sequence.
 
     trend       mean increase of |s| per step, tested by batch means (one-sided, corrected for the number of tests)
-    memory      the state's own time constant -1 / mean log retention exceeds the sequence: nothing forgets within it
+    memory      at the state's own time constant -1 / mean log retention the sequence is less than half the way to where forgetting stops
+                the growth: it exceeds the sequence's steps / log 2
     cost        median |dy/ds| / |y_out| part of the output slope: h'(s) in the last quarter, relative to its largest value, below 0.05
 
     A unit is reported when all three hold in at least one sequence; error when they hold in at least half of them, else warning. Info where
@@ -72,7 +73,7 @@ def _drifting(s, retention, slope, critical):
         memory = -1 / np.log(np.clip(retention[quarter:], 1e-300, None)).mean(axis=0)
     memory = np.where(memory < 0, np.inf, memory)  # retention above 1 or exactly 1: never forgets
     last = np.median(slope[-quarter:], axis=0)
-    for unit in np.flatnonzero((t > critical) & (memory > len(s)) & (last < SLOPE.value)):
+    for unit in np.flatnonzero((t > critical) & (memory > len(s) / np.log(2)) & (last < SLOPE.value)):
         yield int(unit), {
             "rate_per_step": float(rate[unit]), "t_statistic": float(min(t[unit], 1e6)),
             "time_constant": float(memory[unit]) if np.isfinite(memory[unit]) else None,

@@ -7,22 +7,27 @@ lost; a memory that is always kept, or never needed, is not.
 import numpy as np
 import sympy
 
+from ..notation import ROUTINES
 from .finding import Finding, Threshold
 
 RULE = "stuck-gate"
+DEVIATIONS = 4.0
+"""How far beyond its mean a gate's net input is expected on inputs not seen: once in 30,000 steps, were it Gaussian."""
 REACH = Threshold(0.02, "set here: over all steps and sequences the gate moves by less than 2 % of its range, and stays within 2 % of an "
                         "end of it")
 
 
 def detect(context):
     """Per gate and unit: the range of its values over all runs, and what the formulas lose where it is replaced by the end at which it
-    stands."""
+    stands. On inputs not seen it may move further: its net input must be DEVIATIONS of its own deviations away from moving the gate."""
     findings = []
     for gate, (low, high) in gates(context.cell).items():
         width = high - low
         smallest = np.min([run.trajectory[gate].min(axis=(0, 1)) for run in context.runs], axis=0)
         largest = np.max([run.trajectory[gate].max(axis=(0, 1)) for run in context.runs], axis=0)
-        for end, stands in ((low, largest < low + REACH.value * width), (high, smallest > high - REACH.value * width)):
+        lowest, highest = _expected(context, gate)
+        for end, stands in ((low, np.maximum(largest, highest) < low + REACH.value * width),
+                            (high, np.minimum(smallest, lowest) > high - REACH.value * width)):
             closed = what_it_closes(context.cell, gate, end)
             cells = context.layer.units // len(stands)  # of a block, which share the gate
             for k in np.flatnonzero(stands & (largest - smallest < REACH.value * width)).tolist():
@@ -30,6 +35,15 @@ def detect(context):
                             "units": [*range(k * cells, (k + 1) * cells)], "sequences": sum(run.trajectory.batch for run in context.runs)}
                 findings.append(_finding(context, gate, k * cells, end, closed, evidence))
     return findings
+
+
+def _expected(context, gate):
+    """(lowest, highest) value of each unit's gate where its net input is DEVIATIONS standard deviations from its mean."""
+    squash = next(u.formula for u in context.cell.units if u.out.name == gate)
+    nets = [run.trajectory[str(squash.args[0])] for run in context.runs]
+    nets = np.concatenate([net.reshape(-1, net.shape[-1]) for net in nets])
+    routine, spread = ROUTINES[type(squash).__name__], DEVIATIONS * nets.std(axis=0)
+    return routine(nets.mean(axis=0) - spread), routine(nets.mean(axis=0) + spread)
 
 
 def gates(cell):

@@ -43,21 +43,23 @@ class LiveDiagnosis(Diagnosis):
                    inputs=self.inputs)
 
 
-def diagnose(module, inputs, *, lags=1000, needs_lag=None, progress=lambda words: None):
+def diagnose(module, inputs, *, loss=None, lags=1000, needs_lag=None, progress=lambda words: None):
     """The LiveDiagnosis of a torch.nn.Module: every RNN, LSTM, GRU in it, and their Cells where a loop calls them.
 
     inputs     what the module is called with: a tensor, a tuple of arguments, or a dict of keyword arguments
+    loss       a function of what the module gives to one number: flow is weighed by the errors that it sends back
     lags       lags to measure, as far as the inputs reach
     needs_lag  the lag in steps over which the task has to remember, where it is known
 
-    The module runs in eval mode, without gradients, and is left as it was. Each recurrent layer is replayed in float64 from the inputs and
-    initial states that it got, and the replay must meet the outputs that it gave; layers that feed each other directly are one stack.
+    The module runs in eval mode and is left as it was, without a gradient in its weights. Each recurrent layer is replayed in float64 from
+    the inputs and initial states that it got, and the replay must meet the outputs that it gave; layers that feed each other directly are
+    one stack.
     Raises TypeError for what is no module, ValueError where it has no recurrent layers, where none was called, and where a replay does not
     meet the module's own outputs.
     """
-    parts = stacks(module, captured(module, inputs), catalogue())
-    found = [diagnose_network(stack.network, stack.sets, lags=lags, needs_lag=needs_lag, progress=progress, starts=stack.starts)
-             for stack in parts]
+    parts = stacks(module, captured(module, inputs, loss), catalogue())
+    found = [diagnose_network(stack.network, stack.sets, lags=lags, needs_lag=needs_lag, progress=progress, starts=stack.starts,
+                              errors=stack.errors) for stack in parts]
     networks = [one.network for one in found]
     whole = networks[0] if len(networks) == 1 else Network(
         networks[0].source, tuple(layer for n in networks for layer in n.layers), notes=tuple(note for n in networks for note in n.notes))

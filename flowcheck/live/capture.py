@@ -11,12 +11,16 @@ __all__ = ["Call", "Used", "captured"]
 
 @dataclass
 class Call:
-    """One call of a recurrent module: input, initial states (h,) or (h, c) or None, output (h for a Cell), all tensors."""
+    """One call of a recurrent module: input, initial states (h,) or (h, c) or None, output (h for a Cell), all tensors.
+
+    error is dE/d output, in the form of the output, where a loss was given.
+    """
 
     x: object
     states: tuple | None
     output: object
     final: tuple
+    error: object = None
 
 
 @dataclass
@@ -28,10 +32,11 @@ class Used:
     calls: list = field(default_factory=list)
 
 
-def captured(module, inputs):
-    """[Used] of every recurrent module that ran, in the order of their first calls.
+def captured(module, inputs, loss=None):
+    """[Used] of every recurrent module that ran, in the order of their first calls; with `loss`(what the module gives) also their errors.
 
-    Raises TypeError for what is no torch module, ValueError for a module without recurrent layers and where none ran.
+    Raises TypeError for what is no torch module, ValueError for a module without recurrent layers, where none ran, and for a loss that is
+    no single number, that no recurrent layer has a part in, or that reaches Cells.
     """
     import torch
 
@@ -50,8 +55,10 @@ def captured(module, inputs):
 
         handles.append(part.register_forward_hook(hook, with_kwargs=True))
     try:
-        with _eval_mode(module), _eager(), torch.no_grad():
-            _run(module, inputs)
+        with _eval_mode(module), _eager(), torch.set_grad_enabled(loss is not None), torch.backends.cudnn.flags(enabled=loss is None):
+            given = _run(module, inputs)
+            if loss is not None:
+                _errors(loss(given), [*order.values()])
     finally:
         for handle in handles:
             handle.remove()
@@ -60,6 +67,26 @@ def captured(module, inputs):
         raise ValueError(f"{type(module).__name__} has recurrent layers ({names}), but none was called on these inputs; call it as in "
                          "training")
     return [*order.values()]
+
+
+def _errors(energy, used):
+    """Sets the error of every call: dE/d output. cuDNN is off, as it refuses a backward pass in eval mode."""
+    import torch
+
+    if any(not hasattr(one.module, "num_layers") for one in used):
+        raise ValueError("a loss is followed into torch.nn.RNN, LSTM and GRU, but not into their Cells, where a step's output is also the "
+                         "next one's input; leave the loss out")
+    if not torch.is_tensor(energy) or energy.numel() != 1:
+        got = f"a tensor of shape {tuple(energy.shape)}" if torch.is_tensor(energy) else type(energy).__name__
+        raise ValueError(f"expected one number from the loss, got {got}")
+    calls = [call for one in used for call in one.calls]
+    outputs = [call.output.data if hasattr(call.output, "batch_sizes") else call.output for call in calls]
+    if not energy.requires_grad or not all(out.requires_grad for out in outputs):
+        raise ValueError("the loss does not depend on the weights of the recurrent layers: they are frozen, or their output is detached")
+    for call, out, error in zip(calls, outputs, torch.autograd.grad(energy, outputs, allow_unused=True), strict=True):
+        error = torch.zeros_like(out) if error is None else error
+        packed = hasattr(call.output, "batch_sizes")
+        call.error = call.output._replace(data=error) if packed else error
 
 
 def _run(module, inputs):

@@ -13,12 +13,14 @@ class Sequences:
 
     state0    per layer of the module, in the order of torch's states: a tuple of (batch, units) arrays, or None for zeros
     rounding  unit of the last place of the module's own numbers at 1
+    error     dE/d output, like output; None without a loss
     """
 
     x: np.ndarray
     output: np.ndarray
     state0: list
     rounding: float
+    error: np.ndarray | None = None
 
 
 def sequences(used, most):
@@ -29,14 +31,14 @@ def sequences(used, most):
         calls = [_rolled(used.module, call) for call in used.calls]
     found, left = {}, most
     for number, groups in enumerate(calls):
-        for x, output, state0, rounding in groups:
+        for x, output, error, state0, rounding in groups:
             if left > 0 and x.shape[0]:
                 label = f"call {number}" if len(calls) > 1 else "inputs"
                 label += f", {x.shape[0]} steps" if len(groups) > 1 else ""
                 take = min(left, x.shape[1])
                 left -= take
                 start = [None if s is None else tuple(part[:take] for part in s) for s in state0]
-                found[label] = Sequences(x[:, :take], output[:, :take], start, rounding)
+                found[label] = Sequences(x[:, :take], output[:, :take], start, rounding, None if error is None else error[:, :take])
     return found
 
 
@@ -51,22 +53,21 @@ def _rounding(tensor):
 
 
 def _rolled(module, call):
-    """[(x, output, state0, rounding)] of one call of a module that runs over time; one per length where the sequences are packed."""
-    directions = 1 + module.bidirectional
+    """[(x, output, error, state0, rounding)] of one call of a module that runs over time; one per length where sequences are packed."""
+    directions, parts = 1 + module.bidirectional, [p for p in (call.x, call.output, call.error) if p is not None]
     if hasattr(call.x, "batch_sizes"):
         from torch.nn.utils.rnn import pad_packed_sequence
 
-        (x, lengths), (output, _) = (pad_packed_sequence(p) for p in (call.x, call.output))
-        rounding = _rounding(x)
-        lengths = lengths.numpy()
-        x, output = _array(x), _array(output)
+        padded = [pad_packed_sequence(p) for p in parts]
+        rounding, lengths = _rounding(padded[0][0]), padded[0][1].numpy()
+        x, output, *error = (_array(p) for p, _ in padded)
     else:
-        x, output, rounding = call.x, call.output, _rounding(call.x)
-        if x.dim() == 2:
-            x, output = x[:, None], output[:, None]
+        rounding = _rounding(call.x)
+        if call.x.dim() == 2:
+            parts = [p[:, None] for p in parts]
         elif module.batch_first:
-            x, output = x.transpose(0, 1), output.transpose(0, 1)
-        x, output = _array(x), _array(output)
+            parts = [p.transpose(0, 1) for p in parts]
+        x, output, *error = map(_array, parts)
         lengths = np.full(x.shape[1], len(x))
     states = [None] * (module.num_layers * directions)
     if call.states is not None and any(bool(s.any()) for s in call.states):
@@ -75,12 +76,13 @@ def _rolled(module, call):
     groups = []
     for n in sorted(set(lengths.tolist()), reverse=True):
         at = np.flatnonzero(lengths == n)
-        groups.append((x[:n, at], output[:n, at], [None if s is None else tuple(part[at] for part in s) for s in states], rounding))
+        errors = error[0][:n, at] if error else None
+        groups.append((x[:n, at], output[:n, at], errors, [None if s is None else tuple(part[at] for part in s) for s in states], rounding))
     return groups
 
 
 def _unbroken(calls):
-    """[[(x, output, state0, rounding)]] of runs of a Cell's calls, each starting where the one before ended; a new start is a new run."""
+    """[[(x, output, None, state0, rounding)]] of runs of a Cell's calls, each starting where the one before ended."""
     runs = []
     for call in calls:
         before = runs[-1][-1] if runs else None
@@ -97,5 +99,5 @@ def _unbroken(calls):
         first = run[0].states
         zero = first is None or not any(bool(s.any()) for s in first)
         state0 = None if zero else tuple(_array(s if s.dim() == 2 else s[None]) for s in first)
-        found.append([(x, output, [state0], _rounding(run[0].x))])
+        found.append([(x, output, None, [state0], _rounding(run[0].x))])
     return found

@@ -22,11 +22,13 @@ ROUNDING = 1000
 
 @dataclass(frozen=True)
 class Stack:
-    """A Network of layers that feed each other, the inputs of its first layers, and where each layer starts {layer: {label: state0}}."""
+    """A Network of layers that feed each other, the inputs of its first layers, where each layer starts {layer: {label: state0}}, and the
+    errors of a loss at its outputs {label: dE/dy}, None without one."""
 
     network: Network
     sets: list
     starts: dict
+    errors: dict | None = None
 
 
 def stacks(module, used, cells):
@@ -36,7 +38,12 @@ def stacks(module, used, cells):
 
 
 def _chains(used):
-    """Modules in the order of their calls, those together whose one call reads nothing but the output of the one before."""
+    """Modules in the order of their calls, those together whose one call reads nothing but the output of the one before.
+
+    Where errors were captured each stands alone: they are known at its own output, whoever else reads it.
+    """
+    if used[0].calls[0].error is not None:
+        return [[one] for one in used]
     chains = []
     for one in used:
         if chains and _feeds(chains[-1][-1].calls, one.calls):
@@ -74,8 +81,10 @@ def _stack(module, chain, tensors, cells):
         for layer, state0 in zip(layers, sequence.state0, strict=False):
             if state0 is not None:
                 starts.setdefault(layer.name, {})[label] = _named(layer, state0)
-    _replayed(where, names[-1], network, sets, starts, sequences(chain[-1], MOST_SEQUENCES), chain[-1].module)
-    return Stack(network, sets, starts)
+    expected = sequences(chain[-1], MOST_SEQUENCES)
+    _replayed(where, names[-1], network, sets, starts, expected, chain[-1].module)
+    errors = {label: s.error for label, s in expected.items() if s.error is not None}
+    return Stack(network, sets, starts, errors or None)
 
 
 def _named(layer, state0):
