@@ -1,0 +1,106 @@
+"""The benchmark of faults: what is injected is what it says, confirmation refuses what is not true, and the table counts right."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the benchmark trains its nets with torch")
+
+from benchmarks.faults.confirm import Task, confirmed, flow_truth  # noqa: E402
+from benchmarks.faults.inject import FAULTS, Surgery  # noqa: E402
+from benchmarks.faults.score import half  # noqa: E402
+from benchmarks.faults.table import share, summary  # noqa: E402
+from benchmarks.faults.tasks import TASKS  # noqa: E402
+from benchmarks.faults.train import CELLS  # noqa: E402
+from flowcheck import Network  # noqa: E402
+from flowcheck.detectors import Finding  # noqa: E402
+from flowcheck.flow import state_flow  # noqa: E402
+from flowcheck.network import Readout, fresh  # noqa: E402
+
+
+@pytest.fixture
+def sine():
+    return Task("sine", batch=4)
+
+
+def net(cell, seed=0, inputs=1):
+    layer = fresh(CELLS[cell], 8, inputs, seed).layers[0]
+    if cell == "irnn":
+        layer.params["b"][:] = 0.1
+    rng = np.random.default_rng(seed)
+    return Network("", (layer,), readout=Readout("head", rng.normal(size=(1, 8)), np.zeros(1)))
+
+
+def answers(network, x):
+    layer = network.layers[0]
+    return network.readout(layer.run(x)[layer.cell.output.name])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_duplicate_is_one_and_changes_nothing_but_that_a_unit_is_held_at_its_mean(cell, sine):
+    network = net(cell)
+    fault = FAULTS["duplicate"](Surgery(network, sine.x), np.random.default_rng(0))
+    first, second = sorted(fault.units)
+    y = fault.network.layers[0].run(sine.x)["y"]
+    np.testing.assert_allclose(y[..., first], y[..., second], atol=1e-12)
+    expected = []
+    for unit in (first, second):
+        surgery = Surgery(network, sine.x)
+        surgery.hold_at_mean(unit)
+        expected.append(answers(surgery.done(), sine.x))
+    assert min(np.abs(answers(fault.network, sine.x) - e).max() for e in expected) < 1e-9
+
+
+@pytest.mark.parametrize("cell", ["tanh", "lstm", "lstm1997", "gru"])
+def test_a_combination_is_one(cell, sine):
+    fault = FAULTS["combination"](Surgery(net(cell), sine.x), np.random.default_rng(0))
+    y = fault.network.layers[0].run(sine.x)["y"]
+    off = [np.std(y[..., c] - y[..., a] - y[..., b]) / np.std(y[..., c]) for a, b, c in
+           (np.roll(sorted(fault.units), k).tolist() for k in range(3))]
+    assert min(off) < 1e-3
+
+
+@pytest.mark.parametrize("cell", ["tanh", "irnn", "lstm", "gru"])
+def test_a_bias_cell_is_constant_and_read(cell, sine):
+    fault = FAULTS["bias_cell"](Surgery(net(cell), sine.x), np.random.default_rng(0))
+    (unit,) = fault.units
+    y = fault.network.layers[0].run(sine.x)["y"][..., unit]
+    assert np.ptp(y) < 1e-6 and abs(y.mean()) > 0.1 and abs(fault.network.readout.W[0, unit] * y.mean()) > 0.01
+
+
+@pytest.mark.parametrize("rule, evidence", [
+    ("dead-cell", {}), ("bias-cell", {}), ("redundant-cell", {}), ("saturated", {"vector": "c"}), ("state-drift", {"state": "s"}),
+    ("stuck-gate", {"gate": "y_in"}), ("unused-recurrence", {}),
+])
+def test_a_finding_that_is_not_true_is_not_confirmed(rule, evidence):
+    """On an LSTM whose read-out needs all units, which are driven hard enough to be far from linear."""
+    network, task = net("lstm", inputs=6), Task("order", batch=16)
+    network = Network("", network.layers, readout=Readout("head", np.full((4, 8), 5.0), np.zeros(4)))
+    for name, array in network.layers[0].params.items():
+        array *= 3.0 if name.startswith("W") else 1.0
+    finding = Finding(rule, "lstm", 2, "warning", evidence, 0.0, "", "")
+    assert not confirmed(finding, network, task.x, task)
+
+
+def test_the_complex_step_meets_the_flow(sine):
+    network = net("lstm")
+    norms = flow_truth(network.layers[0], sine.x, 20)
+    run = network.layers[0].run(sine.x)
+    logs = np.mean([state_flow(run, 20, b=b).log10_norm[0] for b in range(4)], axis=0)
+    np.testing.assert_allclose(np.log10(norms[1:]), logs, atol=1e-9)
+
+
+def test_programs_are_split_evenly_and_whole():
+    halves = [half(a, t) for a in CELLS for t in TASKS]
+    assert sorted(map(halves.count, (0, 1))) == [17, 18]
+
+
+def test_the_table_counts():
+    assert share(0, 10)["interval"][1] == pytest.approx(0.3085, abs=1e-4) and share(0, 0)["share"] is None
+    base = {"half": 1, "baselines": ["kaldi"], "warned": [], "false": [], "found": False}
+    fault = base | {"kind": "fault", "fault": "silent", "rule": "dead-cell"}
+    rows = [base | {"net": "a", "kind": "healthy", "warned": ["dead-cell", "saturated"], "false": ["saturated"]},
+            base | {"net": "b", "kind": "healthy"}, fault | {"net": "a", "found": True}, fault | {"net": "b", "false": ["dead-cell"]}]
+    found = summary(rows, 1)
+    assert found["rules"]["dead-cell"]["recall"]["share"] == 0.5
+    assert (found["rules"]["dead-cell"]["precision"]["hits"], found["rules"]["dead-cell"]["precision"]["of"]) == (2, 3)
+    assert found["healthy"]["not confirmed"]["share"] == 0.5 and found["baselines"]["kaldi"]["healthy"]["share"] == 1.0
