@@ -13,10 +13,10 @@ TITLES = {
 HEAD = ("row", "printed: solved", "after", "measured: solved", "median after", "range", "mean after", "wrong", "budget", "steps", "CPU s")
 
 LEGEND = (
-    "Every row has its setting in the paper's numbers; a row whose words go on behind a semicolon differs from the row above by that reading",
-    "of a detail that the paper leaves open (`flowcheck/experiments/settings.py` says what each means). \"After\" counts training sequences",
-    "until the stopping rule was met, of the solved trials: printed as a mean. \"Wrong\" is the share of 2560 new sequences, printed in",
-    "brackets. A trial that has not met the rule within its budget is not solved; a smaller budget than the paper's says less.",
+    "Every row has its setting in the paper's numbers; a row whose words go on behind a semicolon differs from the row above by that",
+    "reading of a detail that the paper leaves open (`flowcheck/experiments/settings.py` says what each means). \"After\" counts training",
+    "sequences until the stopping rule was met, of the solved trials: printed as a mean. \"Wrong\" is the share of 2560 new sequences,",
+    "printed in brackets. A trial that has not met the rule within its budget is not solved; a smaller budget than the paper's says less.",
 )
 
 
