@@ -457,7 +457,7 @@ def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, wor
         printed = chosen(printed, values, changes | ({"budget": budget} if budget else {}))
     kept = Trials(store)
     if stored:
-        found = entries(printed, {s: trials for s, trials in kept.settings() if name in ("all", s.experiment)})
+        found = entries(printed, {s: trials for s, trials in kept.settings().items() if name in ("all", s.experiment)})
     else:
         with _progress("trials") as progress:
             outcomes = run_trials([r.setting for r in printed], range(seed, seed + trials), kept, scheduler=scheduler, workers=workers,

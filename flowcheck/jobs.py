@@ -29,7 +29,9 @@ def database(path, tables, *, application, held):
         if not new and connection.execute("PRAGMA application_id").fetchone()[0] != number:
             raise sqlite3.DatabaseError("it is another program's")
         with connection:
-            connection.executescript(f"PRAGMA application_id = {number};\n{tables}")
+            if new:
+                connection.execute(f"PRAGMA application_id = {number}")
+            connection.executescript(tables)  # a file that has them stays as it is, byte by byte
     except sqlite3.Error as error:
         raise ValueError(f"{path}: not a file of {held} ({error}); name another with --store") from error
     return connection

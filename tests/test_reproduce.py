@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
@@ -29,6 +30,7 @@ from flowcheck.experiments.tables import ROWS, rows
 from flowcheck.experiments.trials import Trial, run_trial
 from flowcheck.report import documents
 
+ROOT = Path(__file__).parent.parent
 SMALL = Setting("2c", q=4, p=3, units=2, blocks=2, alpha=0.5, reach=0.2, budget=300)
 SEEDS = range(4)
 
@@ -115,7 +117,7 @@ def test_other_settings_are_other_rows_and_a_usual_value_is_none(tmp_path, in_pr
         reproduce([setting], [0], store)
     assert len(stored(store.path)) == 4
     assert replace(SMALL, window=2000) == SMALL and "window" not in SMALL.as_json()
-    assert all(Setting.from_json(json.loads(json.dumps(s.as_json()))) == s and len(o) == 1 for s, o in store.settings())
+    assert all(Setting.from_json(json.loads(json.dumps(s.as_json()))) == s and len(o) == 1 for s, o in store.settings().items())
 
 
 def test_the_command_writes_text_json_and_markdown(whole, tmp_path, in_process, monkeypatch, capsys):
@@ -154,6 +156,20 @@ def test_bad_arguments_are_one_line(arguments, words, tmp_path, monkeypatch, cap
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not list(tmp_path.iterdir())
+
+
+def test_the_report_is_what_its_store_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    before = (ROOT / "reports" / "experiments.sqlite").read_bytes()
+    for end, form in (("md", "markdown"), ("json", "json")):
+        out = tmp_path / f"experiments.{end}"
+        with pytest.raises(SystemExit) as stop:
+            main(["reproduce", "all", "--stored", "--store", "reports/experiments.sqlite", "--format", form, "-o", str(out)])
+        assert not stop.value.code and out.read_text() == (ROOT / "reports" / out.name).read_text()
+        words = f"--store reports/experiments.sqlite --format {form} -o reports/experiments.{end}`"
+        assert words in (ROOT / "reports" / "README.md").read_text()
+    jsonschema.validate(json.loads(out.read_text()), documents.schema("flowcheck.experiments/1"))
+    assert (ROOT / "reports" / "experiments.sqlite").read_bytes() == before
 
 
 # Stopping rules.

@@ -53,12 +53,11 @@ class Trials:
             self.database.execute(f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(values))})", values)
 
     def settings(self):
-        """[(Setting, [outcome by seed])] of everything the file holds."""
-        found = self.database.execute("SELECT DISTINCT setting FROM trials ORDER BY setting").fetchall()
-        seeds = self.database.execute("SELECT DISTINCT setting, seed FROM trials ORDER BY seed").fetchall()
-        chosen = {text: Setting.from_json(json.loads(text)) for (text,) in found}
-        outcomes = {text: [self.outcome(s, seed) for t, seed in seeds if t == text] for text, s in chosen.items()}
-        return [(chosen[text], [o for o in outcomes[text] if o]) for text in chosen]
+        """{Setting: [outcome by seed]} of everything the file holds, of whatever version."""
+        query, found = f"SELECT setting, seed, error, {', '.join(COLUMNS)} FROM trials ORDER BY setting, seed", {}
+        for text, *row in self.database.execute(query):
+            found.setdefault(Setting.from_json(json.loads(text)), []).append(dict(zip(("seed", "error", *COLUMNS), row, strict=True)))
+        return found
 
 
 def reproduce(settings, seeds, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):

@@ -12,6 +12,13 @@ TITLES = {
 }
 HEAD = ("row", "printed: solved", "after", "measured: solved", "median after", "range", "mean after", "wrong", "budget", "steps", "CPU s")
 
+LEGEND = (
+    "Every row has its setting in the paper's numbers; a row whose words go on behind a semicolon differs from the row above by that",
+    "reading of a detail that the paper leaves open (`flowcheck/experiments/settings.py` says what each means). \"After\" counts training",
+    "sequences until the stopping rule was met, of the solved trials: printed as a mean. \"Wrong\" is the share of 2560 new sequences,",
+    "printed in brackets. A trial that has not met the rule within its budget is not solved; a smaller budget than the paper's says less.",
+)
+
 
 def _cells(entry):
     """The texts of one row, in the order of HEAD."""
@@ -62,7 +69,7 @@ def experiments_text(document):
 
 def experiments_markdown(document):
     """All that is measured, a table for each of the paper's."""
-    lines = [f"{_summary(document)}.", ""]
+    lines = ["# The experiments of 1997, run again", "", f"{_summary(document)}.", "", *LEGEND, ""]
     for name, group in _by_table(document).items():
         lines += [f"## {TITLES[name]}", "", f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] + ['---:'] * (len(HEAD) - 1))} |"]
         lines += [f"| {' | '.join(_cells(e))} |" for e in group] + [""]
