@@ -55,7 +55,7 @@ def run_case(case, others=True):
 
 
 def first_lag(case):
-    """First lag at which the mistake changes the gradient, on the case's own arguments or on livelier ones of the same length; None: nowhere.
+    """First lag at which the mistake changes the gradient, on the case's own arguments or on livelier ones as long; None: nowhere.
 
     A value held at the end of the sequence, say, is no mistake there: it begins one lag later than it was planted.
     """

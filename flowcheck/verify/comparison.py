@@ -17,8 +17,11 @@ SATURATED, MOST_LOSS = 1e-6, 0.5
 """An output y within 1e-6 of +-1 leaves at most ten digits in 1 - y^2: its relative rounding is eps / (1 - |y|) at each step. An error that
 this can explain is no failure but inconclusive, up to a half; a larger one is a failure all the same."""
 DIRECTIONS = 3
-NEAR, NEIGHBOURS, SURE, SMALL_ERROR = 2.0**-10, 9, 6.0, 1e-5
-"""Neighbours at relative distance 2^-10: saturated activations round anew; a mean of ten errors beyond 6 standard errors is no chance."""
+NEAR, NEIGHBOURS, ROUGH, SURE = 2.0**-12, 9, 0.1, 6.0
+"""Neighbours at relative distance 2^-12 change the relative error of a mistake by a few hundredths at most; one that changes by a tenth is
+rounding, and what it may be elsewhere is taken as 6 times what it is at ten places."""
+SMALL_ERROR, SMALL_THERE = 1e-5, 1e-2
+"""Errors up to which rounding may be the reason: on the user's arguments, and on random ones, whose gates may be saturated at will."""
 WIDE = 0.1
 """Where rounding, or the reference's own error, exceeds a tenth of the gradient, nothing is said."""
 
@@ -62,11 +65,11 @@ def lags_of(arguments, name, at=None):
 
 
 def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, moves=2, answers=None, factor=32.0,
-                      directions=None):
+                      directions=None, limit=SMALL_ERROR):
     """[Comparison] of every entry under every seed.
 
     only    names of entries to compare; at: steps of time-indexed entries to compare; moves: ulp-moved calls for the conditioning;
-            directions: how many random ones at each
+            directions: how many random ones at each; limit: of errors that may be rounding inside the functions, see `scatter`
     answers [(gradients, [gradients after a small change])] a seed, instead of calling backward; factor: weight of that change
     """
     functions, found, as_given = expected.functions, [], answers is None
@@ -87,25 +90,25 @@ def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, mo
             if one.verdict == "pass":
                 live.append((one, [np.asarray(m[name], float) - one.grad for m in noisy]))
         if live:
-            _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, directions, as_given)
+            _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, directions, limit if as_given else 0.0)
         found += comparisons
     return found
 
 
-def scatter(error, grad, again, arguments, rng):
-    """Standard deviation of a small relative error over neighbours where it is rounding inside the functions (at saturated gates, say).
+def scatter(error, grad, again, arguments, rng, limit):
+    """Size of a small relative error where it is rounding inside the functions (at saturated gates, say), else 0.
 
-    Rounding is another at each neighbour, of any sign; a mistake makes nearly the same relative error there, and one in single precision
-    shows in the numbers: 0 for both. again(neighbour) -> relative error.
+    Rounding is another at each neighbour; a mistake makes nearly the same relative error there, and one in single precision shows in the
+    numbers. again(neighbour) -> relative error.
     """
-    if not abs(error) < SMALL_ERROR or fits_single(grad):
+    if not abs(error) < limit or fits_single(grad):
         return 0.0
     errors = [error]
     for _ in range(NEIGHBOURS):
         signs = {n: rng.normal(size=a.shape) for n, a in arguments.values().items()}
         errors.append(again(arguments.moved(signs, NEAR)))
-    deviation = float(np.std(errors, ddof=1))
-    return deviation if abs(np.mean(errors)) * np.sqrt(len(errors)) < SURE * deviation else 0.0
+    rough = np.std(errors, ddof=1) > ROUGH * abs(np.mean(errors))
+    return float(np.sqrt(np.mean(np.square(errors)))) if rough else 0.0
 
 
 def fits_single(grad):
@@ -121,7 +124,7 @@ def _well_formed(one, array):
     return one
 
 
-def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, number=None, as_given=False):
+def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, number=None, limit=0.0):
     pieces = lags_of(arguments, name, at)
     number = number or (2 if len(pieces) > 12 else DIRECTIONS)
     number = min(number, max(1, array.size // (arguments.steps if pieces[0] is not None else 1)))
@@ -144,9 +147,9 @@ def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor,
             got = [float(np.sum(np.asarray(one.grad[where], float) * v)) for v in directions]
             shift = max((abs(float(np.sum(n[where] * v))) for n in noise for v in directions), default=0.0)
 
-            again = functools.partial(_relative, expected, name, t, where, directions[0], one.seed) if as_given else None
+            again = functools.partial(_relative, expected, name, t, where, directions[0], one.seed) if limit else None
             if again is not None:
-                again = functools.partial(scatter, again=again, arguments=arguments, rng=rng)
+                again = functools.partial(scatter, again=again, arguments=arguments, rng=rng, limit=limit)
             _judge(one, lag, step, arguments.steps, got, answers, factor * shift, gap, again)
     for one, _ in live:
         _conclude(one)
@@ -189,7 +192,7 @@ def _judge(one, lag, step, length, got, answers, shift, gap, scattered=None):
     one.tolerances[lag] = max(tolerance, one.tolerances.get(lag, 0.0))
     one.sizes[lag] = size
     if not error <= max(tolerance, min(loss, MOST_LOSS)):
-        small = scattered is not None and error < SMALL_ERROR
+        small = scattered is not None and error < scattered.keywords["limit"]
         noise = scattered((got[0] - expected[0]) / size, one.grad) if small else 0.0
         if noise:
             one.tolerances[lag] = max(error, SURE * noise)

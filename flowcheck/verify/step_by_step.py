@@ -7,7 +7,7 @@ alone. Where the states are not known, inputs that are nonzero at one step only 
 import numpy as np
 
 from .arguments import REFUSED
-from .comparison import SATURATED, Comparison, saturation, scatter
+from .comparison import SATURATED, SMALL_ERROR, SMALL_THERE, Comparison, saturation, scatter
 from .declared import compare_declared
 from .seeds import Seed, make_seeds
 
@@ -33,11 +33,12 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
         return False
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
         return False
+    limit = SMALL_THERE if where else SMALL_ERROR
     if expected.from_step(arguments, 1) is not None:
-        part, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
+        part, said = lambda lag: _one_step(expected, arguments, seed, names, lag, limit), "the part of one step alone"
     else:
         names = [n for n in names if _idle_without_inputs(expected, arguments, n, rng)]
-        part, said = lambda lag: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
+        part, said = lambda lag: _one_input(expected, arguments, names, lag, rng, limit), "inputs nonzero at one step only"
 
     def look(lag):
         try:
@@ -100,7 +101,7 @@ def _last(functions, arguments, rng):
     return next((s for s in seeds if s.t == arguments.steps - 1), None)
 
 
-def _one_step(expected, arguments, seed, names, lag):
+def _one_step(expected, arguments, seed, names, lag, limit):
     """[Comparison] of the part of dE/dw that belongs to step T-1-lag: the run from that step less the run from the next.
 
     All weights move at once, each in proportion to the inverse of its part; only where that fails they are moved one by one.
@@ -119,7 +120,7 @@ def _one_step(expected, arguments, seed, names, lag):
     def judge(one, some):
         got = [sum(float(np.sum(g[n] * directions[n])) for n in some) for g in grads]
         wanted = [expected.full(trial, None, {n: directions[n] for n in some}, [part])[0][0] for trial, part in late]
-        _judge(one, lag, got, wanted, lambda error: scatter(error, one.grad, lambda trial: relative(trial, some), late[0][0], rng))
+        _judge(one, lag, got, wanted, lambda error: scatter(error, one.grad, lambda trial: relative(trial, some), late[0][0], rng, limit))
 
     def relative(trial, some):
         """Relative error of the part of step T-1-lag at other arguments."""
@@ -190,9 +191,9 @@ def _idle_without_inputs(expected, arguments, name, rng):
     return bool(seeds) and all(value == 0 for value, _ in expected.full(quiet, name, v, seeds))
 
 
-def _one_input(expected, arguments, names, lag, rng):
+def _one_input(expected, arguments, names, lag, rng, limit):
     trial = impulse(arguments, arguments.steps - 1 - lag)
-    comparisons, _ = compare_declared(expected, trial, [_last(expected.functions, trial, rng)], rng, only=names, moves=1)
+    comparisons, _ = compare_declared(expected, trial, [_last(expected.functions, trial, rng)], rng, only=names, moves=1, limit=limit)
     for one in comparisons:
         one.tolerances = {lag: v for v in one.tolerances.values()}
         if one.bad is not None:
