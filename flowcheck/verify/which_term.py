@@ -83,7 +83,7 @@ class _Case:
             self.judged = self.found.keys()
         self.starts = starts - self.judged
         self.failed = self.found.keys() & set(failed) or self.found.keys()
-        self.noise = max(SUM_ROUNDING, self.distance(self.wanted, only=self.found.keys() - self.failed))
+        self.noise = max(SUM_ROUNDING, min(FITS, self.distance(self.wanted, only=self.found.keys() - self.failed)))
 
     def pieces(self, name, array):
         """One row per step of the input, else one row."""
@@ -164,7 +164,7 @@ def explain(match, arguments, functions, lags=(), failed=(), seed=3):
     """
     rng = np.random.default_rng(seed)
     cases = [_Case(match, arguments, functions, rng, everywhere, failed) for everywhere in (False, True)]
-    tolerance = FITS_SINGLE if cases[0].single else max(FITS, 10 * max(case.noise for case in cases))
+    tolerance = FITS_SINGLE if cases[0].single else max(FITS, 10 * min(case.noise for case in cases))
     entries = {}
     for block, param in match.blocks:
         entries.setdefault(block.entry, []).append(param)
