@@ -10,7 +10,7 @@ EFFECT = Threshold(0.01, "set here: 1 % of the natural variation of what reads t
 
 
 def detect(context):
-    """Every step of all sequences as long as the first run by itself, from the mean of each state over time and sequences, against the run as it was."""
+    """Every step by itself, from the mean of each state over time and sequences, against the run as it was."""
     run = context.pooled[0]
     trajectory, cell = run.trajectory, context.cell
     start = {old: trajectory[new].mean(axis=(0, 1)) for old, new in context.kernel.states.items()}
