@@ -53,6 +53,22 @@ def test_a_wide_layer_is_diagnosed_from_probes_and_runs_that_were_given_up(rng, 
     assert any("sequence 3 of 3" in words for words in told)
 
 
+def test_findings_do_not_depend_on_the_sets_in_which_sequences_come(rng):
+    """Bias, dead, redundant, stuck, drifting cells: the same numbers from one set of four, two of two and four of one."""
+    x, network = rng.normal(size=(120, 4, 3)), stack()
+    network.layers[0].params["b_f"][3], network.layers[0].params["b_c"][3] = 30.0, 2.0
+    for array in network.layers[0].params.values():
+        array[5] = array[6]
+    results = []
+    for parts in (1, 2, 4):
+        sets = [InputSet(f"set {k}", "l0", part) for k, part in enumerate(np.split(x, parts, axis=1))]
+        results.append(diagnose(network, sets, lags=50))
+    assert findings(results[0]) == findings(results[1]) == findings(results[2])
+    assert {"redundant-cell", "dead-cell", "state-drift", "length-dependent"} <= {f.rule for f in results[0].findings}
+    effects = [[f.evidence["effect_set_to_zero"] for f in r.findings if f.rule == "dead-cell"] for r in results]
+    np.testing.assert_allclose(effects[1], effects[0], atol=1e-12)
+
+
 def test_findings_do_not_depend_on_the_order_of_the_sequences(rng):
     x = rng.normal(size=(120, 4, 3))
     orders = [diagnose(stack(), [InputSet("a", "l0", x[:, order])], lags=50) for order in ([0, 1, 2, 3], [2, 0, 3, 1])]

@@ -73,8 +73,7 @@ def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda 
             progress(f"{context.layer.name}: {rule}")
             found += detect(context)
         if context.bytes > KEPT:
-            for run in context.runs:
-                run.give_up()
+            context.give_up()
         looked.append(context)
     return Diagnosis(network, tuple(looked), by_severity(found))
 

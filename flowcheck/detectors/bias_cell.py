@@ -17,8 +17,8 @@ STEADY = 3.0
 
 
 def detect(context):
-    """Hold each steady unit at its mean, then at zero, in all sequences of the first set, and compare what reads it (see `effects`)."""
-    run = context.runs[0]
+    """Hold each steady unit at its mean, then at zero, in all sequences as long as the first, and compare what reads it (see `effects`)."""
+    run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
     mean, deviation = y.mean(axis=(0, 1)), y.std(axis=(0, 1))
     steady = np.flatnonzero(np.abs(mean) > STEADY * deviation)

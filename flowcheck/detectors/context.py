@@ -4,10 +4,11 @@ Every run is in float64. Sequences keep their labels, so that findings can be re
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ..kernels import compile_cell
+from ..kernels import Trajectory, compile_cell
 from ..measure import first_sequences, measure_by_probes, measure_layer
 from ..network import Layer
 
@@ -67,6 +68,20 @@ class LayerContext:
         """The full state-to-state flow with its rate, as Measured."""
         return next(m for m in self.measured if (m.flow.quantity, m.flow.gradient) == ("state-to-state", "full"))
 
+    @cached_property
+    def pooled(self):
+        """Runs with all sequences of one length together, whatever sets they came in; those as long as the first come first."""
+        lengths = {}
+        for run in self.runs:
+            lengths.setdefault(run.trajectory.steps, []).append(run)
+        return tuple(ours[0] if len(ours) == 1 else _together(ours) for ours in lengths.values())
+
+    def give_up(self):
+        """Keep the inputs of the runs alone."""
+        self.__dict__.pop("pooled", None)
+        for run in self.runs:
+            run.give_up()
+
     @property
     def bytes(self):
         """Of all vectors of all runs."""
@@ -100,6 +115,17 @@ class LayerContext:
         old = next(o for o, new in self.kernel.states.items() if new == state)
         kept = run.trajectory.partials.get((state, old))
         return None if kept is None else np.broadcast_to(kept, run.trajectory[state].shape)
+
+
+def _together(runs):
+    """One Run of the sequences of several."""
+    parts = [run.trajectory for run in runs]
+
+    def joined(of, axis):
+        return {name: np.concatenate([of(t)[name] for t in parts], axis=axis) for name in of(parts[0])}
+
+    return Run(" and ".join(run.label for run in runs), Trajectory(
+        parts[0].kernel, parts[0].params, joined(lambda t: t.inputs, 1), joined(lambda t: t.values, 1), joined(lambda t: t.state0, 0)))
 
 
 MOST_OPERATIONS = 2e12

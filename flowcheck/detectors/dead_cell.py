@@ -11,8 +11,8 @@ EFFECT = Threshold(0.001, "set here: 0.1 % of the natural variation of what read
 
 
 def detect(context):
-    """Set to zero each unit whose first-order effect is small, in all sequences of the first set (see `effects`)."""
-    run = context.runs[0]
+    """Set to zero each unit whose first-order effect is small, in all sequences as long as the first (see `effects`)."""
+    run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
     candidates = np.flatnonzero(_first_order(context, y) < 10 * EFFECT.value)
     effects = effects_of_holding(context, run, candidates, np.zeros(len(candidates)))

@@ -29,7 +29,7 @@ def detect(context):
     """
     from scipy.special import ndtri
 
-    rows = [_apart(context, run) for run in context.runs if run.trajectory.steps >= SHORTEST]
+    rows = [_apart(context, run) for run in context.pooled if run.trajectory.steps >= SHORTEST]
     if not rows:
         return []
     findings, tests = [], sum(row["ends"].shape[-1] for row in rows[0].values())

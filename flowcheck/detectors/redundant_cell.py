@@ -18,11 +18,11 @@ SAMPLES_PER_UNIT = 3
 
 
 def detect(context):
-    """Pivoted QR of the centred outputs of the first half of all sequences of the first set: what stands last is explained by the rest.
+    """Pivoted QR of the centred outputs of the first half of all sequences as long as the first: what stands last is explained by the rest.
 
     For each candidate the readout y_i = sum_j a_j y_j + c is fitted there, tried on the second half, and folded into the weights.
     """
-    run = context.runs[0]
+    run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
     if y.shape[0] // 2 * y.shape[1] < SAMPLES_PER_UNIT * y.shape[2]:
         return []

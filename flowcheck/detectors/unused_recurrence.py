@@ -10,8 +10,8 @@ EFFECT = Threshold(0.01, "set here: 1 % of the natural variation of what reads t
 
 
 def detect(context):
-    """Every step of the first set run by itself, from the mean of each state over time and sequences, against the run as it was."""
-    run = context.runs[0]
+    """Every step by itself, from the mean of each state over time and sequences, against the run as it was."""
+    run = context.pooled[0]
     trajectory, cell = run.trajectory, context.cell
     start = {old: trajectory[new].mean(axis=(0, 1)) for old, new in context.kernel.states.items()}
     single = {name: x.reshape(1, -1, x.shape[-1]) for name, x in trajectory.inputs.items()}
