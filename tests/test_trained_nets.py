@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, load
-from flowcheck.diagnose import diagnose
+from flowcheck.detectors import diagnose
 from flowcheck.experiments.settings import Setting
 from flowcheck.experiments.trials import TOLERANCE
 from flowcheck.formats import read_inputs
