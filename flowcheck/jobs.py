@@ -29,9 +29,8 @@ def database(path, tables, *, application, held):
         if not new and connection.execute("PRAGMA application_id").fetchone()[0] != number:
             raise sqlite3.DatabaseError("it is another program's")
         with connection:
-            if new:
-                connection.execute(f"PRAGMA application_id = {number}")
-            connection.executescript(tables)  # a file that has them stays as it is, byte by byte
+            mark = f"PRAGMA application_id = {number};" if new else ""  # a file that has its tables stays as it is, byte by byte
+            connection.executescript(f"BEGIN; {mark} {tables} COMMIT;")
     except sqlite3.Error as error:
         raise ValueError(f"{path}: not a file of {held} ({error}); name another with --store") from error
     return connection
