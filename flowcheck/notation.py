@@ -177,7 +177,7 @@ def _softplus(z):
     return np.where(positive, z, 0) + log1p
 
 
-def _heaviside(z, at_zero):
+def _heaviside(z, at_zero=0.5):
     """The step function, real for complex z; SymPy's own way of printing it takes up to a second per formula."""
     return np.heaviside(np.real(z), at_zero)
 
