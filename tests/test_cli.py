@@ -194,10 +194,10 @@ def test_bad_input_gets_one_line_and_exit_2(arguments, words, tmp_path):
 
 def test_out_is_written_whole_or_not_at_all(tmp_path):
     out = tmp_path / "cells.json"
-    assert run("cells", "--format", "json", "-o", out).returncode == 0
+    assert run("cells", "carousel", "--format", "json", "-o", out).returncode == 0
     assert json.loads(out.read_text())["schema"] == "flowcheck.cells/1"
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
-    refused("cells", "-o", tmp_path / "no" / "such" / "folder.json")
+    refused("cells", "carousel", "-o", tmp_path / "no" / "such" / "folder.json")
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
 
 

@@ -4,6 +4,8 @@ Slopes f' are written in f, sums are split and freed of constant factors, indice
 Imports SymPy, notation and `rules` only.
 """
 
+from functools import lru_cache
+
 import sympy
 
 from ..notation import Squashing, g, h, in_terms_of_value, sigma, tanh
@@ -42,6 +44,11 @@ def _normal_abs(node):
 
 def normal(expression):
     """A canonical form of an expression: equal forms are equal expressions (the converse is up to `difference`)."""
+    return _normal(canonical(expression))
+
+
+@lru_cache(maxsize=2**14)
+def _normal(expression):
     def at(node):
         if isinstance(node, sympy.Sum):
             return _normal_sum(node)
@@ -65,6 +72,9 @@ def holds_index(value):
 
 def canonical(expression, depth=0):
     """The same expression with the indices of its sums and products named by how deep they lie."""
+    if not expression.has(sympy.Sum, sympy.Product):
+        return expression
+
     def rename(node):
         if not isinstance(node, (sympy.Sum, sympy.Product)):
             return None

@@ -27,6 +27,9 @@ def walk(expression, rewrite):
 
 def fresh(expression):
     """The same expression with every summation index renamed to one that occurs nowhere else."""
+    if not expression.has(sympy.Sum, sympy.Product):
+        return expression
+
     def rename(node):
         if not isinstance(node, (sympy.Sum, sympy.Product)):
             return None
