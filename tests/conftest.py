@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: seeded random numbers, and every cell whose file stands in the folder."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,12 @@ import flowcheck  # noqa: E402
 CELL_FOLDER = Path(flowcheck.__file__).parent / "cells"
 CELL_NAMES = sorted(path.stem for path in CELL_FOLDER.glob("*.py") if not path.stem.startswith("_"))
 SEED = 1997
+
+
+def pytest_collection_finish(session):
+    """What is there after the collection stays: the collector of garbage need not look at SymPy's many small objects again and again."""
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
 
 
 @pytest.fixture
