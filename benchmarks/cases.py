@@ -7,11 +7,11 @@ import sys
 import numpy as np
 
 from flowcheck import bptt, catalogue, state_flow
-from flowcheck.lyapunov import exponents
+from flowcheck.flow.lyapunov import exponents
+from flowcheck.flow.pairs import pair_flows
+from flowcheck.flow.probes import probe_flow
+from flowcheck.flow.spectra import spectral_norms
 from flowcheck.network import fresh
-from flowcheck.pairs import pair_flows
-from flowcheck.probes import probe_flow
-from flowcheck.spectra import spectral_norms
 from flowcheck.tangents import forward_gradients
 
 from . import jax_ways, numpy_ways, torch_ways

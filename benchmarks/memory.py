@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 
 from flowcheck import catalogue, state_flow
+from flowcheck.flow.probes import streamed_probes
 from flowcheck.kernels import Kernel
-from flowcheck.probes import streamed_probes
 
 from .nets import problem
 

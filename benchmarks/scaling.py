@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from flowcheck import bptt, state_flow
-from flowcheck.probes import streamed_probes
+from flowcheck.flow.probes import streamed_probes
 
 from .nets import problem
 

@@ -5,12 +5,11 @@ Entries of plain numbers, one per layer, pooled over the same sequences as the f
 
 import numpy as np
 
-from . import lyapunov
-from .flow import usable_lags
+from .flow import lyapunov, usable_lags
+from .flow.pairs import pair_flows
+from .flow.probes import probe_flow
+from .flow.spectra import spectral_norms
 from .measure import first_sequences
-from .pairs import pair_flows
-from .probes import probe_flow
-from .spectra import spectral_norms
 
 __all__ = ["further"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import flow as flows
-from .probes import probe_flow
-from .rates import Rate, rate
+from .flow.probes import probe_flow
+from .flow.rates import Rate, rate
 
 __all__ = ["MOST_SEQUENCES", "Measured", "first_sequences", "measure", "measure_by_probes", "measure_layer", "noise_inputs"]
 

@@ -6,9 +6,9 @@ matrix product. This is RTRL with the memory of a few lanes; it shares slopes wi
 
 import numpy as np
 
+from .flow.product import JointJacobian
+from .flow.rows import pointwise_slopes
 from .gradients import Gradients, checked_errors
-from .product import JointJacobian
-from .rows import pointwise_slopes
 from .step import Step
 
 __all__ = ["forward_gradients"]

@@ -20,10 +20,10 @@ from flowcheck.compiled.online import Online
 from flowcheck.compiled.storage import Storage
 from flowcheck.experiments import long_lag
 from flowcheck.experiments.nets import initial, with_outputs
+from flowcheck.flow.probes import probe_flow
 from flowcheck.kernels import ShapeError
 from flowcheck.network import fresh
 from flowcheck.notation import squashing_functions
-from flowcheck.probes import probe_flow
 
 UNITS, INPUTS, STEPS = 4, 3, 6
 ROUNDING = 3e-14

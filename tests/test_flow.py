@@ -7,7 +7,7 @@ import pytest
 from flowcheck import bounds, catalogue, compile_cell, error_flow, rate, state_flow
 from flowcheck.equations import axes_of
 from flowcheck.flow import flow_matrices, state_matrices
-from flowcheck.scaled import frobenius
+from flowcheck.flow.scaled import frobenius
 from flowcheck.symbolic import one_step_paths
 
 STEP = 2.0**-300

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell
-from flowcheck.lyapunov import exponents
-from flowcheck.product import JointJacobian
+from flowcheck.flow.lyapunov import exponents
+from flowcheck.flow.product import JointJacobian
 from flowcheck.step import Step
 
 
@@ -89,7 +89,7 @@ def test_directions_that_a_step_makes_zero_have_exponent_minus_infinity(rng):
 
 def test_a_frame_that_lost_its_orthogonality_is_refused(rng, monkeypatch):
     """Planted: one direction grows a thousandth too little at every step."""
-    from flowcheck import lyapunov as room
+    from flowcheck.flow import lyapunov as room
 
     right = room._orthonormal
 

@@ -5,9 +5,9 @@ import pytest
 
 from flowcheck import bptt, catalogue, compile_cell
 from flowcheck.equations import Cell, Net, Unit
+from flowcheck.flow.pairs import pair_flows
+from flowcheck.flow.probes import probe_flow
 from flowcheck.notation import sigma, symbols, tanh
-from flowcheck.pairs import pair_flows
-from flowcheck.probes import probe_flow
 
 STEPS = 22
 

@@ -7,9 +7,9 @@ import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
 from flowcheck.flow import state_matrices
+from flowcheck.flow.probes import probe_flow, streamed_probes
+from flowcheck.flow.rows import RowProduct
 from flowcheck.kernels import ShapeError
-from flowcheck.probes import probe_flow, streamed_probes
-from flowcheck.rows import RowProduct
 from flowcheck.step import Step
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
 from flowcheck.flow import path_flows, state_matrices
+from flowcheck.flow.product import JointJacobian, StateProduct
 from flowcheck.jacobian import StepJacobian
-from flowcheck.product import JointJacobian, StateProduct
 from flowcheck.step import Step
 
 INPUTS = 3

@@ -6,7 +6,7 @@ from scipy.special import stdtrit
 
 from flowcheck import rate
 from flowcheck.flow import Flow
-from flowcheck.rates import LOST_BESIDE_LAG_0
+from flowcheck.flow.rates import LOST_BESIDE_LAG_0
 
 DRAWS = 400
 

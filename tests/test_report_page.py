@@ -15,10 +15,10 @@ from flowcheck import claims
 from flowcheck.cells import catalogue
 from flowcheck.detectors import Diagnosis, diagnose
 from flowcheck.flow import Flow
+from flowcheck.flow.rates import rate
 from flowcheck.formats import InputSet
 from flowcheck.measure import Measured, measure
 from flowcheck.network import Network, fresh
-from flowcheck.rates import rate
 from flowcheck.report.curves import Curve, paper_curves
 from flowcheck.report.drawn import curve_figures, drift_figures
 from flowcheck.report.page import page, write_page

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
-from flowcheck.product import StateProduct
-from flowcheck.spectra import TopSingularValue, spectral_norms
+from flowcheck.flow.product import StateProduct
+from flowcheck.flow.spectra import TopSingularValue, spectral_norms
 from flowcheck.step import Step
 
 TOLERANCE = 1e-9
@@ -79,7 +79,7 @@ def test_without_the_test_of_what_is_missed_the_warm_start_would_be_wrong(rng, m
     matrix[:20, :20], matrix[20:, 20:] = half, 1.05 * half.T
     top = TopSingularValue(40, 40, TOLERANCE)
     top.U = np.vstack([np.linalg.qr(half @ rng.normal(size=(20, 8)))[0], np.zeros((20, 8))])
-    monkeypatch.setattr("flowcheck.spectra._excess", lambda theta, residual, missed: np.sum(residual**2))
+    monkeypatch.setattr("flowcheck.flow.spectra._excess", lambda theta, residual, missed: np.sum(residual**2))
     found, _, decomposed = top(matrix, np.linalg.norm(matrix))
     assert not decomposed and found == pytest.approx(1.0, rel=1e-6), "plain residuals see nothing of the other half"
 

@@ -1,6 +1,6 @@
 """Error flow that grows with lag: gradients oscillate or overflow as sequences get longer."""
 
-from ..rates import SUSTAINED_DECADES
+from ..flow.rates import SUSTAINED_DECADES
 from .finding import Finding, Threshold
 
 RULE = "exploding-flow"

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from ..flow import state_flow
+from ..flow.probes import probe_flow
 from ..notation import ROUTINES
-from ..probes import probe_flow
 from .effects import effect
 from .stuck_gate import gates, what_it_closes
 

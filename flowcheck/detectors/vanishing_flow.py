@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..pairs import pair_flows
-from ..rates import LOST_BESIDE_LAG_0
+from ..flow.pairs import pair_flows
+from ..flow.rates import LOST_BESIDE_LAG_0
 from .finding import Finding, Threshold
 
 RULE = "vanishing-flow"

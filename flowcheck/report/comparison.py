@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import flow
+from ..flow.rates import Rate, rate
 from ..measure import noise_inputs
 from ..network import fresh
-from ..rates import Rate, rate
 
 __all__ = ["Compared", "compare_cells"]
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from .. import flow
+from ..flow.rates import rate
 from ..measure import Measured, noise_inputs
 from ..network import fresh
-from ..rates import rate
 
 __all__ = ["Curve", "paper_curves"]
 

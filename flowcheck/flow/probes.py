@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .flow import end_and_lags
-from .kernels import ShapeError
+from ..kernels import ShapeError
+from ..step import Step
+from .norms import end_and_lags
 from .rows import RowProduct, rows_before, weights_norm
 from .scaled import ROUNDING
-from .step import Step
 
 __all__ = ["Probes", "probe_flow", "streamed_probes"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..step import Step
 from .product import JointJacobian
 from .rows import rows_before
-from .step import Step
 
 __all__ = ["Pairs", "pair_flows"]
 

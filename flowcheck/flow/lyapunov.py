@@ -12,9 +12,9 @@ import numpy as np
 from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
 
+from ..step import Step
 from .product import JointJacobian
 from .scaled import largest_entry
-from .step import Step
 
 __all__ = ["Exponents", "exponents"]
 

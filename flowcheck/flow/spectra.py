@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .flow import end_and_lags
+from ..step import Step
+from .norms import end_and_lags
 from .product import StateProduct
-from .step import Step
 
 __all__ = ["SpectralNorms", "TopSingularValue", "spectral_norms"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.blas import idamax
 
-from .jacobian import Dense, StepJacobian
+from ..jacobian import Dense, StepJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
 __all__ = ["Chunk", "JointJacobian", "StateProduct"]

@@ -6,7 +6,7 @@ with all recurrent weights. Other cells go through `Step.pullback`, equation by 
 
 import numpy as np
 
-from .equations import Net
+from ..equations import Net
 
 __all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
 

@@ -1,0 +1,83 @@
+"""The norms of a flow over lag, and over which lags a sequence has one."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .scaled import frobenius, largest_entry
+
+__all__ = ["Flow", "end_and_lags", "norm_row", "of_one_sequence", "usable_lags"]
+
+
+@dataclass(frozen=True, repr=False)
+class Flow:
+    """Norms of one flow over lag, one row per sequence.
+
+    lags         (L,) ints, ascending
+    log10_norm   (sequences, L) log10 of the Frobenius norm, -inf where the flow is exactly zero
+    log10_entry  (sequences, L) log10 of the largest |entry|
+    log10_floor  (sequences, L) log10 of what rounding alone can leave there; a norm below it is not a number to trust
+    gradient     "full" or "truncated"
+    quantity     what flows where, e.g. "state-to-state"
+    """
+
+    quantity: str
+    gradient: str
+    lags: np.ndarray
+    log10_norm: np.ndarray
+    log10_entry: np.ndarray
+    log10_floor: np.ndarray
+    log10_norm0: float = 0.0
+    layer: str = ""
+    bounds: dict = field(default_factory=dict)
+
+    def __repr__(self):
+        where = f"{self.layer}: " if self.layer else ""
+        return f"<Flow {where}{self.quantity}, {self.gradient}, {len(self.lags)} lags to {self.lags[-1]}, {len(self.log10_norm)} sequences>"
+
+    @property
+    def pooled(self):
+        """(L,) mean over sequences of log10 norms (the geometric mean of the norms)."""
+        with np.errstate(invalid="ignore"):
+            return self.log10_norm.mean(axis=0)
+
+    @property
+    def above_floor(self):
+        """How many lags, from the first on, stay above the rounding floor in every sequence."""
+        below = np.any(~(self.log10_norm > self.log10_floor), axis=0)
+        return int(np.argmax(below)) if below.any() else len(self.lags)
+
+    @staticmethod
+    def stack(flows):
+        """One Flow from flows of single sequences over the same lags."""
+        rows = {k: np.concatenate([getattr(f, k) for f in flows]) for k in ("log10_norm", "log10_entry", "log10_floor")}
+        bounds = {k: np.max([f.bounds[k] for f in flows], axis=0) for k in flows[0].bounds}
+        return replace(flows[0], **rows, bounds=bounds)
+
+
+def norm_row(matrix, floor, exponent):
+    return frobenius(matrix), largest_entry(matrix), floor, exponent
+
+
+def of_one_sequence(quantity, cut, measured, norm0):
+    """A Flow of one sequence from (norm, largest entry, floor, exponent) of lags 1, 2, ..."""
+    norm, entry, floor, exponent = np.array(measured, float).T
+    with np.errstate(divide="ignore"):
+        logs = [(np.log10(v) + exponent * np.log10(2.0))[None] for v in (norm, entry, floor)]
+        return Flow(quantity, "truncated" if cut else "full", np.arange(1, len(norm) + 1), *logs, float(np.log10(float(norm0))))
+
+
+def end_and_lags(trajectory, end, lags):
+    """(end step, lags) with the last step as default. Raises ValueError for lags that the sequence does not have."""
+    end = trajectory.steps - 1 if end is None else end
+    if not 0 <= end < trajectory.steps:
+        raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
+    lags = int(lags)
+    if lags < 1 or lags > end + 1:
+        raise ValueError(f"{lags} lags back from step {end} need {lags - 1} earlier steps; the sequence has {end}")
+    return end, lags
+
+
+def usable_lags(lags, trajectories):
+    """As many of `lags` as the shortest trajectory allows. Its first step is left out: there the initial state's zeros hide paths."""
+    return min([lags, *(max(t.steps - 2, 1) for t in trajectories)])

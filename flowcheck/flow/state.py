@@ -1,0 +1,122 @@
+"""Flow from state to state per lag: the product of the step Jacobians, from a fixed end backwards or from a fixed start forwards."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..step import Step
+from .norms import end_and_lags, norm_row, of_one_sequence
+from .product import StateProduct
+from .scaled import Scaled, frobenius
+
+__all__ = ["forward_flow", "path_flows", "state_flow", "state_matrices"]
+
+
+def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
+    """Yield (q, {(state, earlier state): d state(t)/d state(t-q)}, exponent, floor) for q = 1 ... lags; times 2**exponent.
+
+        d state(t)/d state(t-q) = J(t) J(t-1) ... J(t-q+1),   index [to, from]
+
+    The states are separate nodes: an LSTM's y(t) and s(t) both carry error on, and s -> y within step t-q is not counted.
+    The matrices are overwritten by the next but one lag: copy what you keep.
+    """
+    end, lags = end_and_lags(trajectory, end, lags)
+    product = StateProduct(Step(trajectory, cut), b, end, lags)
+    for chunk in product.chunks():
+        for k, (matrix, floor) in enumerate(zip(chunk.matrices, chunk.floors, strict=True)):
+            found = {(to, source): matrix[rows, cols] for source, cols in product.columns.items() for to, rows in product.columns.items()}
+            yield chunk.first + k, found, chunk.exponent, floor
+
+
+def _state_rows(trajectory):
+    """{state: slice} of its entries in the joint state."""
+    sizes = [trajectory[new].shape[-1] for new in trajectory.kernel.states.values()]
+    ends = np.cumsum(sizes).tolist()
+    return {new: slice(e - n, e) for new, n, e in zip(trajectory.kernel.states.values(), sizes, ends, strict=True)}
+
+
+def _identity(rows_of):
+    n = max(rows.stop for rows in rows_of.values())
+    return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
+
+
+def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1):
+    """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
+
+    Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
+    Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
+    """
+    end, lags = end_and_lags(trajectory, end, lags)
+    step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
+    rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
+    n = rows.stop - rows.start
+    edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
+    products = [StateProduct(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    if len(products) == 1:
+        parts = [_profile(products[0], state)]
+    else:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(products)) as pool:
+            parts = list(pool.map(_profile, products, [state] * len(products)))
+    quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
+    return of_one_sequence(quantity, step.cut, _joined(parts), math.sqrt(n))
+
+
+def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
+    """{(state, earlier state): Flow} of every block of d state(t)/d state(t-q), q = 1 ... lags, in one pass: who reaches whom.
+
+    Frobenius norms; their squares add up to that of the joint state. Full unless `cut`.
+    """
+    end, lags = end_and_lags(trajectory, end, lags)
+    step = Step(trajectory, cut)
+    product = StateProduct(step, b, end, lags)
+    measured = {(to, source): [] for to in product.columns for source in product.columns}
+    for chunk in product.chunks():
+        for (to, source), found in measured.items():
+            blocks = chunk.matrices[:, product.columns[to], product.columns[source]]
+            found += [norm_row(m, floor, chunk.exponent) for m, floor in zip(blocks, chunk.floors, strict=True)]
+    norm0 = {(to, source): math.sqrt(step.length(to)) if to == source else 0.0 for to, source in measured}
+    return {(to, source): of_one_sequence(f"state-to-state {to}<-{source}", step.cut, found, norm0[to, source])
+            for (to, source), found in measured.items()}
+
+
+def _profile(product, state):
+    """(lags, 4): norm, largest entry, floor, exponent."""
+    measured = []
+    for chunk in product.chunks():
+        if state is None:
+            measured.append(chunk.measured)
+        else:
+            measured.append(np.array([norm_row(m[:, product.columns[state]], floor, chunk.exponent)
+                                      for m, floor in zip(chunk.matrices, chunk.floors, strict=True)], float))
+    return np.concatenate(measured)
+
+
+def _joined(parts):
+    """The same of several blocks of rows together, each with its own exponents."""
+    if len(parts) == 1:
+        return parts[0]
+    exponent = np.max([p[:, 3] for p in parts], axis=0)
+    norms, entries, floors = (np.array([np.ldexp(p[:, k], (p[:, 3] - exponent).astype(int)) for p in parts]) for k in range(3))
+    return np.stack([np.linalg.norm(norms, axis=0), entries.max(axis=0), np.linalg.norm(floors, axis=0), exponent], axis=1)
+
+
+def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
+    """Norms of d state(t0+q)/d state(t0), q = 1 ... lags, from a fixed start t0, carried forward as RTRL does.
+
+        S(t) = J(t) S(t-1),   S(t0) = identity
+
+    Frobenius norm, full unless `cut`. At q = the whole sequence it equals `state_flow` from the last step.
+    """
+    if lags < 1 or start < 0 or start + lags >= trajectory.steps:
+        raise ValueError(f"{lags} lags forward from step {start} need {start + lags + 1} steps; the sequence has {trajectory.steps}")
+    step, states = Step(trajectory, cut), trajectory.kernel.states
+    rows_of, measured = _state_rows(trajectory), []
+    scaled = Scaled(_identity(rows_of), np.random.default_rng(0))
+    for t in range(start + 1, start + lags + 1):
+        tangent = step.pushforward(step.partials_at(t, b), {old: scaled.rows[new] for old, new in states.items()})
+        intermediate = sum(frobenius(tangent[u.out.name][:-1]) for u in trajectory.kernel.cell.units if u.out.name in tangent)
+        scaled.advance({new: tangent.get(new, np.zeros_like(scaled.rows[new])) for new in rows_of}, intermediate)
+        measured.append(scaled.measured)
+    return of_one_sequence("state-to-state", trajectory.kernel.cell.cut(cut), measured, math.sqrt(max(r.stop for r in rows_of.values())))
