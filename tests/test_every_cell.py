@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import sympy
+from conftest import VARIANTS
 
 from flowcheck import EquationError, catalogue, check_cell, compile_cell, notation
 from flowcheck.cells import get
@@ -12,6 +13,11 @@ from flowcheck.jacobian import StepJacobian
 from flowcheck.step import Step
 from flowcheck.symbolic import equation_latex, one_step_paths, step_jacobian
 from flowcheck.verify.ladder import RUNGS, make_problem
+
+
+@pytest.fixture
+def cell(every_cell):
+    return every_cell
 
 
 def sizes_of(cell):
@@ -22,6 +28,16 @@ def sizes_of(cell):
 def test_catalogue_is_the_folder_listing(cell_names):
     assert sorted(catalogue()) == cell_names
     assert {"conventional", "tanh", "lstm", "lstm1997", "gru", "gru_reset_before", "carousel"} <= set(cell_names)
+
+
+def test_a_change_of_another_cell_brings_no_kind_of_equation_of_its_own(cell_names):
+    """So that the engine's laws, tested on the others, hold for it."""
+    def kinds(names):
+        cells = [get(name) for name in names]
+        return {net.kind for c in cells for net in c.nets} | {f.func for c in cells for u in c.units
+                                                                for f in sympy.sympify(u.formula).atoms(sympy.Function)}
+
+    assert VARIANTS and kinds(VARIANTS) <= kinds(set(cell_names) - VARIANTS)
 
 
 def test_unknown_name_is_refused_with_the_catalogue(cell_names):
