@@ -17,24 +17,46 @@ class StepJacobian:
     """J(t) = d state(t)/d state(t-1) along one sequence, index [to, from].
 
     `at(t)` gives {(new state, previous state): Block}; zero blocks are left out. `entries` are the same over all steps; `Dense` forms
-    many steps at once.
+    many steps at once. With `factored`, new states that others of the same step are pointwise formulas of (an LSTM's y(t) of s(t)) are
+    a factor of their own, and `entries` leave out the paths through them:
+
+        J(t) = within(t) entries(t),   within[A, B] = d A(t)/d B(t), a diagonal; their order is that in which errors pass them
     """
 
-    def __init__(self, step, b=0):
-        self.step, kernel = step, step.kernel
-        slopes = {k: v if isinstance(v, float) else v[:, b] for k, v in step.trajectory.partials.items()}
-        self.entries, self._formed = {}, {}
-        for old in kernel.states:
-            known = {old: _Entry(1.0)}
-            for equation in kernel.cell.equations:
-                name = equation.out.name
-                if isinstance(equation, Net):
-                    pieces = [self._through_net(equation, w, known[s], old) for s, w in step.live[name].items() if s in known]
-                else:
-                    pieces = [known[a].scaled(slopes[name, a]) for a in kernel.units[name].args if a in known and (name, a) in slopes]
-                if pieces:
-                    known[name] = _summed(pieces)
-            self.entries |= {(new, old): known[new] for new in kernel.states.values() if new in known}
+    def __init__(self, step, b=0, factored=False):
+        self.step = step
+        self.slopes = {k: v if isinstance(v, float) else v[:, b] for k, v in step.trajectory.partials.items()}
+        self.entries, self.within, self._formed = {}, {}, {}
+        states = step.kernel.states
+        computed = [e.out.name for e in step.kernel.cell.equations if e.out.name in states.values()] if factored else []
+        for new in reversed(computed):
+            found = self._known(new, self.passed)
+            reached = {(other, new): found[other] for other in computed if other != new and other in found}
+            if reached and all(not e.terms and e.index is None for e in reached.values()):
+                self.within |= {pair: e.diagonal for pair, e in reached.items()}
+        for old in states:
+            known = self._known(old, self.passed)
+            self.entries |= {(new, old): known[new] for new in states.values() if new in known}
+
+    @property
+    def passed(self):
+        """New states whose effect on others of the same step is in `within`."""
+        return {new for _, new in self.within}
+
+    def _known(self, seed, ends):
+        """{vector: _Entry} of the derivatives by `seed` within one step, by no path through `ends`."""
+        known, kernel = {seed: _Entry(1.0)}, self.step.kernel
+        for equation in kernel.cell.equations:
+            name = equation.out.name
+            if isinstance(equation, Net):
+                pieces = [self._through_net(equation, w, known[s], seed) for s, w in self.step.live[name].items()
+                          if s in known and s not in ends]
+            else:
+                pieces = [known[a].scaled(self.slopes[name, a]) for a in kernel.units[name].args
+                          if a in known and a not in ends and (name, a) in self.slopes]
+            if pieces:
+                known[name] = _summed(pieces)
+        return known
 
     def _through_net(self, net, w, entry, old):
         if net.fixed:

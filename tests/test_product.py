@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
-from flowcheck.flow import path_flows, state_matrices
+from flowcheck.flow import path_flows, profile, state_matrices
 from flowcheck.flow.product import JointJacobian, StateProduct
 from flowcheck.jacobian import StepJacobian
 from flowcheck.step import Step
@@ -57,19 +57,68 @@ def test_chunks_are_products_one_by_one(cell, rng):
     assert seen == 58 and max(lengths) > 1
 
 
+def logs(product):
+    """(lags, 3): log2 of norm, largest entry and floor of every lag."""
+    norm, largest, floor, exponent = np.concatenate([chunk.measured for chunk in product.chunks()]).T
+    with np.errstate(divide="ignore"):
+        return np.log2([norm, largest, floor]).T + exponent[:, None]
+
+
+@pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
+def test_norms_alone_are_those_of_the_matrices(cell, cut, rng, monkeypatch):
+    monkeypatch.setattr(profile, "_BLOCK_BYTES", 8 * 12 * 4)  # several blocks of rows
+    step = Step(a_run(cell, rng, steps=40), cut)
+    norms, expected = logs(profile.NormProduct(step, 0, 39, 38)), logs(StateProduct(step, 0, 39, 38))
+    np.testing.assert_allclose(norms[:, :2], expected[:, :2], rtol=0, atol=1e-11)
+    assert np.array_equal(np.isinf(norms), np.isinf(expected))
+    finite = np.isfinite(expected[:, 2])
+    assert np.all(abs(norms[finite, 2] - expected[finite, 2]) <= 1), "the floor of two factors: a bit higher at most, none lower"
+
+
+def test_a_second_factor_is_left_where_it_lets_errors_grow(rng):
+    cells = catalogue()
+    factors = {name: len(profile.NormProduct(Step(a_run(cells[name], rng)), 0, 24, 20).within) for name in ("lstm", "slstm", "gru")}
+    assert factors == {"lstm": 1, "slstm": 0, "gru": 0}
+    slstm = JointJacobian(Step(a_run(cells["slstm"], rng)), 0, factored=True)
+    assert len(slstm.within) > 1
+
+
+@pytest.mark.parametrize("mistake", ["fold", "unreached", "last block"])
+def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
+    """What the product in place has and the other has not: a factor of its own, columns that are cleared, the random row apart."""
+    step = Step(a_run(catalogue()["lstm_fgr" if mistake == "unreached" else "lstm"], rng, steps=40), mistake == "unreached")
+    product = profile.NormProduct(step, 0, 39, 38)
+    if mistake == "fold":
+        product.within = []
+    elif mistake == "unreached":
+        product.unreached = []
+        for few in product.products:
+            few.matrices[-1][...] = 1.0
+    else:
+        product.blocks.append(product.blocks.pop(0))
+        product.products = [profile._Product(few.matrices, product.blocks) for few in product.products]
+    assert np.abs(logs(product)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
+
+
 def resting(W, steps):
     params = {"W_x": np.zeros((len(W), 1)), "W_y": W, "b": np.zeros(len(W))}
     return compile_cell(catalogue()["tanh"]).forward(params, np.zeros((steps, 1, 1)))
 
 
+@pytest.fixture(params=["matrices", "norms"])
+def way(request, monkeypatch):
+    """Lags whose matrices are measured together, or one by one."""
+    monkeypatch.setattr(profile.NormProduct, "pays", staticmethod(lambda rows, size: request.param == "norms"))
+
+
 @pytest.mark.parametrize("per_step", [1e-30, 1e-3, 1e25], ids=str)
-def test_steps_that_change_by_many_decades_keep_their_digits(per_step, rng):
+def test_steps_that_change_by_many_decades_keep_their_digits(per_step, way, rng):
     W = per_step * np.linalg.qr(rng.normal(size=(5, 5)))[0]
     flow = state_flow(resting(W, 300), 300)
     np.testing.assert_allclose(flow.log10_norm[0], np.log10(5) / 2 + np.arange(1, 301) * np.log10(per_step), rtol=0, atol=1e-9)
 
 
-def test_a_sudden_drop_within_a_chunk_is_taken_in_smaller_ones():
+def test_a_sudden_drop_within_a_chunk_is_taken_in_smaller_ones(way):
     """A hundred steps of size one teach long chunks; then every step loses forty decades."""
     drop = np.where(np.arange(300) < 200, 1e-40, 1.0)[:, None, None] * np.ones((1, 1, 1))
     run = resting(np.eye(1), 300)
@@ -86,7 +135,7 @@ def test_threads_share_the_rows_and_change_no_number(cell, joint, rng):
 
 
 @pytest.mark.parametrize("threads", [2, 100])
-def test_two_threads_or_more_than_rows(threads, rng):
+def test_two_threads_or_more_than_rows(threads, way, rng):
     threads_change_no_number(a_run(catalogue()["gru"], rng, steps=24), threads, None)
 
 

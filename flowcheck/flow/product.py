@@ -78,15 +78,19 @@ class JointJacobian:
 
     columns   {state: slice} of its entries in the joint state
     size      number of entries of the joint state
+    within    with `factored`: [(columns of A, columns of B, d A(t)/d B(t))] of states of one step, in the order in which errors pass;
+              the parts are those of the other factor of J(t), see `StepJacobian`
     """
 
-    def __init__(self, step, b):
+    def __init__(self, step, b, factored=False):
         states = step.kernel.states
         sizes = [step.length(new) for new in states.values()]
         ends = np.cumsum(sizes).tolist()
         self.columns = {new: slice(e - n, e) for new, n, e in zip(states.values(), sizes, ends, strict=True)}
         self.size, self.parts = ends[-1], []
-        blocks = StepJacobian(step, b).entries
+        jacobian = StepJacobian(step, b, factored)
+        blocks = jacobian.entries
+        self.within = [(self.columns[to], self.columns[source], np.asarray(slope)) for (to, source), slope in jacobian.within.items()]
         for old, into in states.items():
             groups, diagonals = [], []
             for new, cols in self.columns.items():
@@ -151,11 +155,18 @@ class StateProduct:
     """
 
     def __init__(self, step, b, end, lags, rows=slice(None)):
-        jacobian = JointJacobian(step, b)
-        self.columns, n = jacobian.columns, jacobian.size
-        self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
+        self.jacobian = self._of(step, b)
+        self.columns, n = self.jacobian.columns, self.jacobian.size
+        self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
         self.end, self.lags, self.loops = end, lags, step.trajectory.loops
         self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
+        self._allocate()
+
+    def _of(self, step, b):
+        return JointJacobian(step, b)
+
+    def _allocate(self):
+        lags, n = self.lags, self.jacobian.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
         self.work = np.empty(self.start.shape)
@@ -177,33 +188,41 @@ class StateProduct:
             found.append((into, work) if p.is_dense else [(into[rows], work[:rows.stop - rows.start]) for rows in self.blocks])
         return found
 
+    def _begin(self):
+        return self.start
+
+    @staticmethod
+    def _scaled(here, shift):
+        return np.ldexp(here, shift)
+
     def chunks(self):
         """Yield Chunks up to the last lag. Matrices are overwritten by the next but one chunk."""
-        here, exponent, floor, longest, q = self.start, 0, 0.0, 1, 1
-        norm, probe, largest = frobenius(here[:-1]), frobenius(here[-1]), 1.0
+        here, exponent, floor, longest, q = self._begin(), 0, 0.0, 1, 1
+        norm, probe, largest = frobenius(self.start[:-1]), frobenius(self.start[-1]), 1.0
         turn = 0
         while q <= self.lags:
             k = min(longest, self.lags - q + 1)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                norms, probes, entries, steps = self._advance(here, turn, q, k)
+                matrices, after, norms, probes, entries, steps = self._advance(here, turn, q, k)
             if k > 1 and not _fit(entries):
                 longest = max(1, k // 4)
                 continue
             floors = _floors(floor, np.append(probe, probes), ROUNDING * np.append(norm, norms[:-1]) * steps)
             norm, probe, floor = (float(v[-1]) for v in (norms, probes, floors))
-            yield Chunk(q, self.slots[turn][:k, :-1], exponent, norms, entries, floors)
+            yield Chunk(q, matrices, exponent, norms, entries, floors)
             last = float(entries[-1])
             rate = abs(math.log2(last / largest)) / k if last > 0 and largest > 0 else 0.0
             longest = min(self.longest, max(1, int(_BITS / (rate + 1))))
-            here, largest, q = self.slots[turn][k - 1], last, q + k
+            here, largest, q = after, last, q + k
             shift = math.frexp(largest)[1]
             if abs(shift) > 64 and largest > 0:
-                here, exponent = np.ldexp(here, -shift), exponent + shift
+                here, exponent = self._scaled(here, -shift), exponent + shift
                 norm, probe, largest, floor = (math.ldexp(v, -shift) for v in (norm, probe, largest, floor))
             turn = 1 - turn
 
     def _advance(self, here, turn, q, k):
-        """Multiply over the lags q ... q+k-1; (norms, norms of the random row, largest entries, bounds of the norm of J), an array each."""
+        """Multiply over the lags q ... q+k-1: (products, the last as it goes on, norms, norms of the random row, largest entries, bounds
+        of the norm of J)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
         operands, slots = [p.at(times) for p in self.parts], self.slots[turn]
         flats, rows = slots[:k, :-1].reshape(k, -1), slots[:k, -1]
@@ -213,7 +232,7 @@ class StateProduct:
         else:
             squares, probes, largest = self.loops.products.advance(here, slots[:k], self.parts, operands)
             norms, probes, entries = _roots(squares, flats), _roots(probes, rows), largest
-        return norms, probes, entries, self._step_norms(operands, times)[::-1]
+        return slots[:k, :-1], slots[k - 1], norms, probes, entries, self._step_norms(operands, times)[::-1]
 
     def _multiply(self, here, turn, k, operands):
         reads = self._read(here)

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from ..step import Step
 from .norms import end_and_lags, norm_row, of_one_sequence
 from .product import StateProduct
+from .profile import NormProduct
 from .scaled import Scaled, frobenius
 
 __all__ = ["forward_flow", "path_flows", "state_flow", "state_matrices"]
@@ -53,7 +54,9 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
     n = rows.stop - rows.start
     edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
-    products = [StateProduct(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    size = sum(step.length(new) for new in trajectory.kernel.states.values())
+    kind = NormProduct if state is None and trajectory.loops is None and NormProduct.pays(n / (len(edges) - 1), size) else StateProduct
+    products = [kind(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
     if len(products) == 1:
         parts = [_profile(products[0], state)]
     else:
