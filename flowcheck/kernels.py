@@ -12,7 +12,8 @@ import numpy as np
 import sympy
 
 from . import notation, symbolic
-from .equations import Net, axes_of
+from .equations import axes_of
+from .forward import Forward
 from .maps import FixedMap
 from .notation import column, draw, row
 from .notation import units as units_symbol
@@ -20,9 +21,8 @@ from .notation import units as units_symbol
 __all__ = ["Kernel", "ShapeError", "Trajectory", "compile_cell"]
 
 
-FIXED = {"shared": "repeat", "pooled": "total"}
-"""What a fixed net does forward; its transpose is the other of the two."""
 TRANSPOSED = {"shared": "total", "pooled": "repeat"}
+"""What the transpose of a fixed net does; `forward` has what it does forward."""
 
 
 class ShapeError(ValueError):
@@ -172,22 +172,14 @@ class Kernel:
         """
         if cut and frozen is None:
             raise ValueError(f"{self.cell.name}: a forward run with cut connections needs the frozen trajectory that they read")
-        lengths, sizes = self.lengths(params), self.cell.sizes
+        lengths = self.lengths(params)
         inputs, state0, add = self._inputs(x, lengths), state0 or {}, add or {}
-        steps, batch = next(iter(inputs.values())).shape[:2]
         given = (inputs, params, state0, add)
         like = self._common([array for arrays in given for array in arrays.values()])
-        state = self._start(state0, batch, lengths, like)
-        values = {e.out.name: self.xp.empty((steps, batch, lengths[sizes[e.out.name]]), **like) for e in self.cell.equations}
-        start = dict(state)
-        run = _Forward(self, params, inputs, cut, frozen, hold or {}, add, lengths)
-        for t in range(steps):
-            now = state | {name: array[t] for name, array in inputs.items()}
-            run.step(t, now)
-            for name, array in values.items():
-                array[t] = now[name]
-            state = {old: values[new][t] for old, new in self.states.items()}
-        return Trajectory(self, params, inputs, values, start)
+        state = self._start(state0, next(iter(inputs.values())).shape[1], lengths, like)
+        run = Forward(self, params, inputs, lengths, like, cut=cut, frozen=frozen, hold=hold or {}, add=add)
+        run.run(state)
+        return Trajectory(self, params, inputs, run.values, state)
 
     def _inputs(self, x, lengths):
         """{input: array (time, batch, inputs)}, checked."""
@@ -228,63 +220,6 @@ def _evaluated(formula, axes, units, rng):
     rows, columns = np.indices((*axes, 1, 1)[:2])
     function = sympy.lambdify((draw, row, column, units_symbol), formula, modules="numpy")
     return np.broadcast_to(function(rng.uniform(size=rows.shape), rows, columns, units), rows.shape).astype(float)
-
-
-class _Forward:
-    """Nets grouped by source, so that one product serves every net that reads the same previous state."""
-
-    def __init__(self, kernel, params, inputs, cut, frozen, hold, add, lengths):
-        self.kernel, self.params, self.cut, self.frozen, self.hold, self.add = kernel, params, cut, frozen, hold, add
-        self.inputs = inputs
-        cell, self.maps = kernel.cell, kernel.fixed_maps(lengths)
-        self.fed = {}
-        for net in cell.nets:  # inputs and biases of all steps at once
-            names = kernel.weights.get(net.out.name, {})
-            total = params[names["1"]] if "1" in names else 0.0
-            for s in net.sources:
-                if s.name in inputs and s.name in names:
-                    w = params[names[s.name]]
-                    total = total + (inputs[s.name] * w if net.kind == "diagonal" else kernel.product(inputs[s.name], w.T))
-            self.fed[net.out.name] = total
-        self.stacks = {}
-        for old in kernel.states:
-            nets = [n for n in cell.nets if n.kind == "dense" and any(s.name == old for s in n.sources)
-                    and not any(e.net == n.out.name and e.source == old for e in cut)]
-            if nets:
-                stacked = kernel.xp.concatenate([params[kernel.weights[n.out.name][old]] for n in nets])
-                ends = np.cumsum([len(params[kernel.weights[n.out.name][old]]) for n in nets])
-                self.stacks[old] = stacked.T, {n.out.name: slice(e - len(params[kernel.weights[n.out.name][old]]), e)
-                                               for n, e in zip(nets, ends, strict=True)}
-
-    def step(self, t, now):
-        kernel, products = self.kernel, {old: self.kernel.product(now[old], stacked) for old, (stacked, _) in self.stacks.items()}
-        for equation in kernel.cell.equations:
-            name = equation.out.name
-            if not isinstance(equation, Net):
-                unit = kernel.units[name]
-                now[name] = unit.value(*(now[a] for a in unit.args))
-            elif equation.fixed:
-                now[name] = getattr(self.maps[name], FIXED[equation.kind])(now[equation.sources[0].name])
-            else:
-                fed = self.fed[name]
-                total = fed[t] if np.ndim(fed) == 3 else fed
-                for s in equation.sources:
-                    if s.name in self.stacks and name in self.stacks[s.name][1]:
-                        total = total + products[s.name][..., self.stacks[s.name][1][name]]
-                    elif s.name not in self.inputs:
-                        total = total + self._edge(equation, s.name, t, now)
-                now[name] = total
-            if name in self.add:
-                now[name] = now[name] + self.add[name][t]
-            if name in self.hold:
-                mask, value = self.hold[name]
-                now[name] = kernel.xp.where(mask, value, now[name])
-
-    def _edge(self, net, source, t, now):
-        w = self.params[self.kernel.weights[net.out.name][source]]
-        is_cut = any(e.net == net.out.name and e.source == source for e in self.cut)
-        value = self.frozen.at(source, t) if is_cut and self.frozen is not None else now[source]
-        return value * w if net.kind == "diagonal" else self.kernel.product(value, w.T)
 
 
 class Trajectory:

@@ -2,7 +2,7 @@
 
 Turns a letter of the paper into a SymPy object that prints as the paper prints it, and a squashing
 function into a routine that is accurate for every real argument and safe for complex ones (the
-complex-step oracle runs through it). Imports SymPy and NumPy only; knows nothing of cells.
+complex-step oracle runs through it). Imports SymPy, NumPy and SciPy only; knows nothing of cells.
 
 A squashing function f and its slope f' are two SymPy functions. The slope is kept opaque (it prints
 as f'(net), as in the paper) and has a routine of its own, because f (1 - f) loses every digit where
@@ -17,7 +17,7 @@ from sympy.printing.latex import LatexPrinter
 
 __all__ = [
     "ROUTINES", "Slope", "Squashing", "by_definition", "column", "draw", "g", "h", "in_terms_of_value", "index_symbols", "latex",
-    "routines", "row", "sigma", "softplus", "squashing_functions", "symbols", "tanh", "units",
+    "routines", "row", "sigma", "softplus", "squashing_functions", "squashing_ufuncs", "symbols", "tanh", "units",
 ]
 
 
@@ -156,15 +156,15 @@ def _decaying_exp(z):
 
 def _sigma(z):
     z = np.asarray(z)
-    if z.dtype.kind == "f":  # the plain form keeps full relative accuracy: where exp overflows, sigma is below the smallest number
-        with np.errstate(over="ignore"):
-            return 1 / (1 + np.exp(-z))
+    if z.dtype.kind == "f":
+        return _logistic_ufunc()(z)
     positive, e = _decaying_exp(z)
     return np.where(positive, 1, e) / (1 + e)
 
 
 def _sigma_prime(z):
-    _, e = _decaying_exp(np.asarray(z))
+    z = np.asarray(z)
+    e = np.exp(-np.abs(z)) if z.dtype.kind == "f" else _decaying_exp(z)[1]
     return e / (1 + e) ** 2
 
 
@@ -180,6 +180,19 @@ def _softplus(z):
 def _heaviside(z, at_zero=0.5):
     """The step function, real for complex z; SymPy's own way of printing it takes up to a second per formula."""
     return np.heaviside(np.real(z), at_zero)
+
+
+@functools.cache
+def _logistic_ufunc():
+    from scipy.special import expit  # a tenth of a second that formulas do not need
+
+    return expit
+
+
+@functools.cache
+def squashing_ufuncs():
+    """{squashing function: a ufunc of real arrays that is accurate everywhere}."""
+    return {"sigma": _logistic_ufunc(), "tanh": np.tanh}
 
 
 ROUTINES = {

@@ -4,7 +4,8 @@ Works on the partial derivatives that `kernels` gives along a trajectory and on 
 """
 
 from .equations import Net
-from .kernels import FIXED, TRANSPOSED
+from .forward import FIXED
+from .kernels import TRANSPOSED
 
 __all__ = ["Step"]
 

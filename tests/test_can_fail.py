@@ -277,9 +277,18 @@ ROUTINE_MISTAKES = {
 @pytest.mark.parametrize("name", ROUTINE_MISTAKES)
 def test_a_mistake_in_a_routine_is_reported_by_its_rung(name, monkeypatch):
     routine, change, rung = ROUTINE_MISTAKES[name]
-    monkeypatch.setitem(notation.ROUTINES, routine, change(notation.ROUTINES[routine]))
+    changed = change(notation.ROUTINES[routine])
+    monkeypatch.setitem(notation.ROUTINES, routine, changed)
+    if routine in notation.squashing_ufuncs():
+        monkeypatch.setitem(notation.squashing_ufuncs(), routine, lambda z, out: np.copyto(out, changed(z)))
     last = check_cell(catalogue()["lstm"], lags=LAGS)[-1]
     assert (last.verdict, last.rung) == ("fail", rung)
+
+
+@pytest.mark.usefixtures("fresh_kernels")
+def test_a_mistake_in_the_forward_pass_of_real_arrays_alone_is_reported(monkeypatch):
+    monkeypatch.setitem(notation.squashing_ufuncs(), "sigma", lambda z, out: np.copyto(out, notation.ROUTINES["sigma"](z) * (1 + 1e-12)))
+    assert (last := check_cell(catalogue()["lstm"], lags=LAGS)[-1]).verdict == "fail", last.words
 
 
 PULLBACK_MISTAKES = {  # planted in the package's own step, which flow and gradients share

@@ -13,8 +13,8 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network", "sensitivity",
-          "tangents"}
+ENGINE = {"notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
+          "sensitivity", "tangents"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "detectors", "report", "further"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -23,8 +23,9 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "cells": {"notation", "equations"},
     "symbolic": {"notation", "equations"},
     "maps": set(),
-    "kernels": {"notation", "equations", "symbolic", "maps"},
-    "step": {"notation", "equations", "symbolic", "kernels"},
+    "forward": {"notation", "equations"},
+    "kernels": {"notation", "equations", "symbolic", "maps", "forward"},
+    "step": {"notation", "equations", "symbolic", "forward", "kernels"},
     "jacobian": {"equations"},
     "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "sensitivity"},
     "sensitivity": set(),

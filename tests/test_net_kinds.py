@@ -7,7 +7,8 @@ import sympy
 from flowcheck import Cell, EquationError, Net, Unit, bptt, check_cell, compile_cell, rtrl, state_flow
 from flowcheck.equations import axes_of
 from flowcheck.flow import forward_flow
-from flowcheck.kernels import FIXED, TRANSPOSED, ShapeError
+from flowcheck.forward import FIXED
+from flowcheck.kernels import TRANSPOSED, ShapeError
 from flowcheck.maps import FixedMap
 from flowcheck.notation import ROUTINES, column, draw, row, sigma, softplus, symbols, tanh, units
 from flowcheck.oracles import STEP
