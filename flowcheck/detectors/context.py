@@ -91,7 +91,7 @@ class LayerContext:
         """Outputs (time, batch, len(units), units) when one unit at a time is held at its value: lane k holds units[k]."""
         x, batch, lanes = run.trajectory.inputs, run.trajectory.batch, len(units)
         name = self.cell.output.name
-        mask = np.zeros((batch * lanes, self.layer.units), bool)
+        mask = np.zeros((batch * lanes, self.layer.n_outputs), bool)
         value = np.zeros(mask.shape)
         for k, (unit, v) in enumerate(zip(units, values, strict=True)):
             mask[k::lanes, unit], value[k::lanes, unit] = True, v
@@ -132,11 +132,12 @@ MOST_OPERATIONS = 2e12
 """Multiplications and additions, some minutes of one core, above which flows are estimated from probes."""
 
 
-def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None, errors=None):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None, errors=None,
+             flows=True):
     """Yield one LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
     `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero; `errors` {layer name: {label:
-    dE/dy}} what a loss sends into each layer.
+    dE/dy}} what a loss sends into each layer. Without `flows` none is measured.
 
     Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
@@ -148,8 +149,9 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
         lags = max(lags, needs_lag)
     for layer, runs in network.each_layer(first_sequences(by_layer(input_sets)), starts=starts):
         by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
-        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(by(layer, runs, lags, progress=progress)),
-                           network.readers(layer), needs_lag, None if errors is None else errors[layer.name])
+        measured = tuple(by(layer, runs, lags, progress=progress)) if flows else ()
+        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), measured, network.readers(layer), needs_lag,
+                           None if errors is None else errors[layer.name])
 
 
 def by_layer(input_sets):
