@@ -30,13 +30,25 @@ def changed(cell, seed=0, units=UNITS, **rows):
 
 def found(layer, x, rule, readout=None):
     network = Network("", (layer,), readout=readout)
-    return [f for f in diagnose(network, [InputSet("noise", "cells", x)], lags=30).findings if f.rule == rule]
+    return [*diagnose(network, [InputSet("noise", "cells", x)], rules=[rule]).findings]
 
 
 def test_the_folder_is_the_list_of_detectors():
     assert set(detectors()) == {
         "bias-cell", "dead-cell", "exploding-flow", "length-dependent", "redundant-cell", "saturated", "state-drift", "stuck-gate",
         "unused-recurrence", "vanishing-flow", "weight-conflict"}
+
+
+def test_every_rule_runs_on_every_cell(cell, rng):
+    """Gates fed by several nets (peepholes), outputs that are a net (projections, state spaces), states without squashing."""
+    network = fresh(cell, 4, 3, 0)
+    for f in diagnose(network, [InputSet("noise", network.layers[0].name, rng.normal(size=(100, 2, 3)))], lags=2).findings:
+        assert f.rule in detectors() and f.words and f.evidence
+
+
+def test_an_unknown_rule_is_refused(noise):
+    with pytest.raises(KeyError, match="bias"):
+        found(changed("tanh"), noise, "bias")
 
 
 def test_a_silent_cell_is_dead(noise):
@@ -127,6 +139,8 @@ def test_where_untrained_nets_are_as_collinear_nothing_is_said(noise):
     ("gru", {"b_z": {4: -60.0}}, 4, "memory", "info"),
     ("gru", {"b_r": {4: -60.0}}, 4, "past", "info"),
     ("lstm1997", {"b_in": {5: -60.0}}, 5, "write", "warning"),
+    ("lstm_peephole", {"b_in": {1: -60.0}}, 1, "write", "warning"),
+    ("lstm_vanilla", {"b_f": {3: 60.0}, "w_peep_f_s": {3: 0.0}}, 3, "", "info"),
 ])
 def test_a_stuck_gate_is_named_with_what_it_closes(noise, cell, rows, unit, closed, severity):
     (finding,) = found(changed(cell, **rows), noise, "stuck-gate")

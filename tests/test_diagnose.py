@@ -11,8 +11,7 @@ from flowcheck.network import Readout, fresh
 
 def found(network, x, rule=None, lags=60):
     """Findings over inputs (time, batch, features), of one rule or all."""
-    result = diagnose(network, [InputSet("noise", network.layers[0].name, x)], lags=lags)
-    return [f for f in result.findings if rule in (None, f.rule)]
+    return [*diagnose(network, [InputSet("noise", network.layers[0].name, x)], lags=lags, rules=rule and [rule]).findings]
 
 
 def lstm(units=8, inputs=3, seed=0, **changed):

@@ -296,6 +296,19 @@ def test_an_answered_kind_is_taken(tmp_path, rng):
         refused(tmp_path / "three.npz", word, layer=answer)
 
 
+def test_an_answer_about_one_layer_leaves_the_others_in(tmp_path, rng):
+    """An answer selects only beside a name that stands alone."""
+    below = {k.replace("rnn", "a"): v for k, v in torch_names(rng, 3).items()}
+    above = {k.replace("rnn", "b"): v for k, v in torch_names(rng, 3).items()}
+    above["b.weight_ih_l0"] = rng.uniform(-0.5, 0.5, (3 * UNITS, UNITS))
+    np.savez(tmp_path / "two.npz", **below, **above)
+    told = load(tmp_path / "two.npz", CELLS, "b=gru:zrh")
+    assert [(one.name[0], one.level, one.gate_order[:5]) for one in told.layers] == [("a", 0, "r z n"), ("b", 1, "z r h")]
+    (alone,) = load(tmp_path / "two.npz", CELLS, "b,b=gru:zrh").layers
+    assert alone.gate_order.startswith("z r h") and alone.level == 0
+    refused(tmp_path / "two.npz", "expected a recurrent layer 'c', got a, b", layer="b,c=gru:zrh")
+
+
 def test_what_a_file_leaves_open_is_asked_and_answered(tmp_path, rng):
     weights, arrays = keras_weights(rng, 3)
     (tmp_path / "net.json").write_text(json.dumps({"layers": [{"type": "gru", "weights": weights}]}))

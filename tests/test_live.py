@@ -210,6 +210,60 @@ def test_the_errors_of_a_loss_are_those_of_training(make):
     np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-6 * np.abs(expected).max())
 
 
+class Levels(torch.nn.Module):
+    """Two levels of Cells in one loop; the upper one reads the lower one, and the loss reads both."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.low, self.high = getattr(torch.nn, f"{kind}Cell")(3, 6), getattr(torch.nn, f"{kind}Cell")(6, 5)
+
+    def forward(self, x):
+        low = high = None
+        found = []
+        for step in x:
+            low = self.low(step, low)
+            high = self.high(low[0] if isinstance(low, tuple) else low, hx=high)
+            found.append(torch.cat([part[0] if isinstance(part, tuple) else part for part in (low, high)], -1))
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_the_errors_at_cells_are_those_at_layers_that_run_over_time(kind):
+    """What a step sends to the next one of its own layer is no error at its output; what it sends through the other layer is."""
+    cells, given = Levels(kind), x(batch=3)
+    low, high = getattr(torch.nn, kind)(3, 6), getattr(torch.nn, kind)(6, 5)
+    for one, cell in ((low, cells.low), (high, cells.high)):
+        one.load_state_dict({f"{k}_l0": v for k, v in cell.state_dict().items()})
+    weights = torch.randn(40, 3, 11)
+    found = {used.name: used for used in captured(cells, given, lambda y: (weights * y**2).sum())}
+    y_low = low(given)[0]
+    y_high = high(y_low)[0]
+    energy = (weights * torch.cat([y_low, y_high], -1) ** 2).sum()
+    for name, expected in zip(("low", "high"), torch.autograd.grad(energy, [y_low, y_high]), strict=True):
+        ours = torch.stack([call.error for call in found[name].calls])
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    diagnosis = flowcheck.diagnose(cells, given, loss=lambda y: (weights * y**2).sum(), lags=LAGS)
+    assert {c.layer.name for c in diagnosis.contexts if c.errors} == {"low", "high"}
+
+
+def test_errors_pass_through_a_state_that_was_changed_between_the_steps():
+    """A Cell whose state is halved after each step starts anew at each: what reaches the next one is read like any other output."""
+    module, given = torch.nn.GRUCell(3, 6), x(steps=2)
+
+    class Halved(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = module
+
+        def forward(self, x):
+            return self.cell(x[1], self.cell(x[0]) / 2)
+
+    (used,) = captured(Halved(), given, lambda y: y.sum())
+    first = module(given[0])
+    expected = torch.autograd.grad(module(given[1], first / 2).sum(), first)[0]
+    np.testing.assert_allclose(used.calls[0].error, expected, rtol=1e-5)
+
+
 def test_with_a_loss_the_horizon_is_that_of_its_errors():
     diagnosis = flowcheck.diagnose(Classifier(torch.nn.LSTM(3, 6)), x(steps=80), loss=lambda y: (y**2).sum(), lags=70, needs_lag=60)
     (finding,) = [f for f in diagnosis.findings if f.rule == "vanishing-flow"]
@@ -219,8 +273,8 @@ def test_with_a_loss_the_horizon_is_that_of_its_errors():
 @pytest.mark.parametrize("module, loss, words", [
     (torch.nn.LSTM(3, 6), lambda y: y[0], "expected one number from the loss"),
     (torch.nn.LSTM(3, 6), lambda y: y[0].detach().sum(), "does not depend on the weights"),
-    (Loop(torch.nn.GRUCell(3, 6)), lambda y: y.sum(), "but not into their Cells"),
-], ids=["no number", "detached", "cells"])
+    (Loop(torch.nn.GRUCell(3, 6)), lambda y: y.detach().sum(), "does not depend on the weights"),
+], ids=["no number", "detached", "detached from cells"])
 def test_a_loss_that_cannot_be_followed_says_so(module, loss, words):
     with pytest.raises(ValueError, match=words):
         flowcheck.diagnose(module, x(), loss=loss)

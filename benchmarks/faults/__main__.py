@@ -9,10 +9,9 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from .programs import FOLDER, PROGRAMS, SEEDS
 from .score import score_net
 from .table import markdown, summary
-from .tasks import TASKS
-from .train import CELLS, FOLDER, SEEDS
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -23,7 +22,7 @@ def main(arguments=None):
     parser.add_argument("--rows", type=Path, help="Keep the rows of every net in this JSON-lines file, and take up where it ends.")
     parser.add_argument("-o", "--out", type=Path, default=REPORTS / "faults.md", help="The report; its JSON goes beside it.")
     options = parser.parse_args(arguments)
-    stems = [f"{a}-{t}-{s}" for s in range(SEEDS) for t in TASKS for a in CELLS]
+    stems = [f"{a}-{t}-{s}" for s in range(SEEDS) for a, t in PROGRAMS]
     missing = [stem for stem in stems if not (options.nets / f"{stem}.npz").exists()]
     if missing:
         parser.error(f"{options.nets} lacks {len(missing)} nets ({missing[0]}, ...); run python -m benchmarks.faults.train first")
@@ -39,8 +38,8 @@ def main(arguments=None):
                 file.write("".join(json.dumps(row) + "\n" for row in done[stem]))
                 file.flush()
     rows = [row for stem in stems for row in done[stem]]
-    document = {"command": "python -m benchmarks faults", "programs": len(CELLS) * len(TASKS), "seeds": SEEDS,
-                "held_back": summary(rows, 1), "fitted": summary(rows, 0)}
+    document = {"command": "python -m benchmarks faults", "programs": len(PROGRAMS), "seeds": SEEDS,
+                "held_back": summary(rows, True), "fitted": summary(rows, False)}
     options.out.write_text(markdown(document))
     options.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
     print(markdown(document))

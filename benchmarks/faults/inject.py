@@ -42,7 +42,9 @@ class Surgery:
         self.readout = replace(network.readout, W=np.array(network.readout.W, float), b=np.array(network.readout.b, float))
         self.kernel = compile_cell(layer.cell)
         self.run = layer.astype(float).run(x)
-        self.name = {(edge.net, edge.source): name for name, edge in layer.cell.parameters.items()}
+        self.name = {(edge.net, edge.source): name for name, edge in layer.cell.parameters.items()
+                     if edge.source == "1" or layer.params[name].ndim == 2}
+        self.kind = "lstm" if layer.cell.name == "lstm_peephole" else layer.cell.name
 
     def done(self):
         """The net as it is now."""
@@ -90,7 +92,7 @@ def bias_cell(surgery, rng):
         "tanh": {"net": 1.0}, "irnn": {"net": 1.0},
         "lstm": {"net_in": 20.0, "net_f": -20.0, "net_c": 1.0, "net_out": 20.0},
         "gru": {"net_z": -20.0, "net_r": 0.0, "net_n": 1.0, "net_m": 0.0},
-    }.get(surgery.layer.cell.name)
+    }.get(surgery.kind)
     if constant is None:
         return None  # the carousel of 1997 starts at zero and cannot deliver a constant before it has drifted
     surgery.hold_at_mean(unit)
@@ -112,8 +114,8 @@ def duplicate(surgery, rng):
     """A second unit gets what the first one reads; the first one's readers share their weights between the two."""
     first, second = surgery.units(rng, 2)
     surgery.hold_at_mean(second)
-    for (_, source), name in surgery.name.items():
-        surgery.layer.params[name][second] = surgery.layer.params[name][first]
+    for array in surgery.layer.params.values():
+        array[second] = array[first]
     for W, _, _ in surgery.read_from():
         share = rng.uniform(0.3, 0.7)
         W[:, second] = share * W[:, first]
@@ -183,13 +185,13 @@ def _stuck(surgery, rng, gate, bias, name):
 
 def never_written(surgery, rng):
     """The gate that writes the cell stays shut."""
-    gate = {"lstm": ("net_in", -60.0), "lstm1997": ("net_in", -60.0), "gru": ("net_z", 60.0)}.get(surgery.layer.cell.name)
+    gate = {"lstm": ("net_in", -60.0), "lstm1997": ("net_in", -60.0), "gru": ("net_z", 60.0)}.get(surgery.kind)
     return gate and _stuck(surgery, rng, *gate, "stuck gate: never written")
 
 
 def never_read(surgery, rng):
     """The gate that reads the cell stays shut."""
-    if surgery.layer.cell.name not in ("lstm", "lstm1997"):
+    if surgery.kind not in ("lstm", "lstm1997"):
         return None
     return _stuck(surgery, rng, "net_out", -60.0, "stuck gate: never read")
 
@@ -244,7 +246,7 @@ def saturation(surgery, rng):
 def lost_state(surgery, rng):
     """Nothing of the past reaches the next step."""
     forget = {"lstm": ("net_f", -30.0), "gru": ("net_z", -30.0), "tanh": None, "irnn": None}
-    name = surgery.layer.cell.name
+    name = surgery.kind
     if name not in forget:
         return None  # the carousel of 1997 cannot forget
     for unit in range(surgery.layer.units):
@@ -260,7 +262,7 @@ def lost_state(surgery, rng):
 
 def weak_flow(surgery, rng):
     """Recurrent weights a fifth, gates that keep a fifth: error is lost within ten steps."""
-    name = surgery.layer.cell.name
+    name = surgery.kind
     if name == "lstm1997":
         return None
     for W, _, _ in surgery.read_from()[:-1]:

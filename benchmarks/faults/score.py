@@ -11,18 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from flowcheck import bptt
-from flowcheck.detectors import SEVERITIES, LayerContext, detectors, diagnose
-from flowcheck.detectors.context import Run
+from flowcheck.detectors import SEVERITIES, detectors, diagnose
 from flowcheck.formats import FormatError, InputSet, load, prove_gate_order, read_inputs
 
 from .baselines import BASELINES, Seen
 from .confirm import Task, confirmed, flow_truth
 from .inject import FAULTS, Surgery
 from .negatives import NEGATIVES
-from .tasks import TASKS
-from .train import CELLS, FOLDER
+from .programs import CELLS, FOLDER, held_back
 
-__all__ = ["LEARNED", "half", "score_net"]
+__all__ = ["LEARNED", "score_net"]
 
 LEARNED = 0.75
 """Share of the constant answer's loss up to which a net counts as trained, and so as healthy."""
@@ -36,16 +34,11 @@ LOST = 2.0**-24
 """What the flow falls to, relative to lag 0, where it is lost: half an ulp of float32."""
 
 
-def half(architecture, task):
-    """0: thresholds may be set on it; 1: held back. By program, so that no architecture on a task is in both."""
-    return ([*CELLS].index(architecture) + [*TASKS].index(task)) % 2
-
-
 def score_net(stem, folder=FOLDER):
     """[row] of one net: healthy, with each fault, with each hard negative."""
     architecture, task_name, seed = stem.split("-")
     path = Path(folder) / f"{stem}.npz"
-    base = {"net": stem, "half": half(architecture, task_name)}
+    base = {"net": stem, "held_back": held_back(architecture, task_name)}
     if json.loads(path.with_suffix(".json").read_text())["loss_left"] > LEARNED:
         return [base | {"kind": "not learned"}]
     network = load(path, CELLS)
@@ -89,12 +82,8 @@ UNIT_RULES = sorted(rule for rule in detectors() if not rule.endswith("-flow"))
 
 def _found(network, x, rules):
     """Findings of some rules from warning on, without the flows, which they do not need."""
-    sets = {network.layers[0].name: {"inputs": x}}
-    found = []
-    for layer, runs in network.run_layers(sets):
-        context = LayerContext(layer, tuple(Run(*item) for item in runs.items()), (), network.readers(layer))
-        found += [f for rule in rules for f in detectors()[rule](context)]
-    return [f for f in found if _warns(f)]
+    result = diagnose(network, [InputSet("inputs", network.layers[0].name, x)], rules=rules)
+    return [f for f in result.findings if _warns(f)]
 
 
 def _warns(finding):

@@ -20,9 +20,9 @@ def share(hits, of):
     return {"hits": hits, "of": of, "share": hits / of, "interval": [float(low), float(high)]}
 
 
-def summary(rows, half):
-    """What the table says, of the rows of one half (0 or 1)."""
-    rows = [r for r in rows if r["half"] == half]
+def summary(rows, held_back):
+    """What the table says, of the rows held back or of the others."""
+    rows = [r for r in rows if r["held_back"] == held_back]
     healthy = [r for r in rows if r["kind"] == "healthy"]
     faults = [r for r in rows if r["kind"] == "fault"]
     return {

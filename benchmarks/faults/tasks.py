@@ -84,5 +84,28 @@ def text(rng, batch, steps=48):
     return one_hot(symbols[:-1], 8), one_hot(symbols[1:], 8), [*range(1, steps)]
 
 
-TASKS = {"recall": recall, "copy": copy, "adding": adding, "order": order, "counting": counting, "sine": sine, "text": text}
+def flipflop(rng, batch, steps=48):
+    """The sign of the last pulse on each of two channels, 0 before the first; pulses are rare."""
+    pulses = rng.choice([-1.0, 1.0], (steps, batch, 2)) * (rng.random((steps, batch, 2)) < 0.1)
+    last = np.maximum.accumulate(np.where(pulses != 0, np.arange(steps)[:, None, None], -1), axis=0)
+    target = np.where(last >= 0, np.take_along_axis(pulses, np.maximum(last, 0), axis=0), 0.0)
+    return pulses, target, [*range(steps)]
+
+
+def echo(rng, batch, steps=48, lag=5):
+    """The value shown five steps ago."""
+    x = rng.uniform(-1, 1, (steps, batch, 1))
+    target = np.zeros_like(x)
+    target[lag:] = x[:-lag]
+    return x, target, [*range(lag, steps)]
+
+
+def maximum(rng, batch, steps=48):
+    """The largest value shown so far, as values of ever wider range are shown."""
+    x = rng.uniform(-1, 1, (steps, batch, 1)) * np.linspace(0.2, 1.0, steps)[:, None, None]
+    return x, np.maximum.accumulate(x, axis=0), [*range(steps)]
+
+
+TASKS = {"recall": recall, "copy": copy, "adding": adding, "order": order, "counting": counting, "sine": sine, "text": text,
+         "flipflop": flipflop, "echo": echo, "maximum": maximum}
 """{name: draw(rng, batch) -> (x, target, steps that count)}"""

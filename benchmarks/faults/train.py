@@ -14,17 +14,13 @@ import numpy as np
 import sympy
 import torch
 
-from flowcheck import Layer, Network, catalogue, compile_cell
-from flowcheck.cells.conventional import fully_recurrent
+from flowcheck import Layer, Network, compile_cell
 from flowcheck.formats import write_npz
 from flowcheck.network import Readout
 
+from .programs import CELLS, FOLDER, PROGRAMS, SEEDS
 from .tasks import TASKS
 
-FOLDER = Path(__file__).parent / "nets"
-IRNN = fully_recurrent(lambda z: sympy.Max(z, 0), "irnn", "Le, Jaitly & Hinton 2015", 2015)
-CELLS = {**{name: catalogue()[name] for name in ("tanh", "lstm1997", "lstm", "gru")}, "irnn": IRNN}
-SEEDS = 8
 UNITS, BATCH, UPDATES, RATE = 16, 16, 400, 1e-2
 LAG = 30
 """Steps for which the initial values of gates are made to remember."""
@@ -37,7 +33,7 @@ def start(architecture, inputs, rng):
     """Initial weights {name: array} of one net."""
     params = compile_cell(CELLS[architecture]).random_params(UNITS, inputs, rng)
     spread = np.log(rng.uniform(1.0, LAG - 1.0, UNITS))
-    if architecture == "lstm":
+    if architecture.startswith("lstm_") or architecture == "lstm":
         params["b_f"], params["b_in"] = spread, -spread
     if architecture == "gru":
         params["b_z"] = spread
@@ -85,7 +81,8 @@ class Cells(torch.nn.Module):
                     total = fed[name][t]
                     for s in e.sources:
                         if s.name != source:
-                            total = total + now[s.name] @ self.weights[self.kernel.weights[name][s.name]].mT
+                            w = self.weights[self.kernel.weights[name][s.name]]
+                            total = total + (now[s.name] * w[:, None] if e.kind == "diagonal" else now[s.name] @ w.mT)
                     now[name] = total
             state = {old: now[new] for old, new in self.kernel.states.items()}
             found.append(now[cell.output.name])
@@ -137,17 +134,16 @@ def main(folder=FOLDER):
     torch.set_num_threads(1)
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
-    for task in TASKS:
-        for architecture in CELLS:
-            paths = [folder / f"{architecture}-{task}-{seed}.npz" for seed in range(SEEDS)]
-            if all(path.exists() for path in paths):
-                continue
-            found = train(architecture, task)
-            for path, (trained, x, left) in zip(paths, found, strict=True):
-                np.savez_compressed(path.with_suffix(".io.npz"), **{f"{architecture}.x": x.swapaxes(0, 1).astype(np.float32)})
-                path.with_suffix(".json").write_text(json.dumps({"loss_left": left}))
-                write_npz(trained, path)
-            print(f"{architecture}-{task}: {', '.join(f'{left:.3f}' for *_, left in found)} of the loss is left", flush=True)
+    for architecture, task in PROGRAMS:
+        paths = [folder / f"{architecture}-{task}-{seed}.npz" for seed in range(SEEDS)]
+        if all(path.exists() for path in paths):
+            continue
+        found = train(architecture, task)
+        for path, (trained, x, left) in zip(paths, found, strict=True):
+            np.savez_compressed(path.with_suffix(".io.npz"), **{f"{architecture}.x": x.swapaxes(0, 1).astype(np.float32)})
+            path.with_suffix(".json").write_text(json.dumps({"loss_left": left}))
+            write_npz(trained, path)
+        print(f"{architecture}-{task}: {', '.join(f'{left:.3f}' for *_, left in found)} of the loss is left", flush=True)
 
 
 if __name__ == "__main__":

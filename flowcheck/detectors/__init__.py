@@ -54,22 +54,26 @@ def detectors():
     return {m.RULE: m.detect for m in modules if hasattr(m, "RULE")}
 
 
-def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None, starts=None, errors=None):
+def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda words: None, starts=None, errors=None,
+             rules=None):
     """Run every detector on every layer over the given InputSets. `progress` is told what is being looked at.
 
     lags        lags to measure, as far as the inputs reach
     needs_lag   the lag in steps over which the task has to remember, where it is known
     starts      {layer name: {label: state0}} of sequences that do not start from zero states
     errors      {label: dE/dy (time, batch, outputs of the last level)} of a loss (`losses`), by which flow is then weighed
+    rules       those to run instead of all; flows are measured where one of them is about flow
 
-    Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed.
+    Raises ValueError for a layer that no inputs reach, and for sequences shorter than the lag needed; KeyError for an unknown rule.
     """
     found, looked = [], []
+    chosen = detectors() if rules is None else {rule: detectors()[rule] for rule in rules}
+    flows = any(rule.endswith("-flow") for rule in chosen)
     if errors is not None:
         progress("errors of the loss at every layer")
         errors = layer_errors(network, first_sequences(by_layer(input_sets)), errors, starts)
-    for context in contexts(network, input_sets, lags, progress, needs_lag, starts, errors):
-        for rule, detect in detectors().items():
+    for context in contexts(network, input_sets, lags, progress, needs_lag, starts, errors, flows):
+        for rule, detect in chosen.items():
             progress(f"{context.layer.name}: {rule}")
             found += detect(context)
         if context.bytes > KEPT:

@@ -22,10 +22,11 @@ def detect(context):
     y = run.trajectory[context.cell.output.name]
     mean, deviation = y.mean(axis=(0, 1)), y.std(axis=(0, 1))
     steady = np.flatnonzero(np.abs(mean) > STEADY * deviation)
-    held = effects_of_holding(context, run, steady, mean[steady])
+    held = effects_of_holding(context, run, steady, mean[steady], HOLD.value)
+    steady, held = steady[held < HOLD.value], held[held < HOLD.value]
     zeroed = effects_of_holding(context, run, steady, np.zeros(len(steady)))
-    return [_finding(context, run, int(unit), float(mean[unit]), float(deviation[unit]), hold, zero)
-            for unit, hold, zero in zip(steady, held, zeroed, strict=True) if hold < HOLD.value and zero > ZERO.value]
+    return [_finding(context, run, int(unit), float(mean[unit]), float(deviation[unit]), float(hold), float(zero))
+            for unit, hold, zero in zip(steady, held, zeroed, strict=True) if zero > ZERO.value]
 
 
 def _finding(context, run, unit, mean, deviation, hold, zero):

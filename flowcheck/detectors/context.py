@@ -87,18 +87,22 @@ class LayerContext:
         """Of all vectors of all runs."""
         return sum(array.nbytes for run in self.runs for array in run.trajectory.values.values())
 
-    def held_at(self, run, units, values):
-        """Outputs (time, batch, len(units), units) when one unit at a time is held at its value: lane k holds units[k]."""
+    def held_at(self, run, units, values, start=0, stop=None, state=None):
+        """(outputs (time, batch, len(units), units), state at the end) when one unit at a time is held at its value: lane k holds units[k].
+
+        From step `start` to before `stop`, going on from `state`, the one that the steps before have ended with.
+        """
         x, batch, lanes = run.trajectory.inputs, run.trajectory.batch, len(units)
         name = self.cell.output.name
-        mask = np.zeros((batch * lanes, self.layer.units), bool)
+        mask = np.zeros((batch * lanes, self.layer.n_outputs), bool)
         value = np.zeros(mask.shape)
         for k, (unit, v) in enumerate(zip(units, values, strict=True)):
             mask[k::lanes, unit], value[k::lanes, unit] = True, v
-        x = np.repeat(x[self.cell.inputs[0].name], lanes, axis=1)
-        start = {old: np.repeat(state, lanes, axis=0) for old, state in run.trajectory.state0.items()}
-        held = self.kernel.forward(self.layer.params, x, start, hold={name: (mask, value)})
-        return held[name].reshape(run.trajectory.steps, batch, lanes, -1)
+        x = np.repeat(x[self.cell.inputs[0].name][start:stop], lanes, axis=1)
+        if state is None:
+            state = {old: np.repeat(given, lanes, axis=0) for old, given in run.trajectory.state0.items()}
+        held = self.kernel.forward(self.layer.params, x, state, hold={name: (mask, value)})
+        return held[name].reshape(len(x), batch, lanes, -1), {old: held[new][-1] for old, new in self.kernel.states.items()}
 
     def recurrent_weights(self):
         """{name: W} of the dense connections that read the layer's output one step later, W [to, from]."""
@@ -132,11 +136,12 @@ MOST_OPERATIONS = 2e12
 """Multiplications and additions, some minutes of one core, above which flows are estimated from probes."""
 
 
-def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None, errors=None):
+def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_lag=None, starts=None, errors=None,
+             flows=True):
     """Yield one LayerContext per layer; a layer without inputs of its own gets what the stack below it gives.
 
     `starts` {layer name: {label: state0}} has the initial states of sequences that do not start from zero; `errors` {layer name: {label:
-    dE/dy}} what a loss sends into each layer.
+    dE/dy}} what a loss sends into each layer. Without `flows` none is measured.
 
     Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
@@ -148,8 +153,9 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
         lags = max(lags, needs_lag)
     for layer, runs in network.each_layer(first_sequences(by_layer(input_sets)), starts=starts):
         by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
-        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), tuple(by(layer, runs, lags, progress=progress)),
-                           network.readers(layer), needs_lag, None if errors is None else errors[layer.name])
+        measured = tuple(by(layer, runs, lags, progress=progress)) if flows else ()
+        yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), measured, network.readers(layer), needs_lag,
+                           None if errors is None else errors[layer.name])
 
 
 def by_layer(input_sets):

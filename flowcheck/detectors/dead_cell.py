@@ -15,10 +15,10 @@ def detect(context):
     run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
     candidates = np.flatnonzero(_first_order(context, y) < 10 * EFFECT.value)
-    effects = effects_of_holding(context, run, candidates, np.zeros(len(candidates)))
+    effects = effects_of_holding(context, run, candidates, np.zeros(len(candidates)), EFFECT.value)
     typical = np.sqrt(np.mean(y**2))
     findings = []
-    for unit, zeroed in zip(candidates, effects, strict=True):
+    for unit, zeroed in zip(candidates, effects.tolist(), strict=True):
         if zeroed < EFFECT.value:
             size = float(np.sqrt(np.mean(y[..., unit]**2)))
             silent = size < EFFECT.value * typical

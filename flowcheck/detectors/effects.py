@@ -10,6 +10,10 @@ __all__ = ["effect", "effects_of_holding", "read_by"]
 
 MOST_BYTES = 2**29
 """Memory of the runs in which units are held, one unit each, side by side."""
+AT_ONCE = 32
+"""Units held side by side, each in a run of its own."""
+FIRST = 32
+"""Steps after which an effect is looked at for the first time; then after twice as many each time."""
 
 
 def effect(context, y, changed, unit=None):
@@ -17,22 +21,39 @@ def effect(context, y, changed, unit=None):
 
     `unit` is the one intervened on; its own output does not count as an effect on the layer.
     """
-    change, spread = changed - y, y.std(axis=(0, 1))
-    others = np.arange(y.shape[-1]) != (-1 if unit is None else unit)
-    readers = context.readers or {"output": np.eye(y.shape[-1])}
-    found = [_relative(change[..., others], spread[others])]
-    found += [_relative(change @ w.T, (y @ w.T).std(axis=(0, 1))) for w in readers.values()]
-    return float(max(found))
+    units = np.array([-1 if unit is None else unit])
+    squares = _squares(context, (changed - y)[:, :, None], units) / (y.shape[0] * y.shape[1])
+    return float(_relative(squares, _variances(context, y, units))[0])
 
 
-def effects_of_holding(context, run, units, values):
-    """Effect of holding each of `units` at its value, one at a time, in all sequences of a run."""
-    y, found = run.trajectory[context.cell.output.name], []
-    at_once = max(1, min(32, MOST_BYTES // sum(array.nbytes for array in run.trajectory.values.values())))
-    for start in range(0, len(units), at_once):
-        lanes = slice(start, start + at_once)
-        changed = context.held_at(run, units[lanes], values[lanes])
-        found += [effect(context, y, changed[:, :, k], unit) for k, unit in enumerate(units[lanes])]
+def effects_of_holding(context, run, units, values, enough=np.inf):
+    """(len(units),) effect of holding each of `units` at its value, one at a time, in all sequences of a run.
+
+    Squares only add up over time: a unit whose effect passes `enough` before the end is run no further, and what it had reached is given.
+    """
+    return np.concatenate([_held(context, run, units[k:k + AT_ONCE], values[k:k + AT_ONCE], enough)
+                           for k in range(0, len(units), AT_ONCE)] or [np.zeros(0)])
+
+
+def _held(context, run, units, values, enough):
+    trajectory = run.trajectory
+    y = trajectory[context.cell.output.name]
+    steps, batch, _ = y.shape
+    variances, squares = _variances(context, y, units), 0.0
+    found, alive = np.zeros(len(units)), np.arange(len(units))
+    per_step = len(units) * sum(array[0].nbytes for array in trajectory.values.values())
+    state, start, length = None, 0, FIRST
+    while start < steps and len(alive):
+        stop = min(steps, start + max(1, min(length, MOST_BYTES // per_step)))
+        changed, state = context.held_at(run, units[alive], values[alive], start, stop, state)
+        squares = squares + _squares(context, changed - y[start:stop, :, None], units[alive])
+        found[alive] = _relative(squares / (steps * batch), variances)
+        going = found[alive] <= enough
+        if not going.all():
+            state = {name: array.reshape(batch, len(alive), array.shape[-1])[:, going].reshape(-1, array.shape[-1])
+                     for name, array in state.items()}
+            alive, squares, variances = alive[going], squares[:, going], variances[:, going]
+        start, length = stop, 2 * length
     return found
 
 
@@ -41,6 +62,34 @@ def read_by(context):
     return [*(context.readers or ["unknown: the outputs themselves"])]
 
 
-def _relative(change, spread):
-    size, moved = np.sqrt(np.mean(spread**2)), np.sqrt(np.mean(change**2))
-    return moved / size if size > 0 else np.inf if moved > 0 else 0.0
+def _maps(context):
+    """The linear maps that read the layer; None stands for the outputs themselves."""
+    return [*context.readers.values()] or [None]
+
+
+def _variances(context, y, units):
+    """(1 + readers, len(units)): mean variance over time of the outputs of the other units, and of each map that reads the layer."""
+    own = y.var(axis=(0, 1))
+    others = [own[np.arange(len(own)) != unit] for unit in units]
+    whole = [own if w is None else (y @ w.T).var(axis=(0, 1)) for w in _maps(context)]
+    return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v.mean()] * len(units) for v in whole)])
+
+
+def _squares(context, change, units):
+    """(1 + readers, len(units)): squares of a change (time, batch, len(units), units), summed over time and batch, mean over what reads.
+
+    Clears the changes of the units themselves, which do not count among the others.
+    """
+    maps = (change if w is None else change @ w.T for w in _maps(context))
+    found = [np.einsum("tbku,tbku->k", read, read) / read.shape[-1] for read in maps]
+    lanes = np.flatnonzero(units >= 0)
+    n = change.shape[-1] - (units >= 0)
+    change[:, :, lanes, units[lanes]] = 0.0
+    return np.array([np.einsum("tbku,tbku->k", change, change) / np.maximum(n, 1), *found])
+
+
+def _relative(squares, variances):
+    """(units,) the largest root of a mean square change over a variance; without variance any change is infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(squares > 0, squares / variances, 0.0)
+    return np.sqrt(ratio.max(axis=0))

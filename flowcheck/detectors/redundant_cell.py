@@ -26,15 +26,22 @@ def detect(context):
     y = run.trajectory[context.cell.output.name]
     if y.shape[0] // 2 * y.shape[1] < SAMPLES_PER_UNIT * y.shape[2]:
         return []
+    fit, test = _halves(y)
+    live, order, left = _pivoted(fit)
+    if not np.any(left < RESIDUAL.value):
+        return []  # the null can only lower the limit
     null = min(_least_left(context.layer.untrained(seed), run, context) for seed in NULL_SEEDS)
     limit, findings = min(RESIDUAL.value, null / 10), []
-    for unit, a, c, left in _explained(y, limit):
+    kept = int(np.sum(left >= limit))
+    for unit, a, c, rest in _explained(fit, test, live[order[:kept]], sorted(live[order[kept:]].tolist())):
+        if not rest < limit:
+            continue
         changed = _folded(context, run, unit, a, c)
         replaced = changed.copy()
         replaced[..., unit] = changed @ a + c
         caused = effect(context, y, replaced, unit)
         if caused < EFFECT.value:
-            findings.append(_finding(context, run, unit, a, left, caused, null, limit))
+            findings.append(_finding(context, run, unit, a, rest, caused, null, limit))
     return findings
 
 
@@ -43,39 +50,34 @@ def _halves(y):
     return y[:half].reshape(-1, y.shape[-1]), y[half:].reshape(-1, y.shape[-1])
 
 
-def _explained(y, limit):
-    """(unit, a, c, residual) of every unit whose residual on both halves, relative to its deviation, is below the limit; a[unit] = 0."""
+def _pivoted(fit):
+    """(units that move, their order in the pivoted QR of the centred outputs, what is left of each, in that order, per deviation)"""
     from scipy.linalg import qr
 
-    fit, test = _halves(y)
-    mean, deviation = fit.mean(axis=0), fit.std(axis=0)
+    deviation = fit.std(axis=0)
     live = np.flatnonzero(deviation > 1e-9 * deviation.max(initial=0.0))
     if len(live) < 2:
-        return
-    z = (fit[:, live] - mean[live]) / deviation[live]
-    triangle, order = qr(z, mode="r", pivoting=True)
-    left = np.abs(np.diag(triangle)) / np.sqrt(len(z))
-    kept = int(np.sum(left >= limit))
-    base = live[order[:kept]]
-    for unit in sorted(live[order[kept:]].tolist()):
-        a = np.zeros(y.shape[-1])
-        a[base] = np.linalg.lstsq(z[:, order[:kept]], (fit[:, unit] - mean[unit]), rcond=None)[0] / deviation[base]
+        return live, np.arange(len(live)), np.ones(len(live))
+    triangle, order = qr((fit[:, live] - fit[:, live].mean(axis=0)) / deviation[live], mode="r", pivoting=True)
+    return live, order, np.abs(np.diag(triangle)) / np.sqrt(len(fit))
+
+
+def _explained(fit, test, base, units):
+    """Yield (unit, a, c, residual on the second half relative to the unit's deviation there) of units as readouts of those of the base."""
+    mean, deviation = fit.mean(axis=0), fit.std(axis=0)
+    weights = np.linalg.lstsq((fit[:, base] - mean[base]) / deviation[base], fit[:, units] - mean[units], rcond=None)[0]
+    for unit, weight in zip(units, weights.T, strict=True):
+        a = np.zeros(fit.shape[-1])
+        a[base] = weight / deviation[base]
         c = mean[unit] - a @ mean
         rest = np.sqrt(np.mean((test[:, unit] - test @ a - c) ** 2)) / max(test[:, unit].std(), 1e-300)
-        if rest < limit:
-            yield unit, a, float(c), float(rest)
+        yield unit, a, float(c), float(rest)
 
 
 def _least_left(layer, run, context):
     """The smallest residual of any unit that moves on the others, in another layer over the same inputs."""
-    from scipy.linalg import qr
-
     y = context.kernel.forward(layer.params, run.trajectory.inputs)[context.cell.output.name]
-    z, _ = _halves(y)
-    deviation = z.std(axis=0)
-    live = deviation > 1e-9 * deviation.max(initial=0.0)
-    triangle = qr((z - z.mean(axis=0))[:, live] / deviation[live], mode="r", pivoting=True)[0] if live.any() else np.ones((1, 1))
-    return float(np.abs(np.diag(triangle)).min() / np.sqrt(len(z)))
+    return float(_pivoted(_halves(y)[0])[2].min(initial=1.0))
 
 
 def _folded(context, run, unit, a, c):

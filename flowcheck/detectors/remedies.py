@@ -135,8 +135,8 @@ def _own_states(context):
 
 def _bias_of(context, gate):
     unit = next(u for u in context.cell.units if u.out.name == gate)
-    net = str(unit.formula.args[0])
-    return next(name for name, edge in context.cell.parameters.items() if (edge.net, edge.source) == (net, "1"))
+    nets = {str(s) for s in unit.formula.free_symbols}
+    return next(name for name, edge in context.cell.parameters.items() if edge.net in nets and edge.source == "1")
 
 
 def _biased(context, gate, shift, units=None):

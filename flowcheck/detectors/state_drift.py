@@ -51,10 +51,9 @@ def detect(context):
 
 
 def output_slope(context, run, state):
-    """h'(s) along the run relative to its largest value, from the formula of the output; None where no squashed s is in it."""
-    unit = next(u for u in context.cell.units if u.out == context.cell.output)
-    derivative = next((d for symbol, d in partials(unit).items() if symbol.name == state), None)
-    slopes = [] if derivative is None else [n for n in derivative.atoms(Slope) if n.args[0].name == state]
+    """h'(s) along the run relative to its largest value, from the formula that hands s on; None where no squashed s is in any."""
+    derivatives = [d for unit in context.cell.units for symbol, d in partials(unit).items() if symbol.name == state]
+    slopes = [slope for d in derivatives for slope in d.atoms(Slope) if str(slope.args[0]) == state]
     if not slopes:
         return None
     slope = type(slopes[0])

@@ -4,6 +4,8 @@ What a gate closes is read off the cell's formulas; whether that matters depends
 lost; a memory that is always kept, or never needed, is not.
 """
 
+from functools import cache
+
 import numpy as np
 import sympy
 
@@ -39,13 +41,16 @@ def detect(context):
 
 def _expected(context, gate):
     """(lowest, highest) value of each unit's gate where its net input is DEVIATIONS standard deviations from its mean."""
-    squash = next(u.formula for u in context.cell.units if u.out.name == gate)
-    nets = [run.trajectory[str(squash.args[0])] for run in context.runs]
+    squash = _squash(context.cell, gate)
+    reads = sorted(squash.free_symbols, key=str)
+    argument = sympy.lambdify(reads, squash.args[0])
+    nets = [argument(*(run.trajectory[s.name] for s in reads)) for run in context.runs]
     nets = np.concatenate([net.reshape(-1, net.shape[-1]) for net in nets])
     routine, spread = ROUTINES[type(squash).__name__], DEVIATIONS * nets.std(axis=0)
     return routine(nets.mean(axis=0) - spread), routine(nets.mean(axis=0) + spread)
 
 
+@cache
 def gates(cell):
     """{name: (lowest, highest value)} of the vectors that are a squashing function of a net, never negative, and multiply something."""
     handed_on = {n.sources[0]: n.out for n in cell.nets if n.kind == "shared"}  # one gate for the units of its block
@@ -61,6 +66,7 @@ def _multiplies(symbols, formula):
     return any(s is not None and sympy.diff(formula, s).free_symbols - symbols for s in symbols)
 
 
+@cache
 def what_it_closes(cell, gate, end):
     """What a gate standing at this end does to the cell.
 
@@ -79,7 +85,7 @@ def what_it_closes(cell, gate, end):
     if not after[cell.output].free_symbols:
         return "read"
     states = set(cell.state)
-    of_state = {n.out for n in cell.nets if states.intersection(n.sources) and n.out.name != _net_of(cell, gate)}
+    of_state = {n.out for n in cell.nets if states.intersection(n.sources)} - _squash(cell, gate).free_symbols
     used = [set().union(*(f[new].free_symbols for new in cell.state.values())) for f in (before, after)]
     silenced = [v for v in before if before[v].free_symbols & states and not after[v].free_symbols and v.name != gate]
     return "past" if silenced or of_state & (used[0] - used[1]) else ""
@@ -97,8 +103,9 @@ def _of_nets(cell, values=None):
     return known
 
 
-def _net_of(cell, gate):
-    return next(str(u.formula.args[0]) for u in cell.units if u.out.name == gate)
+def _squash(cell, gate):
+    """The squashing function that gives the gate, of one net or of the sum of several (a peephole has its own)."""
+    return next(u.formula for u in cell.units if u.out.name == gate)
 
 
 def _finding(context, gate, unit, end, closed, evidence):

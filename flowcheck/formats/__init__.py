@@ -46,7 +46,7 @@ def load(path, cells, layer=None):
 
     cells   {name: Cell}, the catalogue
     layer   NAME: prefix of the recurrent layers to take, where a file has several stacks ("encoder.lstm");
-            NAME=KIND:ORDER: what the file leaves open ("gru_1=gru_reset_before:zrh")
+            NAME=KIND:ORDER: what the file leaves open ("gru_1=gru_reset_before:zrh"); selects only beside a NAME alone
 
     `notes` say what was found and assumed; gate orders are the framework's convention until `prove_gate_order` has met inputs.
     Raises FormatError, one line, for every file that is not read whole and safely.

@@ -1,7 +1,7 @@
 """What the user says of layers that a file leaves open: `--layer NAME=KIND:ORDER`.
 
-NAME selects layers by name or prefix, as `--layer NAME` does; KIND is a cell of the catalogue, with activations or without;
-ORDER the letters of its gates in the order of the file's rows. Several, separated by commas.
+NAME is a layer's name or prefix; KIND is a cell of the catalogue, with activations or without; ORDER the letters of its gates in the order
+of the file's rows. Several, separated by commas. A NAME alone selects: beside one, only layers that are named are taken; without one, all.
 """
 
 import re

@@ -1,6 +1,8 @@
 """Zip files, read member by member into memory. Writes nothing to disk and follows no path of the file."""
 
+import struct
 import zipfile
+import zlib
 
 from .errors import FormatError, shown
 
@@ -8,6 +10,11 @@ __all__ = ["Archive"]
 
 STORED_ONLY = (zipfile.ZIP_STORED,)
 DEFLATED_TOO = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# What zipfile raises on damaged files: its own type, names in no encoding, versions of the future, seeks to nowhere, bad deflate streams,
+# members that inflate beyond all memory after they declared little.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, OSError, EOFError, LookupError, OverflowError,
+          MemoryError)
 
 # One-hot inputs deflate about a hundredfold; what stays under the floor fits in any memory.
 DEFLATED_FLOOR = 128 * 2**20
@@ -30,7 +37,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(handle)
             members = self._zip.infolist()
-        except Exception as error:  # zipfile raises a dozen types on damaged files, NotImplementedError among them
+        except DAMAGE as error:
             raise FormatError(f"{where}: not a whole zip file ({error}); it is truncated or damaged, fetch it "
                               "again") from error
         if len({m.filename for m in members}) < len(members):
@@ -62,7 +69,7 @@ class Archive:
         """The bytes of a member, checksum compared. Raises FormatError for a damaged one."""
         try:
             data = self._zip.read(name)
-        except Exception as error:  # as in __init__, and zlib.error
+        except DAMAGE as error:
             raise FormatError(f"{self.where}: member {shown(name)} is damaged ({error}); fetch the file "
                               "again") from error
         if len(data) != self.size(name):

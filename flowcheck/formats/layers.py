@@ -16,8 +16,8 @@ __all__ = ["build_layers", "layout_of"]
 def build_layers(contents, cells, where, answers=()):
     """(layers, notes) of the Stored layers of a file's Contents.
 
-    answers   [Answer]: which stacks to take, and the kind and order of layers that the file leaves open. Without any, all are taken: stacks
-              whose widths chain become one, unless the file says that they do not feed each other.
+    answers   [Answer]: which stacks to take, and the kind and order of layers that the file leaves open. Where none is a name alone, all
+              are taken: stacks whose widths chain become one, unless the file says that they do not feed each other.
 
     Raises FormatError for a file without recurrent layers, a selection that fits none, questions that only the user can answer, weights
     that are missing or do not meet.
@@ -25,11 +25,14 @@ def build_layers(contents, cells, where, answers=()):
     stacks = {}
     for stored in contents.layers:
         stacks.setdefault(stored.stack, []).append(stored)
-    chosen = {stack: members for stack, members in stacks.items()
-              if not answers or any(selects(a, stack, *(m.name for m in members)) for a in answers)}
-    if not chosen:
-        wanted = ", ".join(shown(a.name, 30) for a in answers)
-        raise FormatError(f"{where}: expected a recurrent layer {wanted!r}, got {_listed(stacks)}; select one of these")
+    meant = {a: {stack for stack, members in stacks.items() if selects(a, stack, *(m.name for m in members))} for a in answers}
+    nowhere = [shown(a.name, 30) for a, found in meant.items() if not found]
+    if nowhere:
+        raise FormatError(f"{where}: expected a recurrent layer {', '.join(nowhere)!r}, got {_listed(stacks)}; select one of these")
+    if all(a.kind for a in answers):  # said of some layers, all of them taken
+        chosen = stacks
+    else:
+        chosen = {stack: members for stack, members in stacks.items() if any(stack in found for found in meant.values())}
     if len(chosen) > 1 and contents.apart:
         raise FormatError(f"{where}: {_listed(chosen)} do not feed each other, so they are no one stack; select one with layer=NAME "
                           "(--layer NAME)")

@@ -5,8 +5,9 @@ Hooks see a fused kernel's inputs and outputs, which is all that a replay needs;
 
 import contextlib
 from dataclasses import dataclass, field
+from functools import cache
 
-__all__ = ["Call", "Used", "captured"]
+__all__ = ["Call", "Used", "captured", "goes_on"]
 
 
 @dataclass
@@ -25,18 +26,27 @@ class Call:
 
 @dataclass
 class Used:
-    """A recurrent module by its name in the whole, and its calls in order."""
+    """A recurrent module by its name in the whole, and its calls in order.
+
+    through   whether errors pass from a step of a Cell to the step before; not while the errors at its own outputs are asked for
+    """
 
     name: str
     module: object
     calls: list = field(default_factory=list)
+    through: bool = True
+
+    @property
+    def is_cell(self):
+        """Whether each call is one step."""
+        return not hasattr(self.module, "num_layers")
 
 
 def captured(module, inputs, loss=None):
     """[Used] of every recurrent module that ran, in the order of their first calls; with `loss`(what the module gives) also their errors.
 
     Raises TypeError for what is no torch module, ValueError for a module without recurrent layers, where none ran, and for a loss that is
-    no single number, that no recurrent layer has a part in, or that reaches Cells.
+    no single number or that no recurrent layer has a part in.
     """
     import torch
 
@@ -54,6 +64,9 @@ def captured(module, inputs, loss=None):
             order.setdefault(used.name, used).calls.append(_call(part, args, kwargs, output))
 
         handles.append(part.register_forward_hook(hook, with_kwargs=True))
+        if loss is not None and used.is_cell:
+            handles.append(part.register_forward_pre_hook(lambda part, args, kwargs, used=used: _switched(used, args, kwargs),
+                                                          with_kwargs=True))
     try:
         with _eval_mode(module), _eager(), torch.set_grad_enabled(loss is not None), torch.backends.cudnn.flags(enabled=loss is None):
             given = _run(module, inputs)
@@ -70,23 +83,62 @@ def captured(module, inputs, loss=None):
 
 
 def _errors(energy, used):
-    """Sets the error of every call: dE/d output. cuDNN is off, as it refuses a backward pass in eval mode."""
+    """Sets the error of every call: dE/d output, less what the layer sends to itself.
+
+    cuDNN is off, as it refuses a backward pass in eval mode.
+    """
     import torch
 
-    if any(not hasattr(one.module, "num_layers") for one in used):
-        raise ValueError("a loss is followed into torch.nn.RNN, LSTM and GRU, but not into their Cells, where a step's output is also the "
-                         "next one's input; leave the loss out")
     if not torch.is_tensor(energy) or energy.numel() != 1:
         got = f"a tensor of shape {tuple(energy.shape)}" if torch.is_tensor(energy) else type(energy).__name__
         raise ValueError(f"expected one number from the loss, got {got}")
-    calls = [call for one in used for call in one.calls]
-    outputs = [call.output.data if hasattr(call.output, "batch_sizes") else call.output for call in calls]
-    if not energy.requires_grad or not all(out.requires_grad for out in outputs):
-        raise ValueError("the loss does not depend on the weights of the recurrent layers: they are frozen, or their output is detached")
-    for call, out, error in zip(calls, outputs, torch.autograd.grad(energy, outputs, allow_unused=True), strict=True):
-        error = torch.zeros_like(out) if error is None else error
-        packed = hasattr(call.output, "batch_sizes")
-        call.error = call.output._replace(data=error) if packed else error
+    for one in used:
+        outputs = [call.output.data if hasattr(call.output, "batch_sizes") else call.output for call in one.calls]
+        if not energy.requires_grad or not all(out.requires_grad for out in outputs):
+            raise ValueError("the loss does not depend on the weights of the recurrent layers: they are frozen, or their output is "
+                             "detached")
+        one.through = False
+        errors = torch.autograd.grad(energy, outputs, allow_unused=True, retain_graph=True)
+        one.through = True
+        for call, out, error in zip(one.calls, outputs, errors, strict=True):
+            error = torch.zeros_like(out) if error is None else error
+            packed = hasattr(call.output, "batch_sizes")
+            call.error = call.output._replace(data=error) if packed else error
+
+
+def goes_on(before, states):
+    """Whether a Cell's call that gets these states goes on where the call before ended."""
+    return before is not None and states is not None and all(
+        a.shape == b.shape and bool((a == b).all()) for a, b in zip(states, before.final, strict=True))
+
+
+def _switched(used, args, kwargs):
+    """The arguments of a Cell's call with states through which errors pass back only while `used.through`, where the call goes on."""
+    given = dict(zip(("input", "hx"), args, strict=False)) | kwargs
+    states = given.get("hx")
+    if not goes_on(used.calls[-1] if used.calls else None, states if states is None or isinstance(states, tuple) else (states,)):
+        return None
+    switch = _switch()
+    given["hx"] = tuple(switch.apply(s, used) for s in states) if isinstance(states, tuple) else switch.apply(states, used)
+    return (given.pop("input"),), given
+
+
+@cache
+def _switch():
+    """The identity, through which errors pass back only while the layer lets them."""
+    import torch
+
+    class Switch(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, state, used):
+            ctx.used = used
+            return state.view_as(state)
+
+        @staticmethod
+        def backward(ctx, error):
+            return error if ctx.used.through else None, None
+
+    return Switch
 
 
 def _run(module, inputs):

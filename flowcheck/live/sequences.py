@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .capture import goes_on
+
 __all__ = ["Sequences", "sequences"]
 
 
@@ -25,7 +27,7 @@ class Sequences:
 
 def sequences(used, most):
     """{label: Sequences} of a module's calls: one per call and length of sequence; of a Cell one per unbroken run of calls."""
-    if not hasattr(used.module, "num_layers"):
+    if used.is_cell:
         calls = _unbroken(used.calls)
     else:
         calls = [_rolled(used.module, call) for call in used.calls]
@@ -82,22 +84,20 @@ def _rolled(module, call):
 
 
 def _unbroken(calls):
-    """[[(x, output, None, state0, rounding)]] of runs of a Cell's calls, each starting where the one before ended."""
+    """[[(x, output, error, state0, rounding)]] of runs of a Cell's calls, each starting where the one before ended."""
     runs = []
     for call in calls:
-        before = runs[-1][-1] if runs else None
-        goes_on = before is not None and call.states is not None and all(
-            a.shape == b.shape and bool((a == b).all()) for a, b in zip(call.states, before.final, strict=True))
-        if goes_on:
+        if goes_on(runs[-1][-1] if runs else None, call.states):
             runs[-1].append(call)
         else:
             runs.append([call])
     found = []
     for run in runs:
-        x, output = (np.stack([_array(getattr(c, what) if getattr(c, what).dim() == 2 else getattr(c, what)[None]) for c in run])
-                     for what in ("x", "output"))
+        x, output, error = (None if getattr(run[0], what) is None else
+                            np.stack([_array(t if t.dim() == 2 else t[None]) for t in (getattr(c, what) for c in run)])
+                            for what in ("x", "output", "error"))
         first = run[0].states
         zero = first is None or not any(bool(s.any()) for s in first)
         state0 = None if zero else tuple(_array(s if s.dim() == 2 else s[None]) for s in first)
-        found.append([(x, output, None, [state0], _rounding(run[0].x))])
+        found.append([(x, output, error, [state0], _rounding(run[0].x))])
     return found
