@@ -166,6 +166,18 @@ def test_bad_arguments_are_one_line(arguments, words, tmp_path, monkeypatch, cap
     assert not list(tmp_path.iterdir())
 
 
+def test_without_numba_nothing_is_run_and_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr(jobs, "results", lambda *_: pytest.fail("a trial was started"))
+    store = tmp_path / "s.sqlite"
+    with pytest.raises(SystemExit) as stop:
+        main([*COMMAND, "--store", str(store)])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'flowcheck-rnn[fast]'" in line and "--stored" in line
+    assert not stored(store)
+
+
 def test_the_report_is_what_its_store_holds(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     before = (ROOT / "reports" / "experiments.sqlite").read_bytes()
