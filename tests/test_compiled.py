@@ -16,10 +16,7 @@ from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symboli
 from flowcheck import flow as flows
 from flowcheck.cli import main
 from flowcheck.compiled import compile_loops, loops, modules, routines, run_layer
-from flowcheck.compiled.online import Online
 from flowcheck.compiled.storage import Storage
-from flowcheck.experiments import long_lag
-from flowcheck.experiments.nets import initial, with_outputs
 from flowcheck.flow.probes import probe_flow
 from flowcheck.kernels import ShapeError
 from flowcheck.network import fresh
@@ -401,9 +398,9 @@ AGAIN = """
 import numpy as np
 from flowcheck import catalogue
 from flowcheck.compiled import compile_loops
-cell = catalogue()["lstm1997"]
+cell = catalogue()["conventional"]
 found = compile_loops(cell)
-params = found.kernel.random_params(6, 3, np.random.default_rng(0), 2)
+params = found.kernel.random_params(6, 3, np.random.default_rng(0))
 run = found.forward(params, np.ones((4, 1, 3)))
 stats = run.program.forward.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), repr(float(run["y"].sum())))
@@ -411,31 +408,20 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), repr(flo
 
 
 def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_code):
-    cell = catalogue()["lstm1997"]
+    """A small cell; `test_reproduce.py` compiles the trainer of a cell with gates and blocks."""
+    cell = catalogue()["conventional"]
     found = compile_loops(cell)
     net = a_run(cell, rng, units=6, steps=40)
     run = found.forward(net.params, net.x, net.state0)
     assert_same({"y": run["y"]}, {"y": net.trajectory["y"]})
     assert_same(found.bptt(run, net.errors).params, bptt(net.trajectory, net.errors).params)
-    params = found.kernel.random_params(6, INPUTS, np.random.default_rng(0), 2)
+    params = found.kernel.random_params(6, INPUTS, np.random.default_rng(0))
     here = float(found.forward(params, np.ones((4, 1, INPUTS)))["y"].sum())
     done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, timeout=120, check=False,
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "0", repr(here)]
-    assert list(machine_code.glob("lstm1997_6_units_3_inputs_*.py"))
-
-
-def test_the_compiled_trainer_is_the_interpreted_one(rng):
-    pytest.importorskip("numba", reason="the loops are compiled by Numba")
-    cell = with_outputs(catalogue()["lstm1997"])
-    params, frozen = initial(cell, {"units": 2, "inputs": 4, "outputs": 2}, rng, 0.5, biases=("b_in", "b_k"))
-    nets = [Online(cell, params, one_hot=True, alpha=0.3, frozen=frozen, interpreted=i) for i in (False, True)]
-    sequences = long_lag.very_long(rng, 6, 5, 1)
-    sequences.x[sequences.x > 3] = 3
-    found = [net.run(sequences) for net in nets]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
-    assert_same(nets[0].params, nets[1].params)
+    assert list(machine_code.glob("conventional_6_units_3_inputs_*.py"))
 
 
 def test_printed_files_are_written_whole_and_mended(tmp_path, monkeypatch):

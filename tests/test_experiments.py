@@ -77,6 +77,21 @@ def test_reber_sets_have_different_strings_and_their_targets_are_the_next_symbol
 # Experiment 2.
 
 
+def test_drawn_reber_sets_repeat_short_strings_and_test_others(rng):
+    train, test = reber.two_sets(rng, 200, drawn=True)
+    assert len(train) == len(test) == 200 and len(set(train)) < 150 and not set(train) & set(test)
+    short = [s for s in train if len(s) == 9]
+    # BTXSE is drawn with probability 1/8, BPVVE as well
+    assert_share(len(short) / 200, 0.25, 200)
+    assert np.mean([len(s) for s in test]) > np.mean([len(s) for s in train])
+
+
+def test_without_regularities_the_only_target_may_be_the_last(rng):
+    s = long_lag.random_middle(rng, 20, 6, at_end=True)
+    assert np.array_equal(np.flatnonzero(s.has_target), s.starts[1:] - 1)
+    assert np.array_equal(s.final.argmax(axis=1), s.x[s.starts[:-1]]) and set(s.lengths) == {6}
+
+
 @pytest.mark.parametrize("task", [long_lag.local_code, long_lag.random_middle], ids=["2a", "2b"])
 def test_the_first_symbol_comes_back(task, rng):
     p = 6
@@ -284,6 +299,27 @@ def test_without_slope_errors_enter_at_the_nets_of_the_outputs(rng):
     cut = [str(e) for e in cell.recurrent_edges if e.net != "net_k"]
     for key, expected in bptt(run, {"net_k": errors}, cut).params.items():
         np.testing.assert_allclose(params[key] - net.params[key], expected, rtol=0, atol=1e-14 * max(1, np.abs(expected).max()))
+
+
+def test_errors_enter_linear_outputs_as_they_are(rng):
+    cell = with_outputs(catalogue()["lstm1997"], linear=True)
+    params, s = a_net("lstm1997", rng)[1:3]
+    one = one_sequence(s, 0)
+    run = compile_cell(cell).forward(params, one.x[:, None])
+    np.testing.assert_array_equal(run["y_k"], run["net_k"])
+    errors = np.where(one.has_target[:, None], run["y_k"][:, 0] - one.target, 0.0)[:, None]
+    net = Online(cell, params, alpha=1.0, interpreted=True)
+    net.run(one)
+    for key, expected in reference(cell, run, errors, "1997").items():
+        np.testing.assert_allclose(params[key] - net.params[key], expected, rtol=0, atol=1e-14 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("method", ["1997", "bptt", "rtrl"])
+def test_errors_that_are_no_numbers_are_wrong(method, rng):
+    cell, params, s, _ = a_net("lstm1997", rng)
+    params = params | {"W_k_y": np.full_like(params["W_k_y"], np.nan)}
+    found = Online(cell, params, method=method, interpreted=True).run(s, learn=False)
+    assert np.isinf(found).all() and not (found[:, 3] < 0.2).any()
 
 
 def test_answers_alone_change_nothing_and_frozen_weights_stay(rng):

@@ -47,10 +47,14 @@ def interpreted(monkeypatch):
     monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
 
 
+def run_here(patch):
+    patch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+
+
 @pytest.fixture
 def in_process(monkeypatch):
     """Trials run in this process: what a test says of rows does not depend on where they are computed."""
-    monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+    run_here(monkeypatch)
 
 
 def stored(path):
@@ -61,9 +65,11 @@ def stored(path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The rows of an uninterrupted run of one worker."""
+    """The rows of an uninterrupted run in this process."""
     path = tmp_path_factory.mktemp("whole") / "s.sqlite"
-    reproduce([SMALL], SEEDS, Trials(path), workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        run_here(patch)
+        reproduce([SMALL], SEEDS, Trials(path))
     return stored(path)
 
 
@@ -71,7 +77,7 @@ COMMAND = ["reproduce", "2c", "--q", "4", "--p", "3", "--rate", "0.5", "--trials
            "--reading", "recurrent=true"]
 
 
-def test_killed_at_a_random_time_and_started_again_gives_the_same_rows(whole, tmp_path):
+def test_killed_at_a_random_time_and_started_again_gives_the_same_rows(whole, tmp_path, monkeypatch):
     path = tmp_path / "s.sqlite"
     command = [sys.executable, "-m", "flowcheck.cli", *COMMAND, "--store", str(path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -85,8 +91,8 @@ def test_killed_at_a_random_time_and_started_again_gives_the_same_rows(whole, tm
     running.wait()
     before = stored(path)
     assert 0 < len(before) <= len(whole)
-    Trials(path)  # what was killed left a whole file
-    reproduce([SMALL], SEEDS, Trials(path), workers=1)
+    run_here(monkeypatch)  # what was killed left a whole file, and nothing depends on where the rest is computed
+    reproduce([SMALL], SEEDS, Trials(path))
     assert stored(path) == whole
     assert set(before) <= set(whole)
 
@@ -158,6 +164,18 @@ def test_bad_arguments_are_one_line(arguments, words, tmp_path, monkeypatch, cap
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not list(tmp_path.iterdir())
+
+
+def test_without_numba_nothing_is_run_and_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr(jobs, "results", lambda *_: pytest.fail("a trial was started"))
+    store = tmp_path / "s.sqlite"
+    with pytest.raises(SystemExit) as stop:
+        main([*COMMAND, "--store", str(store)])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'flowcheck-rnn[fast]'" in line and "--stored" in line
+    assert not stored(store)
 
 
 def test_the_report_is_what_its_store_holds(tmp_path, monkeypatch):
@@ -241,6 +259,18 @@ def test_strings_are_right_when_the_possible_symbols_are_the_most_active(rng):
 # Rows and trials.
 
 
+def test_the_compiled_trainer_is_the_interpreted_one(whole, monkeypatch):
+    """The net of the trials above, which has been compiled."""
+    compiled = Trial(SMALL, 0)
+    monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
+    plain = Trial(SMALL, 0)
+    sequences = plain.draw(6)
+    # six updates with fused multiply-adds or without: some eps of numbers of order 1
+    np.testing.assert_allclose(compiled.net.run(sequences), plain.net.run(sequences), rtol=1e-12)
+    for name, value in plain.net.params.items():
+        np.testing.assert_allclose(compiled.net.params[name], value, rtol=0, atol=1e-14, err_msg=name)
+
+
 def test_every_row_has_the_weights_of_its_table_or_says_how_many_fewer(interpreted):
     for row in rows():
         if row.setting is None or "weights" not in row.printed or row.setting.p > 100:
@@ -286,7 +316,7 @@ def test_a_trial_is_tested_without_learning_on_noise_free_targets(monkeypatch, i
 
 
 def test_hidden_units_wait_until_the_outputs_alone_no_longer_learn(interpreted):
-    built = Trial(Setting("2a", p=4, alpha=1.0, reach=0.2, budget=3000, every_step=True, added_later=True), 0)
+    built = Trial(Setting("2a", p=4, alpha=1.0, reach=0.2, budget=1000, every_step=True, added_later=True), 0)
     assert not built.net.params["W_k_s"].any() and len(built.net.free_w) == 25
     built.net.run(built.draw(50))
     assert not built.net.params["W_k_s"].any() and not built.net.params["W_in_x"].any()

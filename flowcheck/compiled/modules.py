@@ -17,7 +17,7 @@ from pathlib import Path
 from ..equations import EquationError
 from . import routines
 
-__all__ = ["cache_folder", "driver_source", "load"]
+__all__ = ["cache_folder", "compiler", "driver_source", "load"]
 
 OPTIONS = "error_model='numpy', fastmath={'contract', 'nsz'}"
 """Fused multiply-add and unsigned zeros: no other change of the order or kind of floating-point operations."""
@@ -28,6 +28,15 @@ def cache_folder():
     if "FLOWCHECK_CACHE" in os.environ:
         return Path(os.environ["FLOWCHECK_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowcheck"
+
+
+def compiler(otherwise):
+    """The module numba. Raises EquationError when it is not installed; `otherwise` says how to go on without."""
+    try:
+        import numba
+    except ImportError:
+        raise EquationError(f"compiled loops need Numba, which is not installed: pip install 'flowcheck-rnn[fast]', {otherwise}") from None
+    return numba
 
 
 def driver_source(*functions):
@@ -45,11 +54,7 @@ def load(title, printed, entries, interpreted=False):
         space = {"__name__": "flowcheck_printed"}
         exec(compile(text, "<printed>", "exec"), space)  # noqa: S102  (our own text)
         return {name: space[name] for name in entries}
-    try:
-        import numba
-    except ImportError:
-        raise EquationError("compiled loops need Numba, which is not installed: pip install 'flowcheck-rnn[fast]', "
-                            "or use the NumPy functions, which give the same numbers") from None
+    numba = compiler("or use the NumPy functions, which give the same numbers")
     text = text.replace("import math\n", "import math\n\nfrom numba import njit\n", 1)
     text = re.sub(r"^def (\w+)", lambda m: f"@njit({OPTIONS}{', cache=True' if m[1] in entries else ''})\n{m[0]}", text, flags=re.M)
     name = f"{re.sub(r'[^a-z0-9]+', '_', title.lower())[:40]}_{hashlib.sha256(f'{numba.__version__}{text}'.encode()).hexdigest()[:16]}"

@@ -283,7 +283,7 @@ class Online:
 
     def run(self, sequences, learn=True):
         """Run over Sequences, learning or only answering. Returns (sequences, 4): largest |error|, summed |error|, summed error^2 over all
-        steps with a target, and largest |error| at the last step."""
+        steps with a target, and largest |error| at the last step; all are infinite where an error is no number."""
         found, alpha = np.zeros((len(sequences.starts) - 1, 4)), self.alpha if learn else 0.0
         common = (sequences.starts, sequences.x, sequences.target, sequences.has_target, self.w, self.w_back)
         size, last = self.storage.size, int(np.diff(sequences.starts).max())
@@ -299,6 +299,7 @@ class Online:
             window = 1 if self.method == "elman" else self.window
             self.rule(*common, self.free_w, self.free_back, alpha, window, np.zeros((last + 1, size)), np.zeros((last + 1, size)), self.a_x,
                       np.zeros(self.storage.weights), found, 0)
+        found[np.isnan(found[:, 1])] = np.inf
         return found
 
     def outputs(self, sequences):

@@ -26,11 +26,15 @@ def local_code(rng, count, p):
     return _predicted(np.column_stack([first, middle, first]), p + 1, p + 1)
 
 
-def random_middle(rng, count, p):
-    """2b: the middle is p-1 random symbols of a_1 ... a_{p-1}; success is judged at the last prediction only."""
+def random_middle(rng, count, p, at_end=False):
+    """2b: the middle is p-1 random symbols of a_1 ... a_{p-1}; success is judged at the last prediction only.
+
+    `at_end`: there is no other target either.
+    """
     first = rng.integers(p - 1, p + 1, count)
     middle = rng.integers(0, p - 1, (count, p - 1))
-    return _predicted(np.column_stack([first, middle, first]), p + 1, p + 1)
+    found = _predicted(np.column_stack([first, middle, first]), p + 1, p + 1)
+    return join(found.lengths, found.x, found.final) if at_end else found
 
 
 def very_long(rng, count, q, p):

@@ -17,11 +17,15 @@ x, y_prev, k_prev, s_prev, net_y, net_in, net_c, net_k = symbols("x y_prev k_pre
 y, y_in, s, y_k = symbols("y y_in s y_k")
 
 
-def with_outputs(cell, *, inputs=False):
-    """The cell with logistic output units on top: y_k = sigma(W_k y + b_k); with `inputs` they see the inputs directly as well."""
+def with_outputs(cell, *, inputs=False, linear=False):
+    """The cell with logistic output units on top: y_k = sigma(W_k y + b_k); with `inputs` they see the inputs directly as well.
+
+    `linear`: y_k = W_k y + b_k.
+    """
     sources = [cell.output, *(cell.inputs if inputs else ())]
-    equations = [*cell.equations, Net(net_k, *sources, size="outputs"), Unit(y_k, sigma(net_k))]
-    return replace(cell, name=f"{cell.name}_net", equations=equations, output=y_k, lengths={**cell.lengths, "outputs": 1})
+    equations = [*cell.equations, Net(net_k, *sources, size="outputs"), Unit(y_k, net_k if linear else sigma(net_k))]
+    name = f"{cell.name}_{'linear_' if linear else ''}net"
+    return replace(cell, name=name, equations=equations, output=y_k, lengths={**cell.lengths, "outputs": 1})
 
 
 def without_output_gate():

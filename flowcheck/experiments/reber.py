@@ -74,8 +74,21 @@ def as_sequences(strings):
     return Sequences(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), x.astype(np.int64), target, np.ones(len(x), bool))
 
 
-def two_sets(rng, size=256):
-    """(training strings, test strings), `size` different ones each, no string in both."""
+def _others(rng, size, known):
+    strings = []
+    while len(strings) < size:
+        strings += [s for s in [embedded(rng)] if s not in known]
+    return strings
+
+
+def two_sets(rng, size=256, drawn=False):
+    """(training strings, test strings), `size` different ones each, no string in both.
+
+    `drawn`: both are as the grammar draws them, so that short strings stand there more than once and the test strings are longer ones.
+    """
+    if drawn:
+        training = [embedded(rng) for _ in range(size)]
+        return training, _others(rng, size, set(training))
     found = {}
     while len(found) < 2 * size:
         found.setdefault(embedded(rng))

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from .. import jobs
+from ..compiled.modules import compiler
 from .settings import Setting
 from .trials import run_trial
 
@@ -65,12 +66,15 @@ def reproduce(settings, seeds, store, *, scheduler="local", workers=None, progre
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
 
-    A trial whose worker dies is run again alone; if it dies again, that is its `error`. Raises ValueError where no scheduler answers.
+    A trial whose worker dies is run again alone; if it dies again, that is its `error`. Raises ValueError where no scheduler answers,
+    and where trials are to run on a machine without Numba.
     """
     settings, seeds = list(dict.fromkeys(settings)), list(seeds)
     trials = [(setting, seed) for setting in settings for seed in seeds]
     held = {trial: store.outcome(*trial) for trial in trials}
     waiting = [trial for trial, outcome in held.items() if outcome is None or outcome["error"]]
+    if waiting and scheduler == "local":
+        compiler("or show what a store holds with --stored")
     done = len(trials) - len(waiting)
     progress("trials", done, len(trials))
     with contextlib.closing(jobs.results(run_trial, waiting, scheduler, workers)) as results:

@@ -31,6 +31,9 @@ class Setting:
     enter         where y_k - target_k enters: "y_k" (squared error, (16)) or "net_k" (without the slope f')
     window        sequences whose mean is the average training error of experiments 4 and 6
     added_later   2a, 2b: hidden units are added when the error of the outputs alone no longer falls
+    output        f of the output units: "sigma", or "linear"
+    at_end        2b: whether errors occur at the last step only, where success is judged, or at every step
+    drawn         1: whether the training strings are drawn with their probabilities, short ones more than once, or all differ
     """
 
     experiment: str
@@ -53,6 +56,9 @@ class Setting:
     enter: str = "y_k"
     window: int = 2000
     added_later: bool = False
+    output: str = "sigma"
+    at_end: bool = False
+    drawn: bool = False
 
     def __post_init__(self):
         if self.experiment not in EXPERIMENTS:
@@ -76,7 +82,11 @@ class Setting:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
-READINGS = {"recurrent": (False, True), "every_step": (False, True), "enter": ("y_k", "net_k"), "window": int, "added_later": (False, True)}
+NO_OR_YES = (False, True)
+READINGS = {
+    "recurrent": NO_OR_YES, "every_step": NO_OR_YES, "enter": ("y_k", "net_k"), "window": int, "added_later": NO_OR_YES,
+    "output": ("sigma", "linear"), "at_end": NO_OR_YES, "drawn": NO_OR_YES,
+}
 
 
 def readings(words):

@@ -53,11 +53,13 @@ def _reber(table=1):
 
 def _local():
     base = Setting("2a", p=100, alpha=1.0, reach=0.2, budget=5_000_000, every_step=True)
-    lstm = replace(base, added_later=True)
+    lstm = replace(base, enter="net_k")
+    random = {"experiment": "2b", "every_step": False, "at_end": True}
     weights = {4: 36, 10: 144, 100: 10_404}
 
     def conventional(method, p, alpha, after, success, experiment="2a", table="2"):
-        setting = replace(base, experiment=experiment, method=method, p=p, alpha=alpha, every_step=method == "rtrl")
+        setting = replace(base, method=method, p=p, alpha=alpha, every_step=method == "rtrl")
+        setting = replace(setting, **random) if experiment == "2b" else setting
         return _row(table, f"{method.upper()}, p {p}, rate {alpha:g}", setting, sequences=after, success=success, trials=18,
                     weights=weights[p])
 
@@ -67,7 +69,7 @@ def _local():
         *(conventional(*which, None, 0) for which in failing),
         Row("2", "2a", "CH, p 100, rate 1", None, {"sequences": 32_400, "success": 33, "trials": 18}, NOT_BUILT),
         _row("2", "LSTM, p 100, rate 1", lstm, sequences=5_040, success=100, trials=18, weights=10_504),
-        _row("2b", "LSTM, p 100, rate 1", replace(lstm, experiment="2b"), sequences=5_680, success=100, trials=18, weights=10_504),
+        _row("2b", "LSTM, p 100, rate 1", replace(lstm, **random), sequences=5_680, success=100, trials=18, weights=10_504),
         *(conventional(m, 100, 1.0, None, 0, "2b", "2b") for m in ("rtrl", "bptt")),
         Row("2b", "2b", "chunker, p 100", None, {"success": 0}, NOT_BUILT),
     ]
@@ -102,7 +104,7 @@ def _two_sequences():
 
 
 def _numbers_and_order():
-    base = Setting("4", T=100, units=4, blocks=2, alpha=0.5, biases=ALL, input_gates=(-3, -6))
+    base = Setting("4", T=100, units=4, blocks=2, alpha=0.5, biases=ALL, input_gates=(-3, -6), output="linear")
     adding = [
         _row("7", f"LSTM, T {T}", replace(base, T=T, budget=5 * after), sequences=after, wrong=wrong / 2560, trials=10, weights=93)
         for T, after, wrong in ((100, 74_000, 1), (500, 209_000, 0), (1000, 853_000, 1))

@@ -66,7 +66,7 @@ class Trial:
         s, rng = self.setting, self.rng
         e, tolerance = s.experiment, TOLERANCE.get(s.experiment)
         if e == "1":
-            sets = two_sets(rng)
+            sets = two_sets(rng, drawn=s.drawn)
             known = as_sequences(sets[0])
             draw = lambda count: known.take(rng.integers(0, len(known), count))  # noqa: E731
             return draw, draw, 7, 7, Strings(*sets)
@@ -77,7 +77,7 @@ class Trial:
             stop = Tested(clean, tolerance, {"3a": 0.01, "3b": 0.04, "3c": 0.015}[e], wrong=5 if e == "3b" else 0)
             return lambda count: draw(count)[0], clean, 1, 1, stop
         source, sizes, outputs = {
-            "2a": (local_code, (s.p,), s.p + 1), "2b": (random_middle, (s.p,), s.p + 1), "2c": (very_long, (s.q, s.p), 2),
+            "2a": (local_code, (s.p,), s.p + 1), "2b": (random_middle, (s.p, s.at_end), s.p + 1), "2c": (very_long, (s.q, s.p), 2),
             "4": (adding, (s.T,), 1), "5": (multiplication, (s.T,), 1), "6a": (temporal_order, (e,), 4), "6b": (temporal_order, (e,), 8)}[e]
         draw = lambda count: source(rng, count, *sizes)  # noqa: E731
         inputs = {"2a": s.p + 1, "2b": s.p + 1, "2c": s.p + 4, "4": 2, "5": 2}.get(e, 8)
@@ -104,7 +104,7 @@ class Trial:
     def _cell(self):
         s = self.setting
         if s.method in ("1997", "guessing"):
-            return without_output_gate() if s.experiment in ("2a", "2b") else with_outputs(get("lstm1997"))
+            return without_output_gate() if s.experiment in ("2a", "2b") else with_outputs(get("lstm1997"), linear=s.output == "linear")
         if s.experiment == "1" and s.method == "rtrl":
             return fully_recurrent_outputs()
         return with_outputs(get("conventional"), inputs=s.experiment in ("2a", "2b"))
