@@ -105,6 +105,14 @@ class Dense:
             squares += sum(norms) ** 2
         return np.sqrt(squares)
 
+    @property
+    def row_scaled(self):
+        """(scale, W) where every step is diag(scale(t)) W with one and the same W; None elsewhere. The scale is as in `StepJacobian`."""
+        (_, entry, formed), *others = self.parts
+        if others or formed is None or entry.diagonal is not None or formed.varying or len(formed.scales) != 1:
+            return None
+        return formed.scales[0], formed.stack[:, 0]
+
     def at(self, times):
         """(steps, rows, columns) of the steps in a slice; overwritten by the next call."""
         steps = times.stop - times.start

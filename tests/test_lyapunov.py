@@ -38,6 +38,8 @@ def test_they_are_those_of_qr_at_every_step(name, rng):
     np.testing.assert_allclose(found.values, by_qr(run), rtol=0, atol=1e-10)
     assert found.sum_error < 1e-10 and found.steps == 119 and found.gradient == "full"
     assert found.mean_log_det == pytest.approx(found.values.sum(), abs=1e-10)
+    jacobian = JointJacobian(Step(run), 0)
+    assert found.mean_log_det == pytest.approx(np.mean([np.linalg.slogdet(jacobian.matrix(t))[1] for t in range(1, 120)]), abs=1e-10)
 
 
 def test_a_net_at_rest_has_the_logs_of_its_eigenvalues(rng):

@@ -66,6 +66,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     if steps < 1:
         raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "
                          f"the sequence has {trajectory.steps}")
+    log_det_of = _log_dets(jacobian)
     Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
     logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
     t, first, last = start, start + skip, trajectory.steps - 1
@@ -76,7 +77,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
             matrix = jacobian.matrix(u)
             moved = np.matmul(moved.T, matrix.T).T
             if count == n:
-                dets += _log_det(matrix)
+                dets += log_det_of(u, matrix)
         found, grown, condition = _orthonormal(moved)
         if np.isneginf(grown).any():
             dets = -math.inf
@@ -101,6 +102,17 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
             raise ValueError(f"{trajectory.kernel.cell.name}: exponents add up to {values.sum():.10g}, mean log |det J| is {mean:.10g}; "
                                   "a step Jacobian is singular to rounding: ask for the leading exponents only (count)")
     return Exponents(np.sort(values)[::-1], mean, error, longest, householder, steps, "truncated" if step.cut else "full")
+
+
+def _log_dets(jacobian):
+    """Function (t, J(t)) -> log |det J(t)|; where J(t) = diag(f'(t)) W with one W, its determinant is taken once."""
+    scaled = jacobian.parts[0].operand.row_scaled if len(jacobian.parts) == 1 and jacobian.parts[0].is_dense else None
+    if scaled is None or np.ndim(scaled[0]) != 2:
+        return lambda t, matrix: _log_det(matrix)
+    constant = _log_det(np.ascontiguousarray(scaled[1]))
+    with np.errstate(divide="ignore"):
+        slopes = np.log(np.abs(scaled[0])).sum(axis=1)
+    return lambda t, matrix: constant + float(slopes[t])
 
 
 def _log_det(matrix):

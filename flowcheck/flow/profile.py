@@ -31,7 +31,7 @@ class NormProduct(StateProduct):
     @staticmethod
     def pays(rows, size):
         """Whether a lag's product is so large that lags need not share their bookkeeping."""
-        return 8 * rows * size > _BLOCK_BYTES
+        return 8 * rows * size >= _BLOCK_BYTES
 
     def _of(self, step, b):
         factored = JointJacobian(step, b, factored=True)
