@@ -16,8 +16,9 @@ def run_checks(targets, seed, progress, certified=False, power=False):
     """
     from .cells import catalogue, get
     from .claims import load
+    from .jobs import in_order
     from .targets import derivations
-    from .tasks import in_order, verify_one
+    from .tasks import verify_one
     from .user_code import is_object_name
 
     names = [get(t.removeprefix("cell:")).name for t in targets if t.startswith("cell:")] if targets else [*catalogue()]

@@ -1,17 +1,22 @@
-"""Many calls at once, in processes of this machine or on a Dask cluster, each result handed over when its call is done; and the SQLite
-file that keeps them.
+"""Many calls at once: long ones in processes of this machine or on a Dask cluster, each result handed over when its call is done, with
+the SQLite file that keeps them (`results`, `database`); short ones in two processes, in their order (`in_order`).
 
-A call whose worker dies is made again alone; if its worker dies again, that is its error. Interrupts do not wait for what has not begun.
+A long call whose worker dies is made again alone; if its worker dies again, that is its error. Interrupts do not wait for what has not
+begun. No result depends on the number of processes.
 """
 
 import contextlib
+import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-__all__ = ["database", "results"]
+__all__ = ["database", "in_order", "results"]
+
+WORTH_A_PROCESS = 40
+"""Fewer short calls than this are done before a second process has imported SymPy and read the derivations: some 3 s, 0.1 s a call."""
 
 _PATIENCE = "10s"  # until a scheduler counts as absent
 _TWICE = "its worker died twice; it may need more memory than there is"
@@ -34,6 +39,29 @@ def database(path, tables, *, application, held):
     except sqlite3.Error as error:
         raise ValueError(f"{path}: not a file of {held} ({error}); name another with --store") from error
     return connection
+
+
+def in_order(call, arguments, workers=2):
+    """Yield call(*arguments) for each tuple of arguments, in order, from up to `workers` processes with one BLAS thread each.
+
+    Few are made in this process. Raises what a call raises.
+    """
+    workers = min(workers, os.cpu_count() or 1)
+    if workers < 2 or len(arguments) < WORTH_A_PROCESS:
+        yield from (call(*given) for given in arguments)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_blas_thread)
+    try:
+        for future in [pool.submit(call, *given) for given in arguments]:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_blas_thread():
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
 
 
 def results(call, arguments, scheduler="local", workers=None):

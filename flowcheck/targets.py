@@ -81,7 +81,8 @@ def derivations(path=None):
 
 def proved(claims, path, progress):
     """[(claim, "" or why its proof fails)], for claims that were loaded from `path`."""
-    from .tasks import in_order, prove
+    from .jobs import in_order
+    from .tasks import prove
 
     results = []
     for claim, error in zip(claims, in_order(prove, [((str(path),), claim.id) for claim in claims]), strict=True):
@@ -92,7 +93,8 @@ def proved(claims, path, progress):
 
 def near_bounds(claims, path, progress):
     """{claim id: in words, how near flows come to its bound}, of those that are inequalities between flows."""
-    from .tasks import in_order, nearness
+    from .jobs import in_order
+    from .tasks import nearness
 
     bounds = [claim.id for claim in claims if any(check.relation == "<=" for check in claim.checks)]
     found = {}

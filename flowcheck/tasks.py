@@ -1,42 +1,13 @@
-"""The single checks of `verify` and the proofs of `derive`, spread over a few processes; results come in the order of the tasks.
+"""The single checks of `verify` and the proofs of `derive`, for `jobs.in_order`.
 
-Each task is small and says all that it needs in words (a cell's name, a file and a claim's number), so that every start method of
-processes can run it. The numbers do not depend on how many processes there are.
+Each says all that it needs in words (a cell's name, a file and a claim's number), so that any process can run it.
 """
 
-import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
-__all__ = ["in_order", "nearness", "prove", "verify_one"]
-
-WORKERS = 2
-WORTH_A_PROCESS = 40
-"""Fewer tasks than this are done before a second process has imported SymPy and read the derivations: some 3 s, 0.1 s a task."""
-
-
-def in_order(function, tasks, workers=None):
-    """Yield function(*task) for each task, in order; `workers` processes, as many as there are cores up to two by default."""
-    workers = min(workers or WORKERS, os.cpu_count() or 1)
-    if workers < 2 or len(tasks) < WORTH_A_PROCESS:
-        yield from (function(*task) for task in tasks)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_blas_thread)
-    try:
-        for future in [pool.submit(function, *task) for task in tasks]:
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one_blas_thread():
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, user_api="blas")
-
+__all__ = ["nearness", "prove", "verify_one"]
 
 def verify_one(kind, *what):
     """([Check], seconds) of a cell ("cell", name, seed) or of a claim ("claim", paths, number, certified)."""

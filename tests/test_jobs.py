@@ -1,5 +1,7 @@
 """Many calls at once: none is lost to a worker that dies, none costs another its result."""
 
+import operator
+
 import dying
 import pytest
 
@@ -25,3 +27,17 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
     with pytest.raises(ValueError, match="no Dask scheduler answers at 127.0.0.1:1") as refused:
         list(jobs.results(dying.at_three, [(0,)], scheduler="127.0.0.1:1"))
     assert "\n" not in str(refused.value)
+
+
+def test_results_come_in_the_order_of_the_calls_from_any_number_of_processes():
+    calls = [(k, 2 * k) for k in range(jobs.WORTH_A_PROCESS + 3)]
+    serial = list(jobs.in_order(operator.sub, calls, workers=1))
+    assert serial == [-k for k in range(jobs.WORTH_A_PROCESS + 3)]
+    assert list(jobs.in_order(operator.sub, calls, workers=2)) == serial
+
+
+def test_an_error_of_a_call_comes_out():
+    done = jobs.in_order(operator.floordiv, [(6, 3), *[(1, 0)] * jobs.WORTH_A_PROCESS], workers=2)
+    assert next(done) == 2
+    with pytest.raises(ZeroDivisionError):
+        next(done)
