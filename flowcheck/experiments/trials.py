@@ -7,6 +7,7 @@ import numpy as np
 
 from ..cells import get
 from ..compiled.online import Online
+from ..network import Layer, Network, Readout
 from .adding import adding, multiplication
 from .criteria import LARGEST, Recent, Streak, Strings, Tested, answers
 from .long_lag import local_code, random_middle, very_long
@@ -41,8 +42,8 @@ class Trial:
         self.draw, self.draw_clean, self.inputs, self.outputs, self.stop = self._task()
         self.net, self.hidden = self._net()
 
-    def run(self):
-        """The outcome, as `run_trial` gives it. `self.net` is the trained net."""
+    def run(self, look=lambda done: None):
+        """The outcome, as `run_trial` gives it. `self.net` is the trained net; `look` is told now and then how many sequences it saw."""
         begin, s, done, steps, solved = time.process_time(), self.setting, 0, 0, None
         outputs_alone = _Falling() if s.added_later else None
         while done < s.budget and solved is None:
@@ -52,6 +53,7 @@ class Trial:
             if outputs_alone and not outputs_alone.falls(found):
                 outputs_alone = self._add_hidden()
             solved = self.stop.solved(found, self.net)
+            look(done)
             if s.method == "guessing" and solved is None and not found[:, LARGEST].max() < TOLERANCE[s.experiment]:
                 self.net.params, self.stop.streak = self._initial()[0], 0
         wrong, mean_error = None, None
@@ -60,6 +62,12 @@ class Trial:
         return {"success": solved is not None, "sequences": done if solved is None else int(solved),
                 "st1": getattr(self.stop, "first", None), "steps": steps, "weights": len(self.net.free_w), "wrong": wrong,
                 "mean_error": mean_error, "cpu_seconds": round(time.process_time() - begin, 3)}
+
+    def network(self):
+        """The net as it is now: a layer of cells and its read-out. For the method of 1997 with outputs that see the cells only."""
+        params = self.net.params
+        readout = Readout("outputs", params.pop("W_k_y"), params.pop("b_k"))
+        return Network("", (Layer("cells", get("lstm1997"), params, gate_order="gates by name"),), readout=readout)
 
     def _task(self):
         """(draw, draw without noise on the targets, inputs, outputs, stopping rule)."""
