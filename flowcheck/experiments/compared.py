@@ -44,11 +44,11 @@ def entries(rows, outcomes):
     found = [{"row": row, "settings": []} for row in rows]
     others = []
     for setting, trials in outcomes.items():
-        near = [(len(_differences(row.setting, setting)), k) for k, row in enumerate(rows)
-                if row.setting is not None and row.experiment == setting.experiment and row.setting.method == setting.method]
+        near = [(row.setting.method != setting.method, len(_differences(row.setting, setting)), k) for k, row in enumerate(rows)
+                if row.setting is not None and row.experiment == setting.experiment]
         if not near:
             continue
-        count, k = min(near)
+        _, count, k = min(near)
         (found[k]["settings"] if not count else others).append((setting, trials) if not count else (k, setting, trials))
     listed = []
     for k, entry in enumerate(found):

@@ -14,13 +14,16 @@ from ..compiled.modules import compiler
 from .settings import Setting
 from .trials import run_trial
 
-__all__ = ["Trials", "reproduce"]
+__all__ = ["Trials", "Watched", "reproduce"]
 
 COLUMNS = ("success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS trials (
   key TEXT PRIMARY KEY, experiment TEXT NOT NULL, setting TEXT NOT NULL, seed INTEGER NOT NULL, error TEXT NOT NULL,
   success INTEGER, sequences INTEGER, st1 INTEGER, steps INTEGER, weights INTEGER, wrong INTEGER, mean_error REAL, cpu_seconds REAL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS watched (
+  key TEXT PRIMARY KEY, experiment TEXT NOT NULL, setting TEXT NOT NULL, seed INTEGER NOT NULL, error TEXT NOT NULL, outcome TEXT
 ) WITHOUT ROWID;
 """
 
@@ -61,8 +64,23 @@ class Trials:
         return found
 
 
-def reproduce(settings, seeds, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):
-    """Run every setting with every seed into a Trials store, cheapest settings first as given; {setting: [outcome]}, earlier ones included.
+class Watched(Trials):
+    """Table `watched` of the same file: trials of the abuse study, with what was found on the way."""
+
+    def outcome(self, setting, seed):
+        """{"seed", "error", and what `watched` gives}, or None for a trial that has not been run."""
+        row = self.database.execute("SELECT error, outcome FROM watched WHERE key = ?", (self.key(setting, seed),)).fetchone()
+        return row and {"seed": seed, "error": row[0], **json.loads(row[1] or "{}")}
+
+    def write(self, setting, seed, outcome, error):
+        """One row, whole or not at all."""
+        values = (self.key(setting, seed), setting.experiment, json.dumps(setting.as_json()), seed, error, outcome and json.dumps(outcome))
+        with self.database:
+            self.database.execute(f"INSERT OR REPLACE INTO watched VALUES ({', '.join('?' * len(values))})", values)
+
+
+def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", workers=None, progress=lambda words, done, total: None):
+    """Run every setting with every seed, each by `call`, into a Trials store, in the order given; {setting: [outcome]} with earlier ones.
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
 
@@ -77,7 +95,7 @@ def reproduce(settings, seeds, store, *, scheduler="local", workers=None, progre
         compiler("or show what a store holds with --stored")
     done = len(trials) - len(waiting)
     progress("trials", done, len(trials))
-    with contextlib.closing(jobs.results(run_trial, waiting, scheduler, workers)) as results:
+    with contextlib.closing(jobs.results(call, waiting, scheduler, workers)) as results:
         for trial, outcome, error in results:
             store.write(*trial, outcome, error)
             done += 1

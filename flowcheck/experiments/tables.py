@@ -34,18 +34,19 @@ def _row(table, words, setting, **printed):
 def _reber(table=1):
     def lstm(units, blocks, alpha, after, success):
         gates = tuple(range(-1, -blocks - 1, -1))
-        setting = Setting("1", units=units, blocks=blocks, alpha=alpha, reach=0.2, biases=GATES, output_gates=gates, budget=5 * after)
+        setting = Setting("1", units=units, blocks=blocks, alpha=alpha, reach=0.2, biases=GATES, output_gates=gates, budget=5 * after,
+                          every_step=True, drawn=True)
         words = f"LSTM, {blocks} blocks of {units // blocks}, rate {alpha:g}"
         return _row("1", words, setting, sequences=after, success=success, trials=30, weights=264 if blocks == 4 else 276)
 
     def other(method, units, alpha, after, **printed):
-        setting = Setting("1", method=method, units=units, blocks=units, alpha=alpha, reach=0.2, budget=200_000)
+        setting = Setting("1", method=method, units=units, blocks=units, alpha=alpha, reach=0.2, budget=200_000, drawn=True)
         return _row("1", f"{method.upper()}, {units} hidden, rate {alpha:g}", setting, sequences=after, **printed)
 
     return [
         other("rtrl", 3, 0.05, 173_000, weights=170), other("rtrl", 12, 0.1, 25_000, weights=494),
         other("elman", 15, 0.1, None, success=0, weights=435),
-        Row("1", "1", "RCC, 7 to 9 hidden", None, {"sequences": 182_000, "success": 50}, NOT_BUILT),
+        _row("1", "RCC, 7 to 9 hidden", Setting("1", method="rcc", units=15, drawn=True, budget=300_000), sequences=182_000, success=50),
         lstm(4, 4, 0.1, 39_740, 100), lstm(6, 3, 0.1, 21_730, 100), lstm(6, 3, 0.2, 14_060, 97), lstm(4, 4, 0.5, 9_500, 97),
         lstm(6, 3, 0.5, 8_440, 100),
     ]

@@ -7,7 +7,9 @@ import numpy as np
 
 from ..cells import get
 from ..compiled.online import Online
+from ..network import Layer, Network, Readout
 from .adding import adding, multiplication
+from .cascade import Cascade
 from .criteria import LARGEST, Recent, Streak, Strings, Tested, answers
 from .long_lag import local_code, random_middle, very_long
 from .nets import fully_recurrent_outputs, initial, with_outputs, without_output_gate
@@ -41,9 +43,20 @@ class Trial:
         self.draw, self.draw_clean, self.inputs, self.outputs, self.stop = self._task()
         self.net, self.hidden = self._net()
 
-    def run(self):
-        """The outcome, as `run_trial` gives it. `self.net` is the trained net."""
-        begin, s, done, steps, solved = time.process_time(), self.setting, 0, 0, None
+    def run(self, look=lambda done: None):
+        """The outcome, as `run_trial` gives it. `self.net` is the trained net; `look` is told now and then how many sequences it saw."""
+        begin = time.process_time()
+        done, steps, solved, weights = self._grow() if self.setting.method == "rcc" else self._train(look)
+        wrong, mean_error = None, None
+        if self.setting.experiment in TESTED and solved is not None:
+            wrong, mean_error = answers(self.net, self.draw_clean(TESTS), TOLERANCE[self.setting.experiment])
+        return {"success": solved is not None, "sequences": done if solved is None else int(solved),
+                "st1": getattr(self.stop, "first", None), "steps": steps, "weights": weights, "wrong": wrong,
+                "mean_error": mean_error, "cpu_seconds": round(time.process_time() - begin, 3)}
+
+    def _train(self, look):
+        """(sequences shown, steps, sequences until success or None, weights), sequence by sequence."""
+        s, done, steps, solved = self.setting, 0, 0, None
         outputs_alone = _Falling() if s.added_later else None
         while done < s.budget and solved is None:
             sequences = self.draw(min(EVERY, s.budget - done))
@@ -52,14 +65,26 @@ class Trial:
             if outputs_alone and not outputs_alone.falls(found):
                 outputs_alone = self._add_hidden()
             solved = self.stop.solved(found, self.net)
+            look(done)
             if s.method == "guessing" and solved is None and not found[:, LARGEST].max() < TOLERANCE[s.experiment]:
                 self.net.params, self.stop.streak = self._initial()[0], 0
-        wrong, mean_error = None, None
-        if s.experiment in TESTED and solved is not None:
-            wrong, mean_error = answers(self.net, self.draw_clean(TESTS), TOLERANCE[s.experiment])
-        return {"success": solved is not None, "sequences": done if solved is None else int(solved),
-                "st1": getattr(self.stop, "first", None), "steps": steps, "weights": len(self.net.free_w), "wrong": wrong,
-                "mean_error": mean_error, "cpu_seconds": round(time.process_time() - begin, 3)}
+        return done, steps, solved, len(self.net.free_w)
+
+    def _grow(self):
+        """The same for a net that all training sequences are shown to in every epoch, until it has all its units."""
+        done, steps, solved, known = 0, 0, None, self.stop.sets[0][0]
+        for changed in self.net.grow(self.setting.units):
+            done, steps = done + len(known), steps + len(known.x)
+            solved = self.stop.solved(known.x[:len(known)], self.net) if changed else None
+            if solved is not None or done >= self.setting.budget:
+                break
+        return done, steps, solved and done, self.net.weights
+
+    def network(self):
+        """The net as it is now: a layer of cells and its read-out. For the method of 1997 with outputs that see the cells only."""
+        params = self.net.params
+        readout = Readout("outputs", params.pop("W_k_y"), params.pop("b_k"))
+        return Network("", (Layer("cells", get("lstm1997"), params, gate_order="gates by name"),), readout=readout)
 
     def _task(self):
         """(draw, draw without noise on the targets, inputs, outputs, stopping rule)."""
@@ -90,6 +115,10 @@ class Trial:
     def _net(self):
         """(Online net, {parameter: mask} of hidden weights that wait until they are added)."""
         s = self.setting
+        if s.method == "rcc":
+            if s.experiment != "1":
+                raise ValueError(f"recurrent cascade correlation is built for experiment 1, not for {s.experiment}")
+            return Cascade(self.stop.sets[0][0], self.inputs, self.rng), None
         params, frozen = self._initial()
         method = "1997" if s.method == "guessing" else s.method
         net = Online(self._cell(), params, method=method, one_hot=s.experiment[0] in "126", alpha=s.alpha, every_step=s.every_step,

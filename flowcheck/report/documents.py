@@ -14,8 +14,8 @@ from ..measure import Measured
 from .derivations import proof_steps
 
 __all__ = [
-    "cells", "comparison", "derivations", "diagnosis", "dumps", "experiments", "flow_entry", "measurement", "report", "runs", "schema",
-    "verification",
+    "abuse", "cells", "comparison", "derivations", "diagnosis", "dumps", "experiments", "flow_entry", "measurement", "report", "runs",
+    "schema", "verification",
 ]
 
 
@@ -129,6 +129,13 @@ def runs(rows, store):
     """flowcheck.runs/1, from (net, error, document) of every net measured."""
     return {"schema": "flowcheck.runs/1", "store": str(store), "nets": [
         {"net": net, "error": error, "document": document} for net, error, document in rows]}
+
+
+def abuse(outcomes, study, measures, store):
+    """flowcheck.abuse/1; `study` as experiments.remedies.study gives it of `outcomes` {experiment: {condition: [outcome by seed]}}."""
+    nets = [{"experiment": e, "condition": name, **{k: o[k] for k in ("seed", "success", "sequences", "wrong", "looks")}}
+            for e, found in outcomes.items() for name, trials in found.items() for o in trials]
+    return {"schema": "flowcheck.abuse/1", "store": str(store), "measures": measures, "experiments": study, "nets": nets}
 
 
 def experiments(rows, store):

@@ -20,6 +20,8 @@ LEGEND = (
 )
 
 NOTES = {
+    "1": "Strings are drawn as the grammar makes them, so that short ones come more than once among the 256, and weights of the LSTM rows "
+         "change after every step: with 256 different strings, which are longer, or changes at their ends no LSTM trial has succeeded.",
     "2": "The cell of the LSTM row is there from the start, weights change after every step, and the slope of the output units is left "
          "out. With the slope, outputs that the growing state has driven to their ends never come back; a cell that is added later "
          "ends with its gate closed to every symbol.",

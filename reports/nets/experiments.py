@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flowcheck import Layer, Network, catalogue
 from flowcheck.experiments.tables import rows
 from flowcheck.experiments.trials import Trial
 from flowcheck.formats import write_npz
-from flowcheck.network import Readout
 
 HERE = Path(__file__).parent
 SEED, SHOWN = 0, 8
@@ -26,9 +24,7 @@ def trained(setting):
     """(Network, outcome) of one trial."""
     trial = Trial(setting, SEED)
     outcome = trial.run()
-    params = trial.net.params
-    readout = Readout("outputs", params.pop("W_k_y"), params.pop("b_k"))
-    return Network("", (Layer("cells", catalogue()["lstm1997"], params, gate_order="gates by name"),), readout=readout), outcome, trial
+    return trial.network(), outcome, trial
 
 
 def inputs(trial):
