@@ -54,11 +54,12 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "tasks": {"cells", "claims", "verify"},
     "jobs": set(),
     "runs": {"jobs", "targets", "measure", "detectors", "report", "__init__"},
-    "cli": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "compiled", "gradcheck", "checks", "experiments"},
+    "commands": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "runs", "tensors", "compiled", "gradcheck", "checks", "experiments"},
+    "cli": {"commands"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "cli", "__init__", "pytest_plugin", "experiments", "live"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "commands", "__init__", "pytest_plugin", "experiments", "live"}
 MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters", "live"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath", "flint"}

@@ -1,0 +1,79 @@
+"""What the verbs share: where output goes, progress, and the options that name a net and its inputs."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["LAYER", "emit", "net_options", "one_blas_thread", "out_in", "output", "progress_bar"]
+
+
+def output(command, formats=("text", "json")):
+    command = click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True)(command)
+    file = click.Path(dir_okay=False, path_type=Path)
+    return click.option("-o", "--out", type=file, help="Write to this file instead of stdout.")(command)
+
+
+def out_in(*formats):
+    return lambda command: output(command, formats)
+
+
+def emit(text, out):
+    text = text if text.endswith("\n") else text + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        from ..report.files import write_atomically
+
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        earlier = out.read_text(encoding="utf-8") if summary and out.is_file() and out.samefile(summary) else ""
+        write_atomically(out, earlier + text)
+
+
+@contextlib.contextmanager
+def progress_bar(title):
+    """A progress bar on stderr that is told in words what goes on; silent when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda words, done=None, total=None: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda words, done=None, total=None: bar.update(task, description=words, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """A second BLAS thread waits for the first at every product; beside a busy core that costs far more than it gives."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "
+          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh. "
+          "The line that refuses a file for it says what to write.")
+
+
+def net_options(*argument, **options):
+    return lambda command: _with_net_options(command, click.argument(*argument, **options))
+
+
+def _with_net_options(command, argument):
+    for option in (
+        click.option("--seed", default=0, show_default=True, help="Seed of fresh weights and noise inputs."),
+        click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
+        click.option("--units", default=32, show_default=True, help="Units, for cell:NAME."),
+        click.option("--layer", metavar="NAME[=KIND:ORDER]", help=LAYER),
+        click.option("--inputs", "inputs_", metavar="FILE|N",
+                     help=".npy (batch, time, features) or .npz with LAYER.x; for cell:NAME also a number."),
+        argument,
+    ):
+        command = option(command)
+    return command
