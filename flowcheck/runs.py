@@ -75,10 +75,10 @@ class Store:
         return held.intersection(keys)
 
     def write(self, key, net, settings, document, error=""):
-        """One row, whole or not at all."""
+        """One row, whole or not at all; `document` is JSON text, None beside an error."""
         with self.database:
             self.database.execute("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
-                key, net, json.dumps(asdict(settings), sort_keys=True), error, document and json.dumps(document, allow_nan=False)))
+                key, net, json.dumps(asdict(settings), sort_keys=True), error, document))
 
     def row(self, key):
         """(net, error, document)"""
@@ -107,6 +107,11 @@ def measured(net, settings):
         return documents.measurement(network, flows, f"unit-variance noise, seed {s.seed}", s.seed)
 
 
+def _as_text(net, settings):
+    """`measured` as JSON text: written by the worker, so that who waits for the workers has little to do."""
+    return json.dumps(measured(net, settings), allow_nan=False)
+
+
 def measure_many(nets, settings, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):
     """Measure nets into a Store; [(net, error, document)] in the order given, those from earlier runs included.
 
@@ -119,7 +124,7 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
     held = store.done(keys.values())
     waiting = [net for net in keys if keys[net] not in held]
     done = len(keys) - len(waiting)
-    with contextlib.closing(jobs.results(measured, [(net, settings) for net in waiting], scheduler, workers)) as results:
+    with contextlib.closing(jobs.results(_as_text, [(net, settings) for net in waiting], scheduler, workers)) as results:
         for (net, _), document, error in results:
             store.write(keys[net], net, settings, document, error)
             done += 1

@@ -50,13 +50,19 @@ def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm,
 
 
 def _measure_many(nets, settings, store, scheduler, workers, form, out):
-    from ..report import documents, text
     from ..runs import Settings, Store, measure_many
 
     kept = Store(store or Path("flowcheck.sqlite"))
     with progress_bar(f"measuring {len(nets)} nets") as progress:
         rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
-    emit(documents.dumps(documents.runs(rows, kept.path)) if form == "json" else text.runs_text(rows, kept.path), out)
+    if form == "json":
+        from ..report import documents
+
+        emit(documents.dumps(documents.runs(rows, kept.path)), out)
+    else:
+        from ..report import text
+
+        emit(text.runs_text(rows, kept.path), out)
     return 2 if any(error for _, error, _ in rows) else 0
 
 
