@@ -1,4 +1,4 @@
-"""`python -m benchmarks detection [--quick] [--rounds N] [--seed N]`: who sees which wrong backward pass, in one run.
+"""`python -m benchmarks detection [--quick] [--rounds N] [--others N] [--seed N]`: who sees which wrong backward pass, in one run.
 
 Rows are appended to detection.jsonl as they come; a run that was stopped goes on where it stood, `--table` draws what there is.
 """
@@ -33,9 +33,6 @@ def run(item):
 
 def run_case(case, others=True):
     """What flowcheck says of the case, and whether each of the others rejects it."""
-    global CHECKERS
-    if CHECKERS is None:
-        CHECKERS = checkers.available()[0] if others else {}
     arguments, net = case.arguments(), NETS[case.net]
     row = {"id": case.id, "net": case.net, "term": case.term, "kind": case.kind, "first": case.first, "regime": case.regime}
     first = first_lag(case)
@@ -49,11 +46,18 @@ def run_case(case, others=True):
     hypotheses = next((f.hypotheses for f in verification.findings if f.hypotheses), ())
     row |= {"flowcheck": verification.verdict == "fail", "lag": min(lags, default=None), "hypotheses": list(hypotheses[:3]),
             "rank": next((k + 1 for k, h in enumerate(hypotheses) if h.startswith(f"{case.term}:")), None), "seconds": round(seconds, 3)}
-    forward, backward, values = checkers.flat_case(net, arguments, case.plant())
+    return row | _others(net, arguments, case.plant()) if others else row
+
+
+def _others(net, arguments, plant):
+    """Whether each of the other checkers rejects."""
+    global CHECKERS
+    CHECKERS = CHECKERS or checkers.available()[0]
+    forward, backward, values = checkers.flat_case(net, arguments, plant)
     right = checkers.flat_case(net, arguments)[1]
     start = time.process_time()
-    row["others"] = {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}
-    return row | {"others_seconds": round(time.process_time() - start, 3)}
+    found = {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}
+    return {"others": found, "others_seconds": round(time.process_time() - start, 3)}
 
 
 def first_lag(case):
@@ -94,7 +98,7 @@ def main(arguments=None):
     parser.add_argument("--mistakes", type=int, default=40, help="so many a net, spread over its terms (default 40)")
     parser.add_argument("--right", type=int, default=1000, help="number of right nets (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of all nets, right and wrong")
-    parser.add_argument("--alone", action="store_true", help="flowcheck only, without the other checkers")
+    parser.add_argument("--others", type=int, default=None, metavar="N", help="rounds in which the other checkers run, too (default all)")
     parser.add_argument("--table", action="store_true", help="run nothing, draw the table of the rows that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"), help="folder of detection.json and detection.md")
@@ -102,8 +106,9 @@ def main(arguments=None):
     if given.quick:
         given.rounds, given.mistakes, given.right = 1, 8, 60
     cases = grid.rounds(given.rounds, given.mistakes, given.seed)
-    wrong = [("wrong", case, not given.alone) for case in cases]
     first = len(cases) // given.rounds
+    others = given.rounds if given.others is None else given.others
+    wrong = [("wrong", case, k < others * first) for k, case in enumerate(cases)]
     items = [("right", k, given.seed) for k in range(given.right)] + wrong
     given.out.mkdir(exist_ok=True)
     known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)

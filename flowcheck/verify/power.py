@@ -16,7 +16,7 @@ from .hard_inputs import randomised
 from .intent import full
 from .matching import match_forward
 from .mutations import every_mutation, weight_mutations
-from .rounding import COUNTS, Rounding, rounding_of
+from .rounding import Rounding, rounding_of
 from .seeds import make_seeds
 from .tangents import Tangents
 
@@ -73,7 +73,7 @@ def measure_power(functions, arguments, cells, verify, seed=7, each=2, progress=
     expected = _Remembered(functions, Tangents(functions, arguments, rng), full)
     right = [functions.grads(arguments, s.grad_outputs) for s in seeds]
     roundings = [rounding_of(functions, arguments, s.grad_outputs, rng, g) for s, g in zip(seeds, right, strict=True)]
-    moved = [[r.draw()[0] for _ in range(COUNTS[0])] for r in roundings]
+    moved = [[r.draw()[0] for _ in range(2)] for r in roundings]
     other = randomised(arguments, rng)
     table, missed, same, plants = {}, [], 0, _plants(match, arguments, each)
     for done, (kind, mutation, scale, lag) in enumerate(plants):

@@ -161,7 +161,7 @@ def _judge(one, lag, got, wanted, rounding, neighbours):
     difference, size = abs(part - right), abs(right)
     allowed = (1 + lag) * (np.sqrt(eps) * size + SUMS * eps * max(map(abs, wanted)))
     if not difference <= allowed:
-        bound, inside = rounding(allowed)
+        bound, inside = rounding(max(allowed, difference - allowed))
         allowed += bound
         if not difference <= allowed and not inside and size and not fits_single(one.grad):
             allowed = max(allowed, size * neighbours((part - right) / size))
