@@ -57,10 +57,16 @@ def mistakes(most=None):
 
 
 def rounds(count, per_net=None, seed=0):
-    """Cases in rounds: each takes every mistake once, with first lag and regime in turn; after ROUNDS of them each mistake met all."""
-    regimes = list(RADII)
-    return [Case(net, term, kind, LAGS[(m + r) % len(LAGS)], regimes[(m + r // len(LAGS)) % len(regimes)], seed) for r in range(count)
-            for net, rows in mistakes(per_net).items() for m, (term, kind) in enumerate(rows)]
+    """Cases in rounds: each takes every mistake once, with first lag and regime in turn; after ROUNDS of them each mistake met all.
+
+    Within a round the order is random, so that one which is cut off is a fair sample.
+    """
+    regimes, rng, found = list(RADII), np.random.default_rng(seed), []
+    for r in range(count):
+        cases = [Case(net, term, kind, LAGS[(m + r) % len(LAGS)], regimes[(m + r // len(LAGS)) % len(regimes)], seed)
+                 for net, rows in mistakes(per_net).items() for m, (term, kind) in enumerate(rows)]
+        found += [cases[k] for k in rng.permutation(len(cases))]
+    return found
 
 
 def right_net(number, seed=0):
