@@ -1,4 +1,4 @@
-"""`python -m benchmarks detection [--quick] [--rounds N]`: who sees which wrong backward pass, in one run.
+"""`python -m benchmarks detection [--quick] [--rounds N] [--others N] [--seed N]`: who sees which wrong backward pass, in one run.
 
 Rows are appended to detection.jsonl as they come; a run that was stopped goes on where it stood, `--table` draws what there is.
 """
@@ -26,16 +26,13 @@ CHECKERS = None
 
 
 def run(item):
-    """The row of one item: ("right", number) or ("wrong", Case, whether the others check it, too)."""
+    """The row of one item: ("right", number, seed) or ("wrong", Case, whether the others check it, too)."""
     with threadpool_limits(1):
-        return run_right(item[1]) if item[0] == "right" else run_case(*item[1:])
+        return run_right(*item[1:]) if item[0] == "right" else run_case(*item[1:])
 
 
 def run_case(case, others=True):
     """What flowcheck says of the case, and whether each of the others rejects it."""
-    global CHECKERS
-    if CHECKERS is None:
-        CHECKERS = checkers.available()[0] if others else {}
     arguments, net = case.arguments(), NETS[case.net]
     row = {"id": case.id, "net": case.net, "term": case.term, "kind": case.kind, "first": case.first, "regime": case.regime}
     first = first_lag(case)
@@ -49,9 +46,18 @@ def run_case(case, others=True):
     hypotheses = next((f.hypotheses for f in verification.findings if f.hypotheses), ())
     row |= {"flowcheck": verification.verdict == "fail", "lag": min(lags, default=None), "hypotheses": list(hypotheses[:3]),
             "rank": next((k + 1 for k, h in enumerate(hypotheses) if h.startswith(f"{case.term}:")), None), "seconds": round(seconds, 3)}
-    forward, backward, values = checkers.flat_case(net, arguments, case.plant())
+    return row | _others(net, arguments, case.plant()) if others else row
+
+
+def _others(net, arguments, plant):
+    """Whether each of the other checkers rejects."""
+    global CHECKERS
+    CHECKERS = CHECKERS or checkers.available()[0]
+    forward, backward, values = checkers.flat_case(net, arguments, plant)
     right = checkers.flat_case(net, arguments)[1]
-    return row | {"others": {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}}
+    start = time.process_time()
+    found = {name: rejects(forward, backward, values, right) for name, rejects in CHECKERS.items()}
+    return {"others": found, "others_seconds": round(time.process_time() - start, 3)}
 
 
 def first_lag(case):
@@ -71,13 +77,18 @@ def first_lag(case):
     return None
 
 
-def run_right(number):
+def run_right(number, seed):
     """Verdict on a right net."""
-    name, radius, dtype, arguments = grid.right_net(number)
-    net = NETS[name]
-    found = flowcheck.verify_gradient(net.forward, net.backward, *arguments, time_axis=0)
-    return {"id": f"right {number}", "net": name, "radius": radius, "dtype": np.dtype(dtype).name, "verdict": found.verdict,
-            "words": found.findings[0].words if found.findings else ""}
+    net, forward, backward, radius, dtype, arguments = grid.right_net(number, seed)
+    start = time.process_time()
+    found = flowcheck.verify_gradient(forward, backward, *arguments, time_axis=0)
+    seconds = time.process_time() - start
+    return {"id": _id("right", number, seed), "net": net.name, "radius": radius, "dtype": dtype, "verdict": found.verdict,
+            "seconds": round(seconds, 3), "words": found.findings[0].words if found.findings else ""}
+
+
+def _id(kind, case, seed=0):
+    return case.id if kind == "wrong" else f"right {case} | {seed}"
 
 
 def main(arguments=None):
@@ -86,24 +97,25 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=1, help=f"of every mistake once; {grid.ROUNDS} rounds meet every lag in every regime")
     parser.add_argument("--mistakes", type=int, default=40, help="so many a net, spread over its terms (default 40)")
     parser.add_argument("--right", type=int, default=1000, help="number of right nets (default 1000)")
-    parser.add_argument("--alone", action="store_true", help="flowcheck only, without the other checkers")
+    parser.add_argument("--seed", type=int, default=0, help="of all nets, right and wrong")
+    parser.add_argument("--others", type=int, default=None, metavar="N", help="rounds in which the other checkers run, too (default all)")
     parser.add_argument("--table", action="store_true", help="run nothing, draw the table of the rows that are there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, default=Path("reports"), help="folder of detection.json and detection.md")
     given = parser.parse_args(arguments)
     if given.quick:
         given.rounds, given.mistakes, given.right = 1, 8, 60
-    cases = grid.rounds(given.rounds, given.mistakes)
-    wrong = [("wrong", case, not given.alone) for case in cases]
+    cases = grid.rounds(given.rounds, given.mistakes, given.seed)
     first = len(cases) // given.rounds
-    items = wrong[:first] + [("right", k) for k in range(given.right)] + wrong[first:]
+    others = given.rounds if given.others is None else given.others
+    wrong = [("wrong", case, k < others * first) for k, case in enumerate(cases)]
+    items = [("right", k, given.seed) for k in range(given.right)] + wrong
     given.out.mkdir(exist_ok=True)
     known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
     rows = [known[case.id] for case in cases if case.id in known]
-    right = [known[f"right {k}"] for k in range(given.right) if f"right {k}" in known]
-    result = {"rounds": round(len(rows) / first, 2),
-              "of": grid.ROUNDS, "mistakes": given.mistakes, "missing": checkers.available()[1], "machine": _machine(),
-              "rows": rows, "right": right}
+    right = [known[i] for i in (_id("right", k, given.seed) for k in range(given.right)) if i in known]
+    result = {"seed": given.seed, "rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes,
+              "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
     (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))
     if len(rows) == len(cases) and len(right) == given.right:
@@ -114,7 +126,7 @@ def main(arguments=None):
 def _run_all(items, file, processes):
     """{id: row} of the items; those in the file are not run again."""
     known = {row["id"]: row for row in map(json.loads, file.read_text().splitlines())} if file.exists() else {}
-    todo = [item for item in items if (f"right {item[1]}" if item[0] == "right" else item[1].id) not in known]
+    todo = [item for item in items if _id(*item) not in known]
     if not todo:
         return known
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -7,10 +7,12 @@ import numpy as np
 from .nets import NETS
 from .plants import Plant, kinds_of
 
-__all__ = ["Case", "LAGS", "RADII", "ROUNDS", "mistakes", "right_net", "rounds"]
+__all__ = ["Case", "DTYPES", "LAGS", "RADII", "ROUNDS", "mistakes", "right_net", "rounds"]
 
 LAGS = (1, 5, 10, 20, 30, 60, 100)
 RADII = {"contracting": 0.6, "near one": 1.0, "expanding": 1.6}
+DTYPES = "float64", "float32", "float64", "float32", "float32 in backward", "float32 throughout"
+"""Of the right nets. "float32": given so; flowcheck hands over float64 then. The last two turn what they are given into float32."""
 UNITS, INPUTS = 4, 3
 ROUNDS = len(LAGS) * len(RADII)
 
@@ -55,17 +57,35 @@ def mistakes(most=None):
 
 
 def rounds(count, per_net=None, seed=0):
-    """Cases in rounds: each takes every mistake once, with first lag and regime in turn; after ROUNDS of them each mistake met all."""
-    regimes = list(RADII)
-    return [Case(net, term, kind, LAGS[(m + r) % len(LAGS)], regimes[(m + r // len(LAGS)) % len(regimes)], seed) for r in range(count)
-            for net, rows in mistakes(per_net).items() for m, (term, kind) in enumerate(rows)]
+    """Cases in rounds: each takes every mistake once, with first lag and regime in turn; after ROUNDS of them each mistake met all.
+
+    Within a round the order is random, so that one which is cut off is a fair sample.
+    """
+    regimes, rng, found = list(RADII), np.random.default_rng(seed), []
+    for r in range(count):
+        cases = [Case(net, term, kind, LAGS[(m + r) % len(LAGS)], regimes[(m + r // len(LAGS)) % len(regimes)], seed)
+                 for net, rows in mistakes(per_net).items() for m, (term, kind) in enumerate(rows)]
+        found += [cases[k] for k in rng.permutation(len(cases))]
+    return found
 
 
-def right_net(seed):
-    """(net, radius, dtype, arguments) of a right net: six cells, spectral radius 0.3 to 5, 4 to 30 steps, float64 and float32 in turn."""
-    rng = np.random.default_rng(seed)
-    name = list(NETS)[seed % len(NETS)]
+def right_net(number, seed=0):
+    """(net, forward, backward, radius, dtype, arguments) of a right net: six cells, spectral radius 0.3 to 5, 4 to 30 steps; see DTYPES."""
+    rng = np.random.default_rng([seed, number])
+    net, dtype = list(NETS.values())[number % len(NETS)], DTYPES[number // len(NETS) % len(DTYPES)]
     radius, steps = float(np.exp(rng.uniform(np.log(0.3), np.log(5.0)))), int(rng.integers(4, 31))
-    arguments = NETS[name].arguments(rng, UNITS, INPUTS, steps, radius)
-    dtype = np.float64 if seed // len(NETS) % 2 == 0 else np.float32
-    return name, radius, dtype, [{k: v.astype(dtype) for k, v in group.items()} for group in arguments]
+    arguments = net.arguments(rng, UNITS, INPUTS, steps, radius)
+    if dtype == "float32":
+        arguments = [_single(group) for group in arguments]
+    forward = _in_single(net.forward) if dtype == "float32 throughout" else net.forward
+    backward = _in_single(net.backward) if dtype in DTYPES[4:] else net.backward
+    return net, forward, backward, radius, dtype, arguments
+
+
+def _single(group):
+    return {k: v.astype(np.float32) for k, v in group.items()}
+
+
+def _in_single(function):
+    """The function computed in float32, whatever it is given."""
+    return lambda *groups: _single(function(*map(_single, groups)))

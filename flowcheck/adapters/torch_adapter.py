@@ -74,6 +74,12 @@ def plain_form(call, groups, options, source):
                 grads = torch.autograd.grad([*reached.values()], [*entries.values()], seeds, allow_unused=True)
             return {n: (torch.zeros_like(t) if g is None else g).detach().numpy() for (n, t), g in zip(entries.items(), grads, strict=True)}
 
+    def perturbed(params, inputs, state0, grad_outputs, moved):
+        with _perturbed_results(moved):
+            return backward(params, inputs, state0, grad_outputs)
+
+    backward.perturbed = perturbed
+
     def jvp(params, inputs, state0, tangents):
         leaves = _tensors(params, inputs, state0)
         with _double_precision(), forward_ad.dual_level():
@@ -124,6 +130,29 @@ def _tensors(*groups):
     import torch
 
     return {n: torch.tensor(a) for n, a in promoted({n: a for group in groups for n, a in group.items()}).items()}
+
+
+def _perturbed_results(moved):
+    """A context in which the result of every operation is handed to moved(array); views of an argument are no results."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves, tree_map_only
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), options=None):
+            given = [a for a in tree_leaves((args, options)) if torch.is_tensor(a)]
+            places = {a.untyped_storage().data_ptr() for a in given}
+
+            def perturb(tensor):
+                shares = tensor.untyped_storage().data_ptr() in places
+                if not tensor.is_floating_point() or shares and not operation._schema.is_mutable:
+                    return tensor
+                value = torch.from_numpy(np.array(moved(tensor.detach().numpy())))
+                return tensor.copy_(value) if shares else value
+
+            return tree_map_only(torch.Tensor, perturb, operation(*args, **(options or {})))
+
+    return Mode()
 
 
 @contextlib.contextmanager

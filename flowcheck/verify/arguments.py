@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .perturbed import perturbed
+
 __all__ = ["REFUSED", "Arguments", "Functions"]
 
 GROUPS = ("params", "inputs", "state0")
@@ -85,20 +87,13 @@ class Arguments:
         """Index of one step of a time-indexed entry."""
         return tuple(t if i == self.axis(name) else slice(None) for i in range(self.groups["inputs"][name].ndim))
 
-    def copies(self):
+    def copies(self, copy=np.array):
         """[params, inputs, state0] to hand to a function: fresh copies, in the form in which they were given."""
-        return [{n: _unstacked(np.array(a), self.kinds.get(n)) for n, a in self.groups[g].items()} for g in GROUPS]
+        return [{n: _unstacked(copy(a), self.kinds.get(n)) for n, a in self.groups[g].items()} for g in GROUPS]
 
     def moved(self, signs, step):
         """Every real number a at a (1 + step s), s its sign in {entry: signs}."""
         return self.with_values({n: a * (1 + step * signs[n]) for n, a in self.values().items()})
-
-    def ulp_moved(self, rng, eps=0.0):
-        """Every real number moved by one ulp, up or down; `eps`: by an ulp of a coarser arithmetic."""
-        signs = {n: rng.choice([-1.0, 1.0], a.shape) for n, a in self.values().items()}
-        if eps > np.finfo(float).eps:
-            return self.moved(signs, eps)
-        return self.with_values({n: np.nextafter(a, a + signs[n]) for n, a in self.values().items()})
 
 
 class Functions:
@@ -133,6 +128,29 @@ class Functions:
             raise ValueError(f"backward returns {type(found).__name__}, expected one dict keyed like params, inputs and state0")
         self._note_changes("backward", arguments, given)
         return {k: None if v is None else _stacked(v) for k, v in found.items()}
+
+    def perturbed_grads(self, arguments, grad_outputs, noise):
+        """As `grads`, in perturbed arithmetic: ({entry: gradient}, whether results inside backward were perturbed, not its arguments only).
+
+        A backward that is not NumPy brings `backward.perturbed(params, inputs, state0, grad_outputs, moved)`, with moved(array) its
+        perturbation of every result; one that takes no arrays of another class gets perturbed arguments.
+        """
+        run, before = getattr(self.backward, "perturbed", None), noise.count
+
+        def handed(copy):
+            return [*arguments.copies(copy), {k: _unstacked(copy(v), self.output_kinds.get(k)) for k, v in grad_outputs.items()}]
+
+        try:
+            if run is None:
+                given = handed(perturbed)
+                before = noise.count
+                found = self.backward(*given)
+            else:
+                found = run(*handed(noise.moved), noise.moved)
+            inside = noise.count > before
+        except REFUSED:
+            found, inside = self.backward(*handed(noise.moved)), False
+        return {k: None if v is None else _stacked(v) for k, v in found.items()}, inside
 
     def _note_changes(self, which, arguments, given):
         for group, after in zip(GROUPS, given, strict=True):

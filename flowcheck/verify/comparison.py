@@ -1,27 +1,27 @@
 """One backward pass beside its reference: entry by entry, error by error, lag by lag, each relative to the gradient's size there.
 
-Tolerances are derived: (q + 1) sqrt(eps) at lag q, since a slope computed from a rounded activation (1 - y^2) may lose half its digits
-at each step, plus 32 times the change of the tested gradient when every number given to it moves by one ulp (its conditioning).
+The tolerance at lag q is (q + 1) sqrt(eps) and, where that is exceeded, what rounding does to the tested gradient, as measured; see
+`rounding`. The first part covers slopes taken from rounded values, such as 1 - y^2, without a measurement: where 1 - |y| is above
+sqrt(eps), rounding of y costs the slope at most sqrt(eps) a step, and of q + 1 slopes the relative errors add; where it is below, the
+slope is itself below 2 sqrt(eps) and stops the flow. A net in which nothing else flows is what the measurement is for.
 """
 
-import functools
 from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Comparison", "compare_gradients", "fits_single", "lags_of", "saturation", "scatter"]
+from .rounding import of_neighbours, rounding_of
+
+__all__ = ["Comparison", "compare_gradients", "fits_single", "lags_of", "saturation"]
 
 SMALLEST = 1e-200
 """Below this a gradient is not compared: the complex step (2^-300) and products of a few more factors reach the end of float64."""
 SATURATED, MOST_LOSS = 1e-6, 0.5
-"""An output y within 1e-6 of +-1 leaves at most ten digits in 1 - y^2: its relative rounding is eps / (1 - |y|) at each step. An error that
-this can explain is no failure but inconclusive, up to a half; a larger one is a failure all the same."""
+"""Where the arithmetic inside cannot be perturbed: an output y within 1e-6 of +-1 leaves at most ten digits in 1 - y^2, whose relative
+rounding is eps / (1 - |y|) at each step. An error up to a half that this explains is no failure but inconclusive."""
 DIRECTIONS = 3
-NEAR, NEIGHBOURS, ROUGH, SURE = 2.0**-12, 9, 0.1, 6.0
-"""Neighbours at relative distance 2^-12 change the relative error of a mistake by a few hundredths at most; one that changes by a tenth is
-rounding, and what it may be elsewhere is taken as 6 times what it is at ten places."""
-SMALL_ERROR, SMALL_THERE = 1e-5, 1e-2
-"""Errors up to which rounding may be the reason: on the user's arguments, and on random ones, whose gates may be saturated at will."""
+TRUST = 10.0
+"""The error estimate of extrapolated differences is a heuristic: it is believed to a factor of ten, and where it is wide to a hundred."""
 WIDE = 0.1
 """Where rounding, or the reference's own error, exceeds a tenth of the gradient, nothing is said."""
 
@@ -64,51 +64,28 @@ def lags_of(arguments, name, at=None):
     return sorted({*range(32), *range(steps - 64, steps), *np.linspace(32, steps - 65, 128).astype(int).tolist()})
 
 
-def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, moves=2, answers=None, factor=32.0,
-                      directions=None, limit=SMALL_ERROR):
+def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, answers=None, directions=None, measure=False):
     """[Comparison] of every entry under every seed.
 
-    only    names of entries to compare; at: steps of time-indexed entries to compare; moves: ulp-moved calls for the conditioning;
-            directions: how many random ones at each; limit: of errors that may be rounding inside the functions, see `scatter`
-    answers [(gradients, [gradients after a small change])] a seed, instead of calling backward; factor: weight of that change
+    only      names of entries to compare; at: steps of time-indexed entries to compare; directions: how many random ones at each
+    answers   [rounding.Rounding], one a seed, instead of calling backward
+    measure   rounding of the answers to the first seed at every lag, to be reported; else only where an error calls for it
     """
     functions, found, as_given = expected.functions, [], answers is None
     gap = saturation(functions.outputs(arguments))
-    if answers is None:
-        answers = []
-        for seed in seeds:
-            grads = functions.grads(arguments, seed.grad_outputs)
-            eps = max((float(np.finfo(g.dtype).eps) for g in grads.values() if g is not None and g.dtype.kind == "f"), default=0.0)
-            answers.append((grads, [functions.grads(arguments.ulp_moved(rng, eps), seed.grad_outputs) for _ in range(moves)]))
+    answers = [rounding_of(functions, arguments, seed.grad_outputs, rng) for seed in seeds] if as_given else answers
     for group, name, array in arguments.entries():
         if only is not None and name not in only:
             continue
-        comparisons, live = [], []
-        for seed, (grad, noisy) in zip(seeds, answers, strict=True):
-            one = _well_formed(Comparison(name, group, seed, grad.get(name), gap=gap), array)
-            comparisons.append(one)
-            if one.verdict == "pass":
-                live.append((one, [np.asarray(m[name], float) - one.grad for m in noisy]))
-        if live:
-            _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, directions, limit if as_given else 0.0)
-        found += comparisons
+        pairs = []
+        for seed, answer in zip(seeds, answers, strict=True):
+            one = _well_formed(Comparison(name, group, seed, answer.answer.get(name), gap=gap), array)
+            found.append(one)
+            pairs += [(one, answer)] if one.verdict == "pass" else []
+        if pairs:
+            measured = seeds[0] if measure else None
+            _compare_entry(expected, arguments, name, array, pairs, rng, at, directions, as_given, measured)
     return found
-
-
-def scatter(error, grad, again, arguments, rng, limit):
-    """Size of a small relative error where it is rounding inside the functions (at saturated gates, say), else 0.
-
-    Rounding is another at each neighbour; a mistake makes nearly the same relative error there, and one in single precision shows in the
-    numbers. again(neighbour) -> relative error.
-    """
-    if not abs(error) < limit or fits_single(grad):
-        return 0.0
-    errors = [error]
-    for _ in range(NEIGHBOURS):
-        signs = {n: rng.normal(size=a.shape) for n, a in arguments.values().items()}
-        errors.append(again(arguments.moved(signs, NEAR)))
-    rough = np.std(errors, ddof=1) > ROUGH * abs(np.mean(errors))
-    return float(np.sqrt(np.mean(np.square(errors)))) if rough else 0.0
 
 
 def fits_single(grad):
@@ -124,7 +101,7 @@ def _well_formed(one, array):
     return one
 
 
-def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor, number=None, limit=0.0):
+def _compare_entry(expected, arguments, name, array, pairs, rng, at, number, as_given, measured):
     pieces = lags_of(arguments, name, at)
     number = number or (2 if len(pieces) > 12 else DIRECTIONS)
     number = min(number, max(1, array.size // (arguments.steps if pieces[0] is not None else 1)))
@@ -136,22 +113,25 @@ def _compare_entry(expected, arguments, name, array, live, rng, gap, at, factor,
         for v in directions:
             whole = np.zeros(array.shape)
             whole[where] = v
-            rows.append(expected.declared(arguments, name, t, whole, [one.seed for one, _ in live]))
-        for k, (one, noise) in enumerate(live):
+            rows.append(expected.declared(arguments, name, t, whole, [one.seed for one, _ in pairs]))
+        for k, (one, answer) in enumerate(pairs):
+            references = [row[k] for row in rows]
             lag = None if t is None or one.seed.t is None else one.seed.t - t
-            step = t if lag is None else None
-            answers = [row[k] for row in rows]
-            if any(a is None for a in answers):
+            if any(a is None for a in references):
                 one.unseen.append(lag)
                 continue
-            got = [float(np.sum(np.asarray(one.grad[where], float) * v)) for v in directions]
-            shift = max((abs(float(np.sum(n[where] * v))) for n in noise for v in directions), default=0.0)
 
-            again = functools.partial(_relative, expected, name, t, where, directions[0], one.seed) if limit else None
-            if again is not None:
-                again = functools.partial(scatter, again=again, arguments=arguments, rng=rng, limit=limit)
-            _judge(one, lag, step, arguments.steps, got, answers, factor * shift, gap, again)
-    for one, _ in live:
+            def along(grads, where=where, directions=directions):
+                return [float(np.sum(np.asarray(grads[name][where], float) * v)) for v in directions]
+
+            def again(trial, where=where, v=directions[0], seed=one.seed, t=t):
+                return _relative(expected, name, t, where, v, seed, trial)
+
+            piece = _Piece(lag, t if lag is None else None, (arguments.steps or 1) if lag is None else 1 + abs(lag),
+                           along(answer.answer), [a[0] for a in references], max(a[1] for a in references))
+            neighbours = (lambda error, again=again: of_neighbours(error, again, arguments, rng)) if as_given else None
+            _judge(one, piece, lambda enough, a=answer, f=along: (a.bound(f, enough), a.inside), one.seed is measured, neighbours)
+    for one, _ in pairs:
         _conclude(one)
 
 
@@ -164,50 +144,76 @@ def _relative(expected, name, t, where, v, seed, trial):
     return (got - right) / abs(right) if right else np.inf
 
 
-def _judge(one, lag, step, length, got, answers, shift, gap, scattered=None):
-    """Compare one piece; a piece of a seed that enters everywhere is judged by its own size, at the lag None."""
+@dataclass(frozen=True)
+class _Piece:
+    """One entry at one step, or whole: `got` and `expected` along some directions, the reference's own `width`, over `steps` slopes.
+
+    lag None: of a seed that enters everywhere, judged by its own size; `step` says where.
+    """
+
+    lag: int | None
+    step: int | None
+    steps: int
+    got: list
+    expected: list
+    width: float
+
+    @property
+    def size(self):
+        """Root mean square, safe from underflow."""
+        largest = max(map(abs, self.expected))
+        return largest and largest * float(np.sqrt(np.mean(np.square(np.divide(self.expected, largest)))))
+
+    @property
+    def difference(self):
+        return float(np.max(np.abs(np.subtract(self.got, self.expected))))
+
+
+def _judge(one, piece, rounding, measured, neighbours=None):
+    """Compare one piece. rounding(enough) -> (bound, inside) is called where it is needed, or to be reported (`measured`)."""
     info = np.finfo(one.grad.dtype if np.issubdtype(one.grad.dtype, np.floating) else float)
     tiny = max(float(info.tiny / info.eps), SMALLEST)
-    expected, widths = [a[0] for a in answers], max(a[1] for a in answers)
-    steps = abs(lag) if lag is not None else 0
-    largest = max(map(abs, expected))
-    size = largest and largest * float(np.sqrt(np.mean(np.square(np.divide(expected, largest)))))
-    difference = float(np.max(np.abs(np.subtract(got, expected))))
-    if widths > 0:  # a reference with an error estimate of its own
-        if widths > WIDE * size:
-            if not difference <= 100 * widths + tiny:
-                _fail(one, lag, step, difference / max(size, widths), 100 * widths / max(size, widths), got, expected)
+    lag, width, size, difference = piece.lag, piece.width, piece.size, piece.difference
+    if width > 0:  # a reference with an error estimate of its own
+        if TRUST * width > WIDE * size:
+            if not difference <= TRUST**2 * width + tiny:
+                _fail(one, piece, difference / max(size, width), TRUST**2 * width / max(size, width))
             else:
                 one.unseen.append(lag)
             return
     elif size <= tiny:
         if not difference <= tiny:
-            _fail(one, lag, step, np.inf, 0.0, got, expected)
+            _fail(one, piece, np.inf, 0.0)
         else:
             one.below.append(lag)
         return
-    tolerance = float((1 + steps) * np.sqrt(info.eps)) + shift / size + 10 * widths / size
-    error = difference / size
-    loss = ((length or 1) if lag is None else 1 + steps) * info.eps / gap if gap < SATURATED else 0.0
+    error, tolerance = difference / size, piece.steps * float(np.sqrt(info.eps)) + TRUST * width / size
+    inside = True
+    if measured or not error <= tolerance:
+        bound, inside = rounding(max(tolerance * size, difference - tolerance * size))
+        tolerance += bound / size
     one.tolerances[lag] = max(tolerance, one.tolerances.get(lag, 0.0))
     one.sizes[lag] = size
-    if not error <= max(tolerance, min(loss, MOST_LOSS)):
-        small = scattered is not None and error < scattered.keywords["limit"]
-        noise = scattered((got[0] - expected[0]) / size, one.grad) if small else 0.0
-        if noise:
-            one.tolerances[lag] = max(error, SURE * noise)
+    if not error <= tolerance and not inside:
+        loss = piece.steps * info.eps / one.gap if one.gap < SATURATED else 0.0
+        if error <= min(loss, MOST_LOSS):
+            one.doubtful.append(lag)
             one.error = max(one.error, error)
             return
-        _fail(one, lag, step, error, tolerance, got, expected)
-    elif error > tolerance or tolerance > WIDE:
+        if neighbours is not None and not fits_single(one.grad):
+            tolerance = max(tolerance, neighbours((piece.got[0] - piece.expected[0]) / size))
+            one.tolerances[lag] = max(tolerance, one.tolerances[lag])
+    if not error <= tolerance:
+        _fail(one, piece, error, tolerance)
+    elif tolerance > WIDE:
         one.doubtful.append(lag)
     one.error = max(one.error, error)
 
 
-def _fail(one, lag, step, error, tolerance, got, expected):
-    key = abs(lag) if lag is not None else -1
+def _fail(one, piece, error, tolerance):
+    key = abs(piece.lag) if piece.lag is not None else -1
     if one.bad is None or (one.bad[0] is not None and key < abs(one.bad[0])):
-        one.bad = (lag, float(error), float(tolerance), got, expected, step)
+        one.bad = (piece.lag, float(error), float(tolerance), piece.got, piece.expected, piece.step)
 
 
 def _conclude(one):

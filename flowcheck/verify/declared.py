@@ -6,12 +6,13 @@ For `direction` the gradients are compared by their cosine instead.
 import numpy as np
 
 from .comparison import Comparison, compare_gradients
+from .rounding import Rounding, rounding_of, student
 from .verification import Finding
 
 __all__ = ["compare_declared"]
 
 SMALL = 2.0**-60
-BATCHES = 8
+BATCHES = 32
 
 
 def compare_declared(expected, arguments, seeds, rng, **options):
@@ -19,14 +20,14 @@ def compare_declared(expected, arguments, seeds, rng, **options):
     intent, findings = expected.intent, []
     if intent.kind == "direction":
         return _by_cosine(expected, arguments, seeds[-1], rng), findings
-    answers, factor = None, 32.0
+    answers = None
     if intent.kind == "up_to_scale":
         answers = _unscaled(expected, arguments, seeds, rng, findings)
     elif intent.kind == "clipped":
         answers = _unclipped(expected, arguments, seeds, rng, findings)
     elif intent.kind == "stochastic":
-        answers, factor = _averaged(expected, arguments, seeds), 2.0
-    return compare_gradients(expected, arguments, seeds, rng, answers=answers, factor=factor, **options), findings
+        answers = _averaged(expected, arguments, seeds)
+    return compare_gradients(expected, arguments, seeds, rng, answers=answers, **options), findings
 
 
 def _unscaled(expected, arguments, seeds, rng, findings):
@@ -45,7 +46,7 @@ def _unscaled(expected, arguments, seeds, rng, findings):
         if not (np.isfinite(factor) and factor > 0):
             findings.append(Finding("", None, "scale", None, None, f"the factor to the full gradient is {factor:.4g}, not positive"))
             factor = 1.0
-        answers.append(({k: None if g is None else g / factor for k, g in grads.items()}, []))
+        answers.append(rounding_of(expected.functions, arguments, seed.grad_outputs, rng, grads).divided(factor))
     return answers
 
 
@@ -54,10 +55,8 @@ def _unclipped(expected, arguments, seeds, rng, findings):
     intent, answers = expected.intent, []
     for seed in seeds:
         small = {k: v * SMALL for k, v in seed.grad_outputs.items()}
-        linear = {k: None if g is None else g / SMALL for k, g in expected.functions.grads(arguments, small).items()}
-        moved = [{k: None if g is None else g / SMALL for k, g in expected.functions.grads(arguments.ulp_moved(rng), small).items()}]
-        answers.append((linear, moved))
-        _check_clip(intent, linear, expected.functions.grads(arguments, seed.grad_outputs), findings)
+        answers.append(rounding_of(expected.functions, arguments, small, rng).divided(SMALL))
+        _check_clip(intent, answers[-1].answer, expected.functions.grads(arguments, seed.grad_outputs), findings)
     return answers
 
 
@@ -77,15 +76,18 @@ def _check_clip(intent, linear, given, findings):
 
 
 def _averaged(expected, arguments, seeds):
-    """Means over all calls, and means of batches of them, whose spread is the standard error."""
-    answers, each = [], max(1, expected.intent.samples // BATCHES)
+    """Means over all calls; those of B batches of them scatter about it by sqrt(B - 1) of its standard errors."""
+    answers, samples = [], expected.intent.samples
+    number = min(BATCHES, samples)
+    each = samples // number
     for seed in seeds:
         batches = []
-        for _ in range(BATCHES):
+        for _ in range(number):
             calls = [expected.functions.grads(arguments, seed.grad_outputs) for _ in range(each)]
             batches.append({k: None if g is None else np.mean([c[k] for c in calls], axis=0) for k, g in calls[0].items()})
         mean = {k: None if g is None else np.mean([b[k] for b in batches], axis=0) for k, g in batches[0].items()}
-        answers.append((mean, batches))
+        apart = [{k: None if g is None else mean[k] + (g - mean[k]) / np.sqrt(number - 1) for k, g in b.items()} for b in batches]
+        answers.append(Rounding(mean, samples=apart, weight=lambda count: student(count - 1)))
     return answers
 
 

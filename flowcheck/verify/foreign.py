@@ -99,7 +99,7 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
         outcome.notes.append("inputs and outputs share no time axis: no lag was looked at separately; give time_axis")
     if declared.kind != "stochastic":
         outcome.add_finding(kept_between_calls(functions, arguments, seeds[-1]))
-    comparisons, findings = compare_declared(expected, arguments, seeds, rng)
+    comparisons, findings = compare_declared(expected, arguments, seeds, rng, measure=True)
     for finding in findings:
         outcome.add_finding(finding)
     if certified:

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import step_by_step
 from .arguments import REFUSED
-from .comparison import SATURATED, SMALL_THERE, saturation
+from .comparison import SATURATED, saturation
 from .declared import compare_declared
 from .seeds import make_seeds
 
@@ -24,7 +24,7 @@ def harder(outcome, expected, rng):
         trial, y = _unsaturated(functions, arguments, rng, made)
         if y is None:
             continue
-        comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng, moves=1, limit=SMALL_THERE)
+        comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng)
         outcome.add(comparisons, where=f"random arguments of the same shapes, weights {name}", arguments=trial)
         for finding in findings:
             outcome.add_finding(finding)

@@ -16,6 +16,7 @@ from .hard_inputs import randomised
 from .intent import full
 from .matching import match_forward
 from .mutations import every_mutation, weight_mutations
+from .rounding import Rounding, rounding_of
 from .seeds import make_seeds
 from .tangents import Tangents
 
@@ -71,7 +72,8 @@ def measure_power(functions, arguments, cells, verify, seed=7, each=2, progress=
     seeds = [s for s in make_seeds(functions, arguments, y, rng) if s.t == arguments.steps - 1 or s.t is None]
     expected = _Remembered(functions, Tangents(functions, arguments, rng), full)
     right = [functions.grads(arguments, s.grad_outputs) for s in seeds]
-    moved = [functions.grads(arguments.ulp_moved(rng), s.grad_outputs) for s in seeds]
+    roundings = [rounding_of(functions, arguments, s.grad_outputs, rng, g) for s, g in zip(seeds, right, strict=True)]
+    moved = [[r.draw()[0] for _ in range(2)] for r in roundings]
     other = randomised(arguments, rng)
     table, missed, same, plants = {}, [], 0, _plants(match, arguments, each)
     for done, (kind, mutation, scale, lag) in enumerate(plants):
@@ -83,7 +85,7 @@ def measure_power(functions, arguments, cells, verify, seed=7, each=2, progress=
             if not _matters(change, functions.grads(other, seeds[-1].grad_outputs)):
                 same += 1
                 continue
-        answers = [(_sum(g, c), [_sum(m, c)]) for g, m, c in zip(right, moved, changes, strict=True)]
+        answers = [Rounding(_sum(g, c), samples=[_sum(m, c) for m in some]) for g, some, c in zip(right, moved, changes, strict=True)]
         found = compare_gradients(expected, arguments, seeds, np.random.default_rng(seed), answers=answers)
         caught = any(one.verdict == "fail" for one in found) or verify(plant.planted(functions)).verdict == "fail"
         before = table.get((kind, lag), (0, 0))

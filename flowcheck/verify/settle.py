@@ -55,10 +55,10 @@ def _settle(one, enclosure, arguments, rounding, rng):
         allowed = (1 + abs(lag or 0)) * float(np.sqrt(np.finfo(one.grad.dtype).eps)) * size
         if gap > allowed:
             slack = rounding.of(one.entry, where, v)
-            if slack > WIDE * size or gap <= one.tolerances.get(lag, 0.0) * size and one.tolerances[lag] > WIDE:
+            allowed += slack
+            if slack > WIDE * size or allowed < gap <= one.tolerances.get(lag, 0.0) * size and one.tolerances[lag] > WIDE:
                 open_lags.append(lag)
                 continue
-            allowed += slack
         if gap > allowed:
             found = (lag, gap / size if size else np.inf, allowed / size if size else 0.0, [float(got)], [float(exact)], t)
             wrong = found if wrong is None or abs(lag or 0) < abs(wrong[0] or 0) else wrong

@@ -71,7 +71,7 @@ def _failing(expected, arguments, names, lags):
         with np.errstate(all="ignore"):
             y = expected.functions.outputs(arguments)
             seeds = [s for s in make_seeds(expected.functions, arguments, y, rng) if s.t == arguments.steps - 1]
-            few = {"only": names, "at": at, "moves": 1, "directions": 1}
+            few = {"only": names, "at": at, "directions": 1}
             comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, **few) if seeds else ([], [])
     except REFUSED:
         return set()
