@@ -45,7 +45,7 @@ def test_a_wide_layer_is_diagnosed_from_probes_and_runs_that_were_given_up(rng, 
     monkeypatch.setattr(effects, "MOST_BYTES", 0)
     told = []
     found = diagnose(stack(), [InputSet("a", "l0", x)], lags=50, progress=told.append)
-    assert findings(found) == findings(expected) and ("dead-cell", "l0", 1, "warning") in findings(found)
+    assert findings(found) == findings(expected) and ("dead-cell", "l0", 1, "info") in findings(found)
     assert [len(c.measured) for c in found.contexts] == [1, 1] and found.contexts[0].measured[0].probes == PROBES
     run = found.contexts[0].runs[0]
     assert run._trajectory is None
