@@ -5,7 +5,8 @@ import pytest
 
 from flowcheck import Layer, Network, catalogue
 from flowcheck.cells import get
-from flowcheck.detectors import detectors, diagnose
+from flowcheck.detectors import Finding, detectors, diagnose
+from flowcheck.detectors.cost import graded
 from flowcheck.detectors.stuck_gate import gates, what_it_closes
 from flowcheck.formats import InputSet
 from flowcheck.network import Readout, fresh
@@ -130,21 +131,31 @@ def test_where_untrained_nets_are_as_collinear_nothing_is_said(noise):
     assert found(changed("carousel"), noise, "redundant-cell") == []
 
 
-@pytest.mark.parametrize("cell, rows, unit, closed, severity", [
-    ("lstm", {"b_in": {1: -60.0}}, 1, "write", "warning"),
-    ("lstm", {"b_out": {2: -60.0}}, 2, "read", "warning"),
-    ("lstm", {"b_f": {3: -60.0}}, 3, "memory", "info"),
-    ("lstm", {"b_f": {3: 60.0}}, 3, "", "info"),
-    ("gru", {"b_z": {4: 60.0}}, 4, "write", "warning"),
-    ("gru", {"b_z": {4: -60.0}}, 4, "memory", "info"),
-    ("gru", {"b_r": {4: -60.0}}, 4, "past", "info"),
-    ("lstm1997", {"b_in": {5: -60.0}}, 5, "write", "warning"),
-    ("lstm_peephole", {"b_in": {1: -60.0}}, 1, "write", "warning"),
-    ("lstm_vanilla", {"b_f": {3: 60.0}, "w_peep_f_s": {3: 0.0}}, 3, "", "info"),
+@pytest.mark.parametrize("cell, rows, unit, closed, lost", [
+    ("lstm", {"b_in": {1: -60.0}}, 1, "write", True),
+    ("lstm", {"b_out": {2: -60.0}}, 2, "read", True),
+    ("lstm", {"b_f": {3: -60.0}}, 3, "memory", False),
+    ("lstm", {"b_f": {3: 60.0}}, 3, "", False),
+    ("gru", {"b_z": {4: 60.0}}, 4, "write", True),
+    ("gru", {"b_z": {4: -60.0}}, 4, "memory", False),
+    ("gru", {"b_r": {4: -60.0}}, 4, "past", False),
+    ("lstm1997", {"b_in": {5: -60.0}}, 5, "write", True),
+    ("lstm_peephole", {"b_in": {1: -60.0}}, 1, "write", True),
+    ("lstm_vanilla", {"b_f": {3: 60.0}, "w_peep_f_s": {3: 0.0}}, 3, "", False),
 ])
-def test_a_stuck_gate_is_named_with_what_it_closes(noise, cell, rows, unit, closed, severity):
+def test_a_stuck_gate_is_named_with_what_it_closes(noise, cell, rows, unit, closed, lost):
     (finding,) = found(changed(cell, **rows), noise, "stuck-gate")
-    assert (finding.unit, finding.evidence["closes"], finding.severity) == (unit, closed, severity)
+    assert (finding.unit, finding.evidence["closes"], finding.evidence["lost"]) == (unit, closed, lost)
+    assert finding.severity == "info" and (not lost or finding.evidence["effect_shut"] < 1e-9)
+
+
+def test_a_gate_that_is_nearly_shut_and_yet_matters_is_not_lost(noise):
+    """What a gate at 0.018 lets through adds up in a carousel, and the read-out reads it with a large weight."""
+    into = {name: {1: 0.0} for name in catalogue()["lstm1997"].parameters if name.startswith("W_in_")}
+    layer = changed("lstm1997", **into, b_in={1: -4.0}, b_c={1: 3.0})
+    readout = Readout("head", np.where(np.arange(UNITS) == 1, 50.0, 1.0)[None], np.zeros(1))
+    (finding,) = found(layer, noise, "stuck-gate", readout)
+    assert not finding.evidence["lost"] and finding.evidence["effect_shut"] > 0.1 and "what does matters" in finding.words
 
 
 def test_a_gate_that_its_net_input_may_well_open_is_not_stuck(noise):
@@ -177,6 +188,24 @@ def test_a_block_of_cells_shares_its_stuck_gate(noise):
     assert finding.evidence["units"] == [2, 3]
 
 
+@pytest.mark.parametrize("shut, severity", [(1, "info"), (10, "info"), (11, "warning")])
+def test_lost_cells_are_a_warning_where_little_of_the_layer_is_left(noise, shut, severity):
+    """A cell without which the net does the same costs itself alone; that a layer has one of twelve left is another matter."""
+    findings = found(changed("lstm", units=12, b_out={k: -60.0 for k in range(shut)}), noise, "dead-cell")
+    assert [f.severity for f in findings] == [severity] * shut
+    assert {(f.evidence["cells_lost"], f.evidence["cells"]) for f in findings} == {(shut, 12)}
+
+
+def test_cells_lost_in_different_ways_add_up():
+    def one(rule, units, lost=True):
+        return Finding(rule, "cells", units[0], "info", {"lost": lost, "units": units}, 0.1, "", "", "")
+
+    some = [one("dead-cell", [0]), one("dead-cell", [1]), one("stuck-gate", [1, 2, 3, 4, 5, 6, 7]), one("state-drift", [8], lost=False)]
+    assert {f.severity for f in graded(some, 10)} == {"info"}
+    *lost, kept = graded([*some[:3], one("bias-cell", [9]), some[3]], 10)
+    assert {f.severity for f in lost} == {"warning"} and kept.severity == "info" and kept.words == ""
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
 def test_memory_that_carries_nothing_is_unused(noise, cell):
     layer = changed(cell)
@@ -191,8 +220,7 @@ def test_memory_that_carries_nothing_is_unused(noise, cell):
 def test_a_drifting_state_depends_on_length(noise):
     layer = changed("lstm1997", b_c={1: 1.0}, b_in={1: 2.0})
     finding = next(f for f in found(layer, noise, "length-dependent") if f.unit == 1)
-    assert finding.severity == "warning"
-    assert finding.evidence["deviations_apart_at_end"] > 3
+    assert finding.evidence["lost"] and finding.evidence["deviations_apart_at_end"] > 3
 
 
 def test_a_counter_is_told_as_one(rng):
@@ -201,7 +229,7 @@ def test_a_counter_is_told_as_one(rng):
     layer = changed("carousel")
     layer.params["W_x"][:] = np.abs(layer.params["W_x"])
     findings = found(layer, x, "length-dependent")
-    assert len(findings) == UNITS and {f.severity for f in findings} == {"info"}
+    assert len(findings) == UNITS and not any(f.evidence["lost"] for f in findings)
     assert found(layer, x, "state-drift") == []
 
 
@@ -214,7 +242,7 @@ def test_units_thrown_from_end_to_end_are_saturated(noise):
     layer = changed("tanh")
     layer.params["W_x"][2] *= 200.0
     (finding,) = found(layer, noise, "saturated")
-    assert (finding.unit, finding.severity) == (2, "warning")
+    assert (finding.unit, finding.evidence["lost"]) == (2, True)
     assert finding.evidence["mean_relative_slope"] < 0.05 and finding.evidence["sign_changes_per_step"] > 0.3
 
 
@@ -224,7 +252,7 @@ def test_a_latch_is_no_fault(rng):
     x[::80, :, 0] = 10.0 * np.array([1, -1, 1])[:, None]
     layer = changed("tanh", W_x={0: [3.0, 0.0, 0.0]}, W_y={0: np.where(np.arange(UNITS) == 0, 5.0, 0.0)}, b={0: 0.0})
     findings = found(layer, x, "saturated")
-    assert [(f.unit, f.severity) for f in findings] == [(0, "info")]
+    assert [(f.unit, f.evidence["lost"]) for f in findings] == [(0, False)]
     assert found(layer, x, "bias-cell") == []
 
 

@@ -65,7 +65,7 @@ def test_a_bias_cell_is_constant_and_read(cell, sine):
 
 @pytest.mark.parametrize("rule, evidence", [
     ("dead-cell", {}), ("bias-cell", {}), ("redundant-cell", {}), ("saturated", {"vector": "c"}), ("state-drift", {"state": "s"}),
-    ("stuck-gate", {"gate": "y_in"}), ("unused-recurrence", {}),
+    ("stuck-gate", {"gate": "y_in", "smallest": 0.3}), ("unused-recurrence", {}),
 ])
 def test_a_finding_that_is_not_true_is_not_confirmed(rule, evidence):
     """On an LSTM whose read-out needs all units, which are driven hard enough to be far from linear."""
@@ -94,9 +94,9 @@ def test_no_program_is_in_both_parts():
 
 def test_the_table_counts():
     assert share(0, 10)["interval"][1] == pytest.approx(0.3085, abs=1e-4) and share(0, 0)["share"] is None
-    base = {"held_back": True, "baselines": ["kaldi"], "warned": [], "false": [], "found": False}
+    base = {"held_back": True, "baselines": ["kaldi"], "warned": [], "claimed": [], "false": [], "found": False}
     fault = base | {"kind": "fault", "fault": "silent", "rule": "dead-cell"}
-    rows = [base | {"net": "a", "kind": "healthy", "warned": ["dead-cell", "saturated"], "false": ["saturated"]},
+    rows = [base | {"net": "a", "kind": "healthy", "claimed": ["dead-cell", "saturated"], "false": ["saturated"]},
             base | {"net": "b", "kind": "healthy"}, fault | {"net": "a", "found": True}, fault | {"net": "b", "false": ["dead-cell"]}]
     found = summary(rows, True)
     assert found["rules"]["dead-cell"]["recall"]["share"] == 0.5

@@ -101,8 +101,11 @@ def _drifts(finding, surgery, task):
 
 
 def _stuck(finding, surgery, task):
-    gate = surgery.layer.run(task.x)[finding.evidence["gate"]][..., finding.unit]
-    return np.ptp(gate) < 0.02 and (gate.max() < 0.02 or gate.min() > 0.98)
+    """The gate, at the end at which it stands, does as well."""
+    n, batch = surgery.layer.units, task.x.shape[1]
+    mask = np.broadcast_to(np.arange(n) == finding.unit, (batch, n))
+    hold = {finding.evidence["gate"]: (mask, np.full(n, float(finding.evidence["smallest"] > 0.5)))}
+    return _change(surgery.network, task, hold)[0] < TOLERATED
 
 
 def _unused(finding, surgery, task):

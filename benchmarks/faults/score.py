@@ -1,7 +1,8 @@
 """Run the detectors and the baselines over all nets, healthy and faulty; one row per net and fault, kept in a JSON-lines file.
 
-A finding counts from severity warning on. On a faulty net it is right where the fault explains it, else where it is confirmed on inputs
-that the detector has not seen (`confirm`): a trained net may have faults of its own. What is neither is a false alarm.
+A finding that says that something is lost is a claim, whatever its severity. On a faulty net it is right where the fault explains it, else
+where it is confirmed on inputs that the detector has not seen (`confirm`): a trained net may have faults of its own. What is neither is
+false. A claim from severity warning on is an alarm.
 """
 
 import json
@@ -60,8 +61,8 @@ def score_net(stem, folder=FOLDER):
     for put in NEGATIVES.values():
         negative = _put(put, network, x, task_name, rng)
         if negative:
-            warned = {f.rule for f in _found(negative.network, negative.x, negative.rules) if negative.unit in _units(f)}
-            rows.append(base | {"kind": "negative", "negative": negative.name, "warned": sorted(warned)})
+            claimed = {f.rule for f in _claims(negative.network, negative.x, negative.rules) if negative.unit in _units(f)}
+            rows.append(base | {"kind": "negative", "negative": negative.name, "claimed": sorted(claimed)})
     return rows
 
 
@@ -80,10 +81,10 @@ def _units(finding):
 UNIT_RULES = sorted(rule for rule in detectors() if not rule.endswith("-flow"))
 
 
-def _found(network, x, rules):
-    """Findings of some rules from warning on, without the flows, which they do not need."""
-    result = diagnose(network, [InputSet("inputs", network.layers[0].name, x)], rules=rules)
-    return [f for f in result.findings if _warns(f)]
+def _claims(network, x, rules):
+    """Findings of some rules that say that something is lost."""
+    result = diagnose(network, [InputSet("inputs", network.layers[0].name, x)], rules=rules, lags=LAGS)
+    return [f for f in result.findings if _warns(f) or f.evidence.get("lost")]
 
 
 def _warns(finding):
@@ -91,13 +92,15 @@ def _warns(finding):
 
 
 def _unit_rules(network, x, task, fault=None):
-    """found: the fault, by its rule at its units; warned: rules that warn without the fault's being the reason; false: of these the ones
-    not confirmed."""
-    findings = _found(network, x, UNIT_RULES)
+    """found: the fault, by its rule at its units; claimed: rules that claim something else; false: of these the ones not confirmed;
+    warned: rules that raise an alarm, those about flow among them on a net without a fault."""
+    findings = _claims(network, x, UNIT_RULES if fault else None)
+    warned = sorted({f.rule for f in findings if _warns(f)})
+    findings = [f for f in findings if f.rule in UNIT_RULES]
     explained = [f for f in findings if fault and any(fault.explains(f.rule, u) for u in _units(f))]
     rest = [f for f in findings if f not in explained]
-    return {"found": fault is not None and any(f.rule == fault.rule for f in explained), "warned": sorted({f.rule for f in rest}),
-            "false": sorted({f.rule for f in rest if not confirmed(f, network, x, task)})}
+    return {"found": fault is not None and any(f.rule == fault.rule for f in explained), "claimed": sorted({f.rule for f in rest}),
+            "warned": warned, "false": sorted({f.rule for f in rest if not confirmed(f, network, x, task)})}
 
 
 def _flow_rules(network, x):

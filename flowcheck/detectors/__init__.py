@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..measure import first_sequences
 from .context import LayerContext, by_layer, contexts
+from .cost import graded
 from .finding import SEVERITIES, Finding, Threshold
 from .losses import LOSSES, errors_of_targets, layer_errors
 from .remedies import Trial, try_remedies
@@ -73,9 +74,11 @@ def diagnose(network, input_sets, *, lags=1000, needs_lag=None, progress=lambda 
         progress("errors of the loss at every layer")
         errors = layer_errors(network, first_sequences(by_layer(input_sets)), errors, starts)
     for context in contexts(network, input_sets, lags, progress, needs_lag, starts, errors, flows):
+        ours = []
         for rule, detect in chosen.items():
             progress(f"{context.layer.name}: {rule}")
-            found += detect(context)
+            ours += detect(context)
+        found += graded(ours, context.layer.n_outputs)
         if context.bytes > KEPT:
             context.give_up()
         looked.append(context)

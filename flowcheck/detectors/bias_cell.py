@@ -31,9 +31,9 @@ def detect(context):
 
 def _finding(context, run, unit, mean, deviation, hold, zero):
     evidence = {"effect_held_at_mean": hold, "effect_set_to_zero": zero, "mean": mean, "deviation": deviation,
-                "read_by": read_by(context), "sequences": run.trajectory.batch,
+                "read_by": read_by(context), "sequences": run.trajectory.batch, "lost": True,
                 "zero_threshold": ZERO.value, "zero_threshold_source": ZERO.source}
     remedy = ("replace it by a bias: add weight times mean to the biases of its readers and remove the cell; in training, start with a "
               "negative output-gate bias, more negative for cells that are to be used later (section 4)")
     words = f"held at its mean {mean:.3g} it changes nothing ({hold:.1%}), set to zero it does ({zero:.1%}): it serves as a bias"
-    return Finding(RULE, context.layer.name, unit, "warning", evidence, HOLD.value, HOLD.source, remedy, words)
+    return Finding(RULE, context.layer.name, unit, "info", evidence, HOLD.value, HOLD.source, remedy, words)

@@ -87,22 +87,23 @@ class LayerContext:
         """Of all vectors of all runs."""
         return sum(array.nbytes for run in self.runs for array in run.trajectory.values.values())
 
-    def held_at(self, run, units, values, start=0, stop=None, state=None):
-        """(outputs (time, batch, len(units), units), state at the end) when one unit at a time is held at its value: lane k holds units[k].
+    def held_at(self, run, vector, units, values, start=0, stop=None, state=None):
+        """(outputs (time, batch, len(units), outputs), state at the end) when one unit of a vector at a time is held at its value: lane k
+        holds units[k].
 
         From step `start` to before `stop`, going on from `state`, the one that the steps before have ended with.
         """
         x, batch, lanes = run.trajectory.inputs, run.trajectory.batch, len(units)
-        name = self.cell.output.name
-        mask = np.zeros((batch * lanes, self.layer.n_outputs), bool)
+        mask = np.zeros((batch * lanes, run.trajectory[vector].shape[-1]), bool)
         value = np.zeros(mask.shape)
         for k, (unit, v) in enumerate(zip(units, values, strict=True)):
             mask[k::lanes, unit], value[k::lanes, unit] = True, v
         x = np.repeat(x[self.cell.inputs[0].name][start:stop], lanes, axis=1)
         if state is None:
             state = {old: np.repeat(given, lanes, axis=0) for old, given in run.trajectory.state0.items()}
-        held = self.kernel.forward(self.layer.params, x, state, hold={name: (mask, value)})
-        return held[name].reshape(len(x), batch, lanes, -1), {old: held[new][-1] for old, new in self.kernel.states.items()}
+        held = self.kernel.forward(self.layer.params, x, state, hold={vector: (mask, value)})
+        y = held[self.cell.output.name].reshape(len(x), batch, lanes, -1)
+        return y, {old: held[new][-1] for old, new in self.kernel.states.items()}
 
     def recurrent_weights(self):
         """{name: W} of the dense connections that read the layer's output one step later, W [to, from]."""

@@ -23,10 +23,11 @@ def detect(context):
             size = float(np.sqrt(np.mean(y[..., unit]**2)))
             silent = size < EFFECT.value * typical
             evidence = {"effect_set_to_zero": zeroed, "root_mean_square": size, "layer_root_mean_square": float(typical),
-                        "cause": "silent" if silent else "unread", "read_by": read_by(context), "sequences": run.trajectory.batch}
+                        "cause": "silent" if silent else "unread", "read_by": read_by(context), "sequences": run.trajectory.batch,
+                        "lost": True}
             words = (f"set to zero it changes nothing ({zeroed:.1g}): " +
                      ("it never leaves zero" if silent else f"it moves ({size:.2g}), but nothing reads it"))
-            findings.append(Finding(RULE, context.layer.name, int(unit), "warning", evidence, EFFECT.value, EFFECT.source, _remedy(silent),
+            findings.append(Finding(RULE, context.layer.name, int(unit), "info", evidence, EFFECT.value, EFFECT.source, _remedy(silent),
                                     words))
     return findings
 

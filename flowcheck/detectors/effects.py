@@ -26,27 +26,29 @@ def effect(context, y, changed, unit=None):
     return float(_relative(squares, _variances(context, y, units))[0])
 
 
-def effects_of_holding(context, run, units, values, enough=np.inf):
-    """(len(units),) effect of holding each of `units` at its value, one at a time, in all sequences of a run.
+def effects_of_holding(context, run, units, values, enough=np.inf, vector=None):
+    """(len(units),) effect of holding each of `units` of a vector at its value, one at a time, in all sequences of a run.
 
+    The vector is the output, where none is named; else the unit's own output counts among the others.
     Squares only add up over time: a unit whose effect passes `enough` before the end is run no further, and what it had reached is given.
     """
-    return np.concatenate([_held(context, run, units[k:k + AT_ONCE], values[k:k + AT_ONCE], enough)
+    return np.concatenate([_held(context, run, vector, units[k:k + AT_ONCE], values[k:k + AT_ONCE], enough)
                            for k in range(0, len(units), AT_ONCE)] or [np.zeros(0)])
 
 
-def _held(context, run, units, values, enough):
-    trajectory = run.trajectory
-    y = trajectory[context.cell.output.name]
+def _held(context, run, vector, units, values, enough):
+    trajectory, output = run.trajectory, context.cell.output.name
+    y = trajectory[output]
     steps, batch, _ = y.shape
-    variances, squares = _variances(context, y, units), 0.0
+    own = units if vector in (None, output) else np.full(len(units), -1)
+    variances, squares = _variances(context, y, own), 0.0
     found, alive = np.zeros(len(units)), np.arange(len(units))
     per_step = len(units) * sum(array[0].nbytes for array in trajectory.values.values())
     state, start, length = None, 0, FIRST
     while start < steps and len(alive):
         stop = min(steps, start + max(1, min(length, MOST_BYTES // per_step)))
-        changed, state = context.held_at(run, units[alive], values[alive], start, stop, state)
-        squares = squares + _squares(context, changed - y[start:stop, :, None], units[alive])
+        changed, state = context.held_at(run, vector or output, units[alive], values[alive], start, stop, state)
+        squares = squares + _squares(context, changed - y[start:stop, :, None], own[alive])
         found[alive] = _relative(squares / (steps * batch), variances)
         going = found[alive] <= enough
         if not going.all():

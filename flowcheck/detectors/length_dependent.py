@@ -24,8 +24,8 @@ def detect(context):
 
         d_k = mean over the window's later half of | |state| continuous - |state| fresh |,   k = 2 ... 8
 
-    Reported: units whose d_k rises with k (Kendall, one-sided, over all sequences) and ends above one standard deviation. A warning where
-    the output slope is lost in the last window (below 0.05 of its largest), as drift does; info where it is not, as in a counter.
+    Reported: units whose d_k rises with k (Kendall, one-sided, over all sequences) and ends above one standard deviation. A cell is lost
+    where its output slope is, in the last window (below 0.05 of its largest), as with drift; else it is none, as in a counter.
     """
     from scipy.special import ndtri
 
@@ -73,9 +73,9 @@ def _apart(context, run):
 
 
 def _finding(context, state, unit, evidence):
-    lost = evidence["relative_slope_last_window"] < SLOPE.value
+    lost = evidence["lost"] = evidence["relative_slope_last_window"] < SLOPE.value
     words = (f"|{state}| moves away from that of a fresh start, to {evidence['deviations_apart_at_end']:.3g} standard deviations; " +
              ("its output slope is lost with it" if lost else "its output slope is kept, as in a counter"))
     remedy = ("reset the state between windows no longer than those trained on, or train on sequences as long as those in use"
               if lost else "nothing to mend if it counts; else reset the state between windows no longer than those trained on")
-    return Finding(RULE, context.layer.name, unit, "warning" if lost else "info", evidence, TREND.value, TREND.source, remedy, words)
+    return Finding(RULE, context.layer.name, unit, "info", evidence, TREND.value, TREND.source, remedy, words)

@@ -99,10 +99,11 @@ def _finding(context, run, unit, a, left, caused, null, limit):
     by = np.argsort(-np.abs(a))[:3]
     evidence = {"unexplained": left, "least_unexplained_untrained": null, "effect_replaced": caused, "effect_threshold": EFFECT.value,
                 "effect_threshold_source": EFFECT.source, "readout": [{"unit": int(j), "weight": float(a[j])} for j in by if a[j] != 0.0],
-                "units_in_readout": int(np.count_nonzero(a)), "read_by": read_by(context), "sequences": run.trajectory.batch}
+                "units_in_readout": int(np.count_nonzero(a)), "read_by": read_by(context), "sequences": run.trajectory.batch,
+                "lost": True}
     double = abs(a[by[0]]) > 10 * np.abs(np.delete(a, by[0])).max(initial=0.0)
     what = f"it is {a[by[0]]:.3g} times unit {by[0]}" if double else f"it is a linear readout of {np.count_nonzero(a)} other units"
     words = f"{what}, up to {left:.1g} of its variation; replaced by that, nothing changes ({caused:.1g})"
     remedy = ("remove it and add its outgoing weights, times the readout's, to those of the units in the readout; in training add cells "
               "one after the other, or start their output-gate biases at different negative values (section 4)")
-    return Finding(RULE, context.layer.name, unit, "warning", evidence, limit, RESIDUAL.source, remedy, words)
+    return Finding(RULE, context.layer.name, unit, "info", evidence, limit, RESIDUAL.source, remedy, words)

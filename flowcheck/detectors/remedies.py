@@ -68,7 +68,7 @@ def try_remedies(diagnosis, progress=lambda words: None):
     """The Diagnosis with a Trial for every remedy of its findings that weights can take."""
     trials = []
     for context in diagnosis.contexts:
-        ours = [f for f in diagnosis.findings if f.layer == context.layer.name and f.severity != "info"]
+        ours = [f for f in diagnosis.findings if f.layer == context.layer.name and (f.severity != "info" or f.evidence.get("lost"))]
         for rule in dict.fromkeys(f.rule for f in ours):
             units = [f.unit for f in ours if f.rule == rule and f.unit is not None]
             for name, params, measured in _remedies(context, rule, units):

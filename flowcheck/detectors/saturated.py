@@ -54,11 +54,12 @@ def _of_unit(context, vector, unit, slope, changes):
     evidence = {"vector": vector, "mean_relative_slope": slope, "sign_changes_per_step": changes,
                 "sequences": sum(run.trajectory.batch for run in context.runs)}
     latch = changes <= RARELY
+    evidence["lost"] = not latch
     words = f"{vector} passes {slope:.2g} of the error that it could pass; " + (
         f"it changes sign at {changes:.2g} of the steps, as a constant or a latch does" if latch else
         f"it jumps between its ends at {changes:.2g} of the steps")
     remedy = "nothing to mend if it is a latch" if latch else REMEDY
-    return Finding(RULE, context.layer.name, unit, "info" if latch else "warning", evidence, SLOPE.value, SLOPE.source, remedy, words)
+    return Finding(RULE, context.layer.name, unit, "info", evidence, SLOPE.value, SLOPE.source, remedy, words)
 
 
 def _of_layer(context, vector, relative, low):

@@ -26,8 +26,8 @@ def detect(context):
                 the growth: it exceeds the sequence's steps / log 2
     cost        median |dy/ds| / |y_out| part of the output slope: h'(s) in the last quarter, relative to its largest value, below 0.05
 
-    A unit is reported when all three hold in at least one sequence; error when they hold in at least half of them, else warning. Info where
-    the state drifts up in some sequences and down in others: what it grows with is the input, which it remembers, and no one-sided mean.
+    A unit is reported when all three hold in at least one sequence. It is no cell lost where that is so in less than half of them, or where
+    the state drifts up in some and down in others: what it grows with is then the input, which it remembers, and no one-sided mean.
     """
     from scipy.special import stdtrit
 
@@ -84,8 +84,8 @@ def _drifting(s, retention, slope, critical):
 def _finding(context, state, unit, rows, sequences, critical):
     worst = max(rows, key=lambda r: r["rate_per_step"])
     both = len({r["direction"] for r in rows}) == 2
-    severity = "info" if both else "error" if 2 * len(rows) >= sequences else "warning"
     evidence = {"state": state, "sequences_drifting": len(rows), "sequences": sequences, "critical_t": critical,
+                "lost": 2 * len(rows) >= sequences and not both,
                 "slope_threshold": SLOPE.value, "slope_threshold_source": SLOPE.source, **worst, "per_sequence": rows}
     remedy = ("start training with a negative input-gate bias (section 4), or give the forget gate room below 1; at run time reset "
               "the state or feed windows no longer than those trained on")
@@ -93,4 +93,6 @@ def _finding(context, state, unit, rows, sequences, critical):
     left = f"down to 10^{np.log10(slope):.0f}" if slope > 1e-300 else "below 10^-300"
     words = (f"|{state}| grows by {worst['rate_per_step']:.2g} a step to {worst['final_abs_state']:.3g} in {len(rows)} of "
              f"{sequences} sequences{', up in some and down in others as an integrator does' if both else ''}; its output slope is {left}")
-    return Finding(RULE, context.layer.name, unit, severity, evidence, TREND.value, TREND.source, remedy, words)
+    if not both and not evidence["lost"]:
+        words += "; what the other sequences feed it does not make it grow"
+    return Finding(RULE, context.layer.name, unit, "info", evidence, TREND.value, TREND.source, remedy, words)

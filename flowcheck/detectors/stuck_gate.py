@@ -1,7 +1,7 @@
 """Stuck gates: a gate that stands at 0 or 1 all the time, and so closes a path for good.
 
 What a gate closes is read off the cell's formulas; whether that matters depends on the path. A cell that is never written or never read is
-lost; a memory that is always kept, or never needed, is not.
+lost; a memory that is always kept, or never needed, is not. That a gate is as good as shut is settled by shutting it.
 """
 
 from functools import cache
@@ -10,6 +10,7 @@ import numpy as np
 import sympy
 
 from ..notation import ROUTINES
+from .effects import effects_of_holding
 from .finding import Finding, Threshold
 
 RULE = "stuck-gate"
@@ -18,10 +19,16 @@ DEVIATIONS = 4.0
 REACH = Threshold(0.02, "set here: over all steps and sequences the gate moves by less than 2 % of its range, and stays within 2 % of an "
                         "end of it")
 
+EFFECT = Threshold(0.01, "set here: 1 % of the natural variation of what reads the layer; little through a gate adds up over many steps")
+
 
 def detect(context):
     """Per gate and unit: the range of its values over all runs, and what the formulas lose where it is replaced by the end at which it
-    stands. On inputs not seen it may move further: its net input must be DEVIATIONS of its own deviations away from moving the gate."""
+    stands. On inputs not seen it may move further: its net input must be DEVIATIONS of its own deviations away from moving the gate.
+
+    Where it closes the cell (never written, never read), the cell is lost if shutting the gate has no effect, in all sequences as long as
+    the first (see `effects`).
+    """
     findings = []
     for gate, (low, high) in gates(context.cell).items():
         width = high - low
@@ -32,9 +39,15 @@ def detect(context):
                             (high, np.minimum(smallest, lowest) > high - REACH.value * width)):
             closed = what_it_closes(context.cell, gate, end)
             cells = context.layer.units // len(stands)  # of a block, which share the gate
-            for k in np.flatnonzero(stands & (largest - smallest < REACH.value * width)).tolist():
+            stuck = np.flatnonzero(stands & (largest - smallest < REACH.value * width))
+            shut = [None] * len(stuck)
+            if closed in ("write", "read"):
+                shut = effects_of_holding(context, context.pooled[0], stuck, np.full(len(stuck), end), EFFECT.value, gate).tolist()
+            for k, effect in zip(stuck.tolist(), shut, strict=True):
                 evidence = {"gate": gate, "smallest": float(smallest[k]), "largest": float(largest[k]), "closes": closed,
-                            "units": [*range(k * cells, (k + 1) * cells)], "sequences": sum(run.trajectory.batch for run in context.runs)}
+                            "effect_shut": effect, "effect_threshold": EFFECT.value, "effect_threshold_source": EFFECT.source,
+                            "units": [*range(k * cells, (k + 1) * cells)], "lost": effect is not None and effect < EFFECT.value,
+                            "sequences": sum(run.trajectory.batch for run in context.runs)}
                 findings.append(_finding(context, gate, k * cells, end, closed, evidence))
     return findings
 
@@ -110,15 +123,17 @@ def _squash(cell, gate):
 
 def _finding(context, gate, unit, end, closed, evidence):
     where = f"{gate} stays {'below' if end < 0.5 else 'above'} {evidence['largest' if end < 0.5 else 'smallest']:.3g}"
-    severity, words, remedy = {
-        "write": ("warning", "nothing new is ever stored",
+    words, remedy = {
+        "write": ("nothing new is ever stored",
                   f"move the bias of {gate} towards the middle, or scale down what feeds it, and train on"),
-        "read": ("warning", "what the cell stores is never read",
+        "read": ("what the cell stores is never read",
                  f"move the bias of {gate} towards the middle and train on; a cell that stays unread can be removed"),
-        "memory": ("info", "the cell keeps nothing from one step to the next: it serves as a feed-forward unit",
+        "memory": ("the cell keeps nothing from one step to the next: it serves as a feed-forward unit",
                    f"if memory is needed: raise the bias of {gate} so that its values start near 1"),
-        "past": ("info", "a recurrent connection of the cell is without effect",
+        "past": ("a recurrent connection of the cell is without effect",
                  f"if the past matters there: raise the bias of {gate}"),
-        "": ("info", "the path it gates is always open, which is memory or a plain connection, not a fault", "nothing to mend"),
+        "": ("the path it gates is always open, which is memory or a plain connection, not a fault", "nothing to mend"),
     }[closed]
-    return Finding(RULE, context.layer.name, unit, severity, evidence, REACH.value, REACH.source, remedy, f"{where}: {words}")
+    if closed in ("write", "read") and not evidence["lost"]:
+        words, remedy = f"little passes, but what does matters ({evidence['effect_shut']:.1%} once it is shut)", "nothing to mend"
+    return Finding(RULE, context.layer.name, unit, "info", evidence, REACH.value, REACH.source, remedy, f"{where}: {words}")
