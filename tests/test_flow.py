@@ -6,7 +6,7 @@ import pytest
 
 from flowcheck import bounds, catalogue, compile_cell, error_flow, rate, state_flow
 from flowcheck.equations import axes_of
-from flowcheck.flow import flow_matrices, state_matrices
+from flowcheck.flow import error, flow_matrices, state_matrices
 from flowcheck.flow.scaled import frobenius
 from flowcheck.symbolic import one_step_paths
 
@@ -182,6 +182,38 @@ def test_flow_to_the_inputs_is_the_complex_step_through_the_forward_pass(cell, r
         assert_close_to(np.ldexp(matrices["x"], exponent), expected[steps - 1 - q], 1e-11)
         lags += 1
     assert lags == steps
+
+
+def logs(rows):
+    """(lags, 2): log2 of norm and largest entry, of (norm, largest entry, floor, exponent) per lag."""
+    norm, entry, _, exponent = np.array(rows, float).T
+    with np.errstate(divide="ignore"):
+        return np.log2([norm, entry]).T + exponent[:, None]
+
+
+def two_ways(run, sender, cut=()):
+    """{receiver: logs} of lags 0 to 20 from the product of step Jacobians, None where that is not possible; and step by step."""
+    receivers = [*(n.out.name for n in run.kernel.cell.nets), *run.inputs]
+    found = error._measured_together(run, sender, receivers, 20, 0, 24, cut), error._measured_one_by_one(run, sender, receivers, 20, 0, 24, cut)
+    return [rows and {r: logs(rows[r]) for r in receivers} for rows in found]
+
+
+@pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
+def test_many_lags_together_are_those_step_by_step(cell, cut, rng):
+    run, together = a_run(cell, rng), 0
+    for sender in run.kernel.states.values():
+        fast, slow = two_ways(run, sender, cut)
+        for r in fast or ():
+            np.testing.assert_allclose(fast[r], slow[r], rtol=0, atol=1e-9)
+            together += 1
+    assert together or cell.name not in ("conventional", "tanh", "lstm", "gru", "lstm_peephole")
+
+
+def test_slopes_of_another_step_would_show(rng, monkeypatch):
+    run = a_run(catalogue()["lstm"], rng)
+    monkeypatch.setattr(error, "_backwards", lambda slope, times: slope[times][:, None])
+    fast, slow = two_ways(run, "y")
+    assert min(np.abs(fast[r] - slow[r]).max() for r in ("net_in", "net_out", "x")) > 1e-2
 
 
 def test_flow_of_one_sequence_knows_nothing_of_the_others(cell, rng):

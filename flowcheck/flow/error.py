@@ -1,11 +1,14 @@
 """Error sent back from any vector of a cell at step t to any other at step t-q: net input to net input, output to input."""
 
+import itertools
 import math
 
 import numpy as np
 
 from ..step import Step
 from .norms import end_and_lags, norm_row, of_one_sequence
+from .product import Chunk, JointJacobian, StateProduct, norms_and_entries
+from .rows import pointwise_slopes
 from .scaled import ROUNDING, Scaled, frobenius
 
 __all__ = ["error_flow", "error_flows", "flow_matrices", "send_back"]
@@ -91,13 +94,57 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
     Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
     """
     end, _ = end_and_lags(trajectory, end, 1)
+    measured = _measured_together(trajectory, sender, receivers, min(int(lags), end), b, end, cut)
+    if measured is None:
+        measured = _measured_one_by_one(trajectory, sender, receivers, min(int(lags), end), b, end, cut)
+    cut = trajectory.kernel.cell.cut(cut)
+    return {r: of_one_sequence(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], int(rows[0][3])))
+            for r, rows in measured.items() if len(rows) > 1}
+
+
+def _measured_one_by_one(trajectory, sender, receivers, lags, b, end, cut):
+    """{receiver: [(norm, largest entry, floor, exponent) of lags 0, 1, ...]}"""
     measured = {r: [] for r in receivers}
-    for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, min(int(lags), end), b=b, end=end, cut=cut):
+    for _, matrices, exponent, floor in flow_matrices(trajectory, sender, receivers, lags, b=b, end=end, cut=cut):
         for r, matrix in matrices.items():
             measured[r].append(norm_row(matrix, floor, exponent))
-    cut = trajectory.kernel.cell.cut(cut)
-    return {r: of_one_sequence(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], rows[0][3]))
-            for r, rows in measured.items() if len(rows) > 1}
+    return measured
+
+
+def _measured_together(trajectory, sender, receivers, lags, b, end, cut):
+    """The same, many lags at a time, from the product of the step Jacobians; None where states are no pointwise formulas of the nets.
+
+        d sender(t)/d net(t-q) = sum over states of d sender(t)/d state(t-q) diag(d state/d net at t-q)
+    """
+    kernel = trajectory.kernel
+    if trajectory.loops is not None or kernel.xp is not np or sender not in kernel.states.values() or lags < 1:
+        return None
+    step, kinds = Step(trajectory, cut), {n.out.name: n.kind for n in kernel.cell.nets}
+    known = {*kinds, *trajectory.inputs}.difference(arg for unit in kernel.units.values() for arg in unit.args if arg in trajectory.inputs)
+    slopes = pointwise_slopes(step, b, every_net=True) if known.issuperset(receivers) else None
+    if slopes is None:
+        return None
+    columns = JointJacobian(step, b).columns
+    product = StateProduct(step, b, end, lags, columns[sender])
+    first = Chunk(0, product.start[None, :-1], 0, np.empty(1), np.empty(1), np.zeros(1))
+    measured = {r: [] for r in receivers}
+    for chunk in itertools.chain([first], product.chunks()):
+        count, rows, _ = chunk.matrices.shape
+        back = slice(end - chunk.first - count + 1, end - chunk.first + 1)
+        to_net = {net: sum((chunk.matrices[:, :, cols] * _backwards(slopes[state, net], back) for state, cols in columns.items()
+                            if (state, net) in slopes), start=np.zeros((count, rows, step.length(net)))) for net in kinds}
+        for r, found in measured.items():
+            flow = to_net[r] if r in kinds else sum((m * step.live[net][r] if kinds[net] == "diagonal" else m @ step.live[net][r]
+                                                     for net, m in to_net.items() if r in step.live[net]),
+                                                    start=np.zeros((count, rows, trajectory[r].shape[-1])))
+            norms, largest = norms_and_entries(flow.reshape(count, -1))
+            found += zip(norms, largest, chunk.floors, [chunk.exponent] * count, strict=True)
+    return measured
+
+
+def _backwards(slope, times):
+    """A slope at a slice of steps, the last first, as (steps, 1, units)."""
+    return slope[times][::-1, None] if np.ndim(slope) == 2 else slope
 
 
 def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):

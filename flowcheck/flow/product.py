@@ -13,7 +13,7 @@ from scipy.linalg.blas import idamax
 from ..jacobian import Dense, StepJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
-__all__ = ["Chunk", "JointJacobian", "StateProduct"]
+__all__ = ["Chunk", "JointJacobian", "StateProduct", "norms_and_entries"]
 
 _CHUNK_BYTES = 2**20
 """Products of one chunk: some dozens of lags for 64 units, one from 256 units on, where a lag costs so much that nothing else counts."""
@@ -228,7 +228,7 @@ class StateProduct:
         flats, rows = slots[:k, :-1].reshape(k, -1), slots[:k, -1]
         if self.loops is None:
             self._multiply(here, turn, k, operands)
-            (norms, entries), probes = _measured(flats), _norms(rows)
+            (norms, entries), probes = norms_and_entries(flats), _norms(rows)
         else:
             squares, probes, largest = self.loops.products.advance(here, slots[:k], self.parts, operands)
             norms, probes, entries = _roots(squares, flats), _roots(probes, rows), largest
@@ -265,7 +265,7 @@ class StateProduct:
         return total
 
 
-def _measured(flats):
+def norms_and_entries(flats):
     """(norm, largest entry) of each row, two arrays; of long rows in pieces that the level-2 cache holds."""
     if flats.shape[1] <= _PIECE:
         norms = _norms(flats)

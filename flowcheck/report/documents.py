@@ -186,4 +186,8 @@ def _finite(value):
 
 
 def _numbers(values):
-    return [_number(v) for v in values]
+    values = np.asarray(values, float)
+    numbers = values.tolist()
+    for k in np.flatnonzero(~np.isfinite(values)).tolist():
+        numbers[k] = None
+    return numbers
