@@ -1,14 +1,17 @@
 """Rigorous bounds settle what rounding leaves open: saturated nets, where 1 - y^2 of a rounded y may lose every digit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import sympy
 from test_check_gradient import lstm_backward, lstm_forward, lstm_problem, quiet_problem, rnn_backward, rnn_forward
 
 from flowcheck import verify_gradient
 from flowcheck.cells import get
-from flowcheck.oracles import complex_step
+from flowcheck.oracles import NotTrusted, complex_step
 from flowcheck.verify.arguments import Arguments, Functions
-from flowcheck.verify.enclosure import Enclosure
+from flowcheck.verify.enclosure import Enclosure, _formula
 from flowcheck.verify.matching import match_forward
 
 pytest.importorskip("flint", reason="python-flint is not installed")
@@ -42,6 +45,15 @@ def test_where_rounded_slopes_leave_a_tenth_open_there_is_still_no_verdict():
     assert verification.verdict == "inconclusive" and "what could be decided" in str(verification)
     open_lags = verification.findings[0]
     assert open_lags.entry == "x" and not set(range(11, 30)) <= set(verification.detectable["x"])
+
+
+@pytest.mark.parametrize("formula", [sympy.Max(0, sympy.Symbol("z")), sympy.sqrt(sympy.Symbol("z"))], ids=["no-balls", "plain-numbers"])
+def test_a_formula_without_ball_arithmetic_is_not_trusted(formula):
+    import flint
+
+    unit = SimpleNamespace(reads=[sympy.Symbol("z")], formula=formula, out="y")
+    with pytest.raises(NotTrusted, match="the formula of y has no ball arithmetic"):
+        _formula(unit)(flint.arb(2) if formula.is_Pow else flint.arb_series([flint.arb(1), 1]))
 
 
 def test_without_a_cell_nothing_is_certified_and_it_says_so():

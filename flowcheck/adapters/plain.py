@@ -36,12 +36,13 @@ class PlainForm:
     def __iter__(self):
         return iter((self.forward, self.backward, self.params, self.inputs, self.state0))
 
+
 def with_jvp(form, jvp):
     """The form, its forward with `jvp` as an attribute if the function has a forward mode: a hand-written backward alone gives it none."""
     try:
         jvp(form.params, form.inputs, form.state0, {n: np.zeros(a.shape) for part in (form.params, form.inputs, form.state0)
                                                     for n, a in part.items() if np.issubdtype(a.dtype, np.floating)})
-    except (ValueError, TypeError, NotImplementedError, RuntimeError):
+    except (TypeError, RuntimeError):  # JAX's and torch's words for a function without a forward mode
         return form
     form.forward.jvp = jvp
     return form
@@ -51,7 +52,8 @@ def with_jvp(form, jvp):
 def one_line_errors(*groups):
     """What a framework raises, as NumPy would: TypeError where complex numbers are refused or lose their imaginary part, else ValueError.
 
-    The message is the first line that says something; the framework's error is the cause.
+    The message is the first line that says something; the framework's error is the cause. Complex numbers are refused in as many ways
+    as there are operations; real ones only by RuntimeError and TypeError, all else is the user's own and passes.
     """
     complex_given = any(np.iscomplexobj(a) for group in groups for a in group.values())
     try:

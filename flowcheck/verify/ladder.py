@@ -14,11 +14,12 @@ from ..jacobian import StepJacobian
 from ..kernels import compile_cell
 from ..oracles import STEP, high_precision
 from ..step import Step
+from .lanes import lanes_flow, moved_nets, moved_weights, repeated
 from .promises import PROMISES
 from .reference import reference_forward
 from .result import Check, Mismatch, compare
 
-__all__ = ["Implementation", "Problem", "RUNGS", "check_cell", "check_claims", "lanes_flow", "make_problem"]
+__all__ = ["Implementation", "Problem", "RUNGS", "check_cell", "check_claims", "make_problem"]
 
 EPS = np.finfo(float).eps
 REGIMES = {"contracting": 0.7, "expanding": 1.6}
@@ -163,38 +164,13 @@ def _jacobian(check, implementation, p):
         n = value.shape[-1]
         lanes = {k: np.repeat(v, n, axis=0).astype(complex) for k, v in before.items()}
         lanes[old] += 1j * STEP * np.eye(n)
-        after = p.kernel.forward(p.params, _lanes(p, t, t + 1, n), lanes)
+        after = p.kernel.forward(p.params, repeated(p, t, t + 1, n), lanes)
         reference |= {(new, old): after[new][0].imag.T / STEP for new in p.kernel.states.values()}
     size = max(np.abs(m).max() for m in reference.values())
     return [_worst(check, [
         compare(check, got.get((new, old), np.zeros(matrix.shape)), matrix, 64 * EPS, size=size, term=f"d {new}(t) / d {old}")
         for (new, old), matrix in reference.items()
     ])]
-
-
-def lanes_flow(p, lags, cut):
-    """Yield {(state, earlier state): d state(t)/d state(t-q)} for q = 1 ... lags by complex step, all lags in one run.
-
-    At every step new lanes start, each with one state entry moved by i h; cut connections read the unmoved trajectory.
-    """
-    states, steps = p.kernel.states, p.trajectory.steps
-    sizes = {new: p.trajectory[new].shape[-1] for new in states.values()}
-    n = sum(sizes.values())
-    eye = np.eye(n)
-    offsets = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
-    lanes = {old: np.zeros((0, sizes[new]), complex) for old, new in states.items()}
-    for t in range(steps - lags, steps):
-        now = {old: p.trajectory.at(old, t) for old in states}
-        for old, new in states.items():
-            moved = now[old] + 1j * STEP * eye[:, offsets[new]:offsets[new] + sizes[new]]
-            lanes[old] = np.concatenate([lanes[old], moved])
-        x = _lanes(p, t, t + 1, len(next(iter(lanes.values()))))
-        after = p.kernel.forward(p.params, x, lanes, cut=cut, frozen=p.trajectory.window(t, t + 1) if cut else None)
-        lanes = {old: after[new][0] for old, new in states.items()}
-    for q in range(1, lags + 1):
-        rows = slice(n * (lags - q), n * (lags - q + 1))
-        joint = {new: lanes[old][rows].imag.T / STEP for old, new in states.items()}
-        yield {(a, c): joint[a][:, offsets[c]:offsets[c] + sizes[c]] for a in sizes for c in sizes}
 
 
 def _flow(check, implementation, p):
@@ -261,29 +237,9 @@ def _net_errors(check, implementation, p):
         passed.append(_worst(replace(check, id=f"{check.id}/{label}"), [
             compare(replace(check, id=f"{check.id}/{label}", first_bad_lag=last - t), found[name][t, 0], reference,
                     1e-10, term=f"dE/d{name}({t})")
-            for t in (last, last - 1, last // 2) for name, reference in _moved_nets(p, t, cut).items()
+            for t in (last, last - 1, last // 2) for name, reference in moved_nets(p, t, cut).items()
         ]))
     return passed
-
-
-def _moved_nets(p, t, cut):
-    """{net: complex step of E in each of its entries at step t only}, all in one run: each lane has one entry moved."""
-    sizes = {n.out.name: p.trajectory[n.out.name].shape[-1] for n in p.cell.nets if not n.fixed}
-    ends = np.cumsum([*sizes.values()])
-    lanes, steps, add = int(ends[-1]), p.trajectory.steps - t, {}
-    for (name, n), end in zip(sizes.items(), ends, strict=True):
-        add[name] = np.zeros((steps, lanes, n), complex)
-        add[name][0, end - n:end] = 1j * STEP * np.eye(n)
-    before = {old: np.repeat(p.trajectory.at(old, t), lanes, axis=0) for old in p.kernel.states}
-    run = p.kernel.forward(p.params, _lanes(p, t, t + steps, lanes), before, cut=cut, add=add,
-                           frozen=p.trajectory.window(t, t + steps) if cut else None)
-    change = np.einsum("tbi,ti->b", run[p.cell.output.name].imag, p.errors[t:, 0]) / STEP
-    return dict(zip(sizes, np.split(change, ends[:-1]), strict=True))
-
-
-def _lanes(p, start, stop, n):
-    """The inputs of some steps, the same for n lanes."""
-    return {name: np.repeat(array[start:stop], n, axis=1) for name, array in p.trajectory.inputs.items()}
 
 
 def _gradient(check, implementation, p):
@@ -298,7 +254,7 @@ def _gradient(check, implementation, p):
         directions = {name: rng.normal(size=np.shape(w)) for name, w in p.params.items()}
         moved = {name: w + 1j * STEP * directions[name] for name, w in p.params.items()}
         run = p.kernel.forward(moved, p.x, p.state0, cut=cut, frozen=p.trajectory if cut else None)
-        references = _moved_weights(p, directions, cut) | {"w, all at once": (run[p.cell.output.name].imag * p.errors).sum() / STEP}
+        references = moved_weights(p, directions, cut) | {"w, all at once": (run[p.cell.output.name].imag * p.errors).sum() / STEP}
         sums = {name: np.sum(found[name] * v) for name, v in directions.items()}
         sizes = {name: np.linalg.norm(found[name]) * np.linalg.norm(v) for name, v in directions.items()}
         sums["w, all at once"], sizes["w, all at once"] = sum(sums.values()), sum(sizes.values())
@@ -308,22 +264,6 @@ def _gradient(check, implementation, p):
                 groups.append(compare(one, forward[name], found[name], 1e-12, term=f"dE/d{name}, RTRL against BPTT"))
         passed.append(_worst(one, groups))
     return passed
-
-
-def _moved_weights(p, directions, cut):
-    """{weight: complex step of E along its direction}, all in one run: lane k adds to a net what a change of weight k adds to it."""
-    lanes, add = len(directions), {}
-    for k, name in enumerate(directions):
-        edge = p.kernel.parameters[name]
-        v, n = directions[name], p.trajectory[edge.net].shape[-1]
-        source = 1.0 if edge.source == "1" else p.trajectory[edge.source][:, 0]
-        moved = add.setdefault(edge.net, np.zeros((p.trajectory.steps, lanes, n), complex))
-        moved[:, k] = 1j * STEP * (source @ v.T if np.ndim(v) == 2 else source * v)
-    start = {old: np.repeat(value, lanes, axis=0) for old, value in p.state0.items()}
-    run = p.kernel.forward(p.params, _lanes(p, 0, p.trajectory.steps, lanes), start, cut=cut, add=add,
-                           frozen=p.trajectory if cut else None)
-    change = np.einsum("tbi,ti->b", run[p.cell.output.name].imag, p.errors[:, 0]) / STEP
-    return dict(zip(directions, change, strict=True))
 
 
 def _claims(check, implementation, p):

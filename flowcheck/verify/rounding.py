@@ -2,14 +2,14 @@
 
 To first order the rounding error of a number is e = sum_i k_i d_i over all operations, d_i the relative rounding of the i-th, |d_i| <= eps,
 k_i what it does to the number. In perturbed arithmetic (see `perturbed`) the number moves by s = sum_i k_i A eps xi_i instead, so that m
-runs show K, K^2 = sum_i k_i^2. With independent d_i of mean zero, P(|e| > a eps K) <= 2 exp(-a^2 / 2) (Hoeffding's inequality). The density
-of s / (A eps K) is at most sqrt(2) 0.4 (the xi have 0.4 at most; Ball, 1986, Rogozin, 1987). With S the root mean square of s / A over the
-runs, both give
+runs show K, K^2 = sum_i k_i^2. With independent d_i of mean zero, P(|e| > a eps K) <= 2 exp(-a^2 / 2) (Hoeffding's inequality). The
+density of s / (A eps K) is at most sqrt(2) 0.4 (the xi have 0.4 at most; Ball, 1986, Rogozin, 1987). With S the root mean square of s / A
+over the runs, both give
 
     P(|e| > F S) <= integral of 2 exp(-F^2 |s|^2 / 2m) (0.4 sqrt(2))^m ds <= 2 (2m / F^2)^(m/2)
 
-and F(m) = sqrt(2m) (2 / P)^(1/m) is what makes that P = 1e-9: 3e9 for one run, 9e4 for 2, 600 for 4, 58 for 8. Of what is wrong one run tells as
-a rule that rounding is not the reason.
+and F(m) = sqrt(2m) (2 / P)^(1/m) is what makes that P = 1e-9: 3e9 for one run, 9e4 for 2, 600 for 4, 58 for 8. Where something is wrong,
+one run tells as a rule that rounding is not the reason.
 """
 
 import numpy as np
