@@ -1,6 +1,6 @@
 """The table of a detection run, in Markdown: caught by whom at which lag, first lag and term named, false alarms."""
 
-from .grid import LAGS, RADII
+from .grid import DTYPES, LAGS, RADII
 
 __all__ = ["markdown"]
 
@@ -12,32 +12,22 @@ passes which were rejected."""
 def markdown(result):
     """Markdown of one run."""
     rows = [r for r in result["rows"] if not r.get("equivalent")]
-    right, others = result["right"], sorted({name for r in rows for name in r["others"]})
+    right, others = result["right"], sorted({name for r in rows for name in r.get("others", ())})
     same = len(result["rows"]) - len(rows)
     missing = ", ".join(result["missing"]) or "none"
+    both = [r for r in rows if "others" in r]
     lines = ["# Who sees a wrong backward pass", "", INTRODUCTION, "",
              f"{result['mistakes']} mistakes a net, spread over its terms; {result['rounds']} of {result['of']} rounds, each of which "
-             "takes every mistake once, first bad lags and spectral radii in turn. "
+             "takes every mistake once, first bad lags and spectral radii in turn, in random order; all of them make the whole grid of "
+             f"mistakes, lags and radii. The other checkers ran on {len(both)} of the {len(rows)} cases. Seed {result['seed']}. "
              f"{same} cases whose mistake changes no bit of the gradient are left out. Not installed and left out: {missing}.", ""]
-    head = ["first bad lag", "cases", "flowcheck", *others]
-    lines += _row(head), _row(["---"] * len(head))
-    for lag in LAGS:
-        some = [r for r in rows if r["first"] == lag]
-        if some:
-            lines.append(_row([lag, len(some), _share(r["flowcheck"] for r in some),
-                               *(_share(r["others"][name] for r in some) for name in others)]))
-    lines.append(_row(["all", len(rows), _share(r["flowcheck"] for r in rows), *(_share(r["others"][n] for r in rows) for n in others)]))
+    lines += _shares("first bad lag", {lag: [r for r in rows if r["first"] == lag] for lag in LAGS} | {"all": rows}, others)
     first = [r["lag"] == r.get("first_lag", r["first"]) for r in rows]
     named = [r["rank"] is not None and r["rank"] <= 2 for r in rows]
     median = sorted(r["seconds"] for r in rows)[len(rows) // 2]
     best = _share(r["rank"] == 1 for r in rows)
     lines += ["", "By spectral radius of the recurrent weights:", ""]
-    head = ["regime", "cases", "flowcheck", *others]
-    lines += _row(head), _row(["---"] * len(head))
-    for regime, radius in RADII.items():
-        some = [r for r in rows if r["regime"] == regime]
-        lines.append(_row([f"{regime} ({radius})", len(some), _share(r["flowcheck"] for r in some),
-                           *(_share(r["others"][name] for r in some) for name in others)]))
+    lines += _shares("regime", {f"{k} ({radius})": [r for r in rows if r["regime"] == k] for k, radius in RADII.items()}, others)
     lines += ["", f"flowcheck named the first bad lag in {_share(first)} of the cases and had the wrong term among its first two "
               f"hypotheses in {_share(named)} (first: {best}). CPU time a case: median {median:.2f} s.", "", "## By net", ""]
     head = ["net", "mistakes", "caught", "first lag", "term in first two"]
@@ -46,9 +36,14 @@ def markdown(result):
         some = [r for r in rows if r["net"] == net]
         lines.append(_row([net, len({(r["term"], r["kind"]) for r in some}), _share(r["flowcheck"] for r in some),
                            _share(r["lag"] == r.get("first_lag", r["first"]) for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
-    verdicts = {v: sum(r["verdict"] == v for r in right) for v in ("pass", "inconclusive", "fail")}
-    lines += ["", "## Right nets", "", f"{len(right)} right backward passes (spectral radius 0.3 to 5, float64 and float32): "
-              f"{verdicts['pass']} pass, {verdicts['inconclusive']} inconclusive, {verdicts['fail']} called wrong.", ""]
+    lines += ["", "## Right nets", "", f"{len(right)} right backward passes, spectral radius 0.3 to 5. float32: given so, and handed on as "
+              "float64; in backward: it computes in single precision; throughout: forward does, too, so that the reference is differences "
+              "of single-precision numbers, which cannot tell much.", ""]
+    lines += _row(["dtype", "nets", "pass", "inconclusive", "called wrong"]), _row(["---"] * 5)
+    for dtype in (*dict.fromkeys(DTYPES), "all"):
+        some = [r for r in right if dtype in (r["dtype"], "all")]
+        lines.append(_row([dtype, len(some), *(sum(r["verdict"] == v for r in some) for v in ("pass", "inconclusive", "fail"))]))
+    lines.append("")
     missed = [r for r in rows if not (r["flowcheck"] and r["lag"] == r.get("first_lag", r["first"]) and (r["rank"] or 9) <= 2)]
     if missed:
         lines += ["## Where flowcheck fell short", ""]
@@ -58,6 +53,17 @@ def markdown(result):
                   for r in missed]
         lines.append("")
     return "\n".join(lines)
+
+
+def _shares(title, groups, others):
+    """A table of shares caught; those of the others are of the cases on which they ran, in brackets their number where it is another."""
+    lines = [_row([title, "cases", "flowcheck", *others]), _row(["---"] * (3 + len(others)))]
+    for name, some in groups.items():
+        if some:
+            both = [r["others"] for r in some if "others" in r]
+            cases = str(len(some)) if len(both) == len(some) else f"{len(some)} ({len(both)})"
+            lines.append(_row([name, cases, _share(r["flowcheck"] for r in some), *(_share(o[n] for o in both) for n in others)]))
+    return lines
 
 
 def _row(cells):

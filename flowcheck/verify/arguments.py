@@ -135,21 +135,15 @@ class Functions:
         A backward that is not NumPy brings `backward.perturbed(params, inputs, state0, grad_outputs, moved)`, with moved(array) its
         perturbation of every result; one that takes no arrays of another class gets perturbed arguments.
         """
-        run, before = getattr(self.backward, "perturbed", None), noise.count
-
-        def handed(copy):
-            return [*arguments.copies(copy), {k: _unstacked(copy(v), self.output_kinds.get(k)) for k, v in grad_outputs.items()}]
-
+        run, errors = getattr(self.backward, "perturbed", None), {k: np.array(v) for k, v in grad_outputs.items()}
+        errors = {k: _unstacked(v, self.output_kinds.get(k)) for k, v in errors.items()}
+        given = arguments.copies(noise.moved if run else perturbed)
+        before = noise.count
         try:
-            if run is None:
-                given = handed(perturbed)
-                before = noise.count
-                found = self.backward(*given)
-            else:
-                found = run(*handed(noise.moved), noise.moved)
+            found = self.backward(*given, errors) if run is None else run(*given, errors, noise.moved)
             inside = noise.count > before
         except REFUSED:
-            found, inside = self.backward(*handed(noise.moved)), False
+            found, inside = self.backward(*arguments.copies(noise.moved), errors), False
         return {k: None if v is None else _stacked(v) for k, v in found.items()}, inside
 
     def _note_changes(self, which, arguments, given):

@@ -95,7 +95,8 @@ def fits_single(grad):
 
 def _well_formed(one, array):
     if one.grad is None:
-        one.verdict, one.words = "fail", f"dE/d{one.entry}: backward returns no gradient for it"
+        one.verdict, one.words = "fail", f"dE/d{one.entry}: backward returns no gradient for it; a constant, such as a mask, " \
+            "is handed over as integers or booleans"
     elif one.grad.shape != array.shape:
         one.verdict, one.words = "fail", f"dE/d{one.entry}: shape {one.grad.shape}, expected {array.shape}"
     return one

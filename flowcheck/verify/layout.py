@@ -59,7 +59,7 @@ def layouts(functions, arguments, y):
         array = arguments.groups["inputs"][x]
         inner = tuple(s for i, s in enumerate(array.shape) if i != arguments.axis(x))
         whole = not np.issubdtype(array.dtype, np.inexact)
-        if len(inner) > 2 or (whole and len(inner) > 1):
+        if len(inner) > 2 or (whole and len(inner) > 1) or array.dtype.kind == "b":  # flags are no whole numbers: a mask
             continue
         for name, v in y.items():
             axis = functions.output_axis(name, v)

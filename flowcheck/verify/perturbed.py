@@ -7,6 +7,7 @@ asks first.
 """
 
 import contextlib
+from unittest import mock
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class _Noise:
 
     def moved(self, value):
         """The array with every number perturbed; in a precision coarser than that under test nothing moves."""
-        value = np.asarray(value)
+        value = _plain(value) if isinstance(value, np.ndarray) else _array(value)
         if value.dtype.kind not in "fc":
             return value
         self.count += 1
@@ -46,6 +47,7 @@ class _Noise:
 
 
 NOISE = None
+_array = np.asarray
 
 
 class Perturbed(np.ndarray):
@@ -75,7 +77,7 @@ class Perturbed(np.ndarray):
 
     def __array_function__(self, function, types, args, options):
         if function in PRODUCTS and NOISE is not None:
-            args = [_wrapped(NOISE.moved(_plain(a))) if isinstance(a, Perturbed) else a for a in args]
+            args = tuple(_wrapped(NOISE.moved(_plain(a))) if isinstance(a, Perturbed) else a for a in args)
         found = super().__array_function__(function, types, args, options)
         return _wrapped(found) if isinstance(found, np.ndarray) else found
 
@@ -93,22 +95,34 @@ def _plain(value):
 
 
 def _wrapped(value):
-    value = np.asarray(value)
+    value = value if isinstance(value, np.ndarray) else _array(value)
     return value.view(Perturbed) if value.dtype.kind in "fc" else value
 
 
 def perturbed(array):
     """The array as one of perturbed arithmetic, its numbers perturbed once; integers and flags, which nothing rounded, stay plain."""
     exact = array.dtype.kind not in "fc" or bool(np.all(array == np.rint(array)))
-    return np.array(array) if exact else NOISE.moved(array).view(Perturbed)
+    return array.copy() if exact else NOISE.moved(array).view(Perturbed)
 
 
 @contextlib.contextmanager
 def perturbed_arithmetic(rng, eps):
-    """While it runs, `Perturbed` arrays compute with errors of `eps`; yields the noise, whose `count` says how often that was."""
+    """While it runs, `Perturbed` arrays compute with errors of `eps`; yields the noise, whose `count` says how often that was.
+
+    np.array and np.asarray, which otherwise give an array of NumPy's own class, keep theirs.
+    """
     global NOISE
     before, NOISE = NOISE, _Noise(rng, eps)
     try:
-        yield NOISE
+        with mock.patch.object(np, "array", _keeping(np.array)), mock.patch.object(np, "asarray", _keeping(np.asarray)):
+            yield NOISE
     finally:
         NOISE = before
+
+
+def _keeping(function):
+    def kept(value, *rest, **options):
+        found = function(value, *rest, **options)
+        return found.view(Perturbed) if type(value) is Perturbed and found.dtype.kind in "fc" else found
+
+    return kept

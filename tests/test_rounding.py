@@ -1,0 +1,145 @@
+"""Tolerances: the bound on rounding holds for right nets, however saturated, and a mistake just above it is caught."""
+
+import numpy as np
+import pytest
+from test_check_gradient import rnn_backward, rnn_forward, rnn_problem, verify_rnn
+
+from benchmarks.detection.nets import NETS
+from flowcheck import verify_gradient
+from flowcheck.verify.arguments import Arguments, Functions
+from flowcheck.verify.perturbed import AMPLITUDE, Perturbed, perturbed, perturbed_arithmetic
+from flowcheck.verify.rounding import Rounding, factor, of_neighbours, rounding_of
+
+EPS = np.finfo(float).eps
+CHANCE = 0.05
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0], [1.0, -1.0, 0.01], np.ones(40), np.geomspace(1, 1e-3, 12)],
+                         ids=["one", "two-equal", "cancelling", "forty", "uneven"])
+@pytest.mark.parametrize("runs", [1, 2, 8])
+def test_rounding_exceeds_its_bound_no_more_often_than_said(runs, weights):
+    """Roundings as bad as Hoeffding's inequality allows, +-eps each, against perturbed runs of the same first-order sum."""
+    rng, weights, trials = np.random.default_rng(runs), np.asarray(weights), 4000
+    error = rng.choice([-1.0, 1.0], (trials, len(weights))) @ weights
+    xi = (1 + np.abs(rng.standard_normal((trials, runs, len(weights))))) * rng.choice([-1.0, 1.0], (trials, runs, len(weights)))
+    bound = factor(runs, CHANCE) * np.sqrt(np.mean((xi @ weights) ** 2, axis=1))
+    assert np.mean(np.abs(error) > bound) <= CHANCE
+
+
+def spread(compute, *arrays, runs=40):
+    """Root mean square of what perturbed arithmetic does to a computation, in eps of its value."""
+    right, found = compute(*arrays), []
+    for seed in range(runs):
+        with perturbed_arithmetic(np.random.default_rng(seed), EPS):
+            found.append(compute(*(perturbed(a) for a in arrays)) - right)
+    return np.sqrt(np.mean(np.square(found), axis=0)) / (AMPLITUDE * EPS)
+
+
+def in_place(a, b):
+    c = np.zeros(3)
+    c += a * b
+    np.add.at(c, [0, 1, 2], a)
+    np.multiply(c, b, out=c)
+    return float(c.sum())
+
+
+a, b, W = (np.random.default_rng(4).normal(size=s) for s in (3, 3, (3, 3)))
+COMPUTATIONS = {
+    "sum that cancels": (lambda a: (a - a[::-1]).sum() + 1.0, (a,)), "product": (lambda a, b: a * b, (a, b)),
+    "matmul": (lambda W, a: W @ a, (W, a)), "dot": (lambda a, b: a.dot(b), (a, b)), "in place": (in_place, (a, b)),
+    "einsum": (lambda W, a: np.einsum("ij,j->i", W, a), (W, a)), "stacked": (lambda a, b: np.stack([a, b]) ** 2, (a, b)),
+    "made plain": (lambda a: np.asarray(a) * 2, (a,)),
+    "copied": (lambda a: np.array(a, dtype=float).copy() * 2, (a,)), "a list": (lambda a: np.array([v * v for v in a]), (a,)),
+    "two results": (lambda a: np.divmod(a, 0.3)[1], (a,)), "transcendental": (np.tanh, (a,)),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTATIONS)
+def test_every_operation_is_perturbed(name):
+    compute, arrays = COMPUTATIONS[name]
+    assert np.all(spread(compute, *arrays) > 0.1 * np.abs(compute(*arrays)))
+
+
+def test_a_slope_of_a_saturated_unit_shows_its_rounding():
+    """1 - y^2 with y = 1 - 1e-12 has lost twelve digits; moving the argument by a unit of rounding would not show it."""
+    z = np.array([14.2])
+    slope = lambda z: 1 - np.tanh(z) ** 2  # noqa: E731
+    assert spread(slope, z)[0] * EPS > EPS  # in absolute numbers an eps of y, which is
+    assert EPS / slope(z)[0] > 1e-5
+    assert abs(slope(z * (1 + EPS)) - slope(z))[0] < EPS
+
+
+def test_what_nothing_rounds_stays_plain():
+    flags, whole = np.array([0.0, 1.0, 1.0]), np.array([3, 4])
+    with perturbed_arithmetic(np.random.default_rng(0), EPS):
+        assert type(perturbed(flags)) is type(perturbed(whole)) is np.ndarray
+        moved = perturbed(np.array([0.3, -0.7]))
+        assert isinstance(moved, Perturbed) and np.array_equal(np.abs(-moved), np.abs(moved))
+        assert isinstance(moved > 0, np.ndarray) and not isinstance(moved > 0, Perturbed) and np.floor(moved)[1] == -1
+        coarse = moved.astype(np.float32)
+        assert np.array_equal(coarse * coarse, np.square(np.float32(coarse)))  # a coarser precision inside is not excused
+
+
+SATURATED = [("gru", 4, 20.3), ("gru", 58, 49.4), ("gru_reset_before", 17, 34.0),
+             ("tanh", 42, 54.3)]
+
+
+@pytest.mark.parametrize(("name", "seed", "radius"), SATURATED, ids=[f"{n}-{r}" for n, _, r in SATURATED])
+def test_a_right_backward_pass_of_saturated_gates_is_not_called_wrong(name, seed, radius):
+    net = NETS[name]
+    problem = net.arguments(np.random.default_rng(seed), 4, 3, 6, radius)
+    verification = verify_gradient(net.forward, net.backward, *problem, time_axis=0)
+    assert verification.verdict != "fail", str(verification)
+
+
+def single(function):
+    def cast(group):
+        return {k: v.astype(np.float32) for k, v in group.items()}
+    return lambda *groups: cast(function(*map(cast, groups)))
+
+
+@pytest.mark.parametrize(("precision", "gain", "above"), [("float64", 0.9, 1.05), ("float64", 8.0, 3.0), ("float32", 0.9, 3.0)],
+                         ids=["float64", "saturated", "float32"])
+def test_a_mistake_just_above_the_tolerance_is_caught(precision, gain, above):
+    """Where rounding is measured the bound is one sample of a random number, so that it is another in the second check: three times it."""
+    problem, backward = rnn_problem(gain, 20), single(rnn_backward) if precision == "float32" else rnn_backward
+    right = verify_rnn(problem, backward)
+    assert right.verdict == "pass"
+    for lag in (2, 18):
+        def wrong(*given, lag=lag):
+            grads = backward(*given)
+            grads["x"][19 - lag] *= 1 + above * right.detectable["x"][lag]
+            return grads
+
+        caught = verify_rnn(problem, wrong)
+        assert caught.verdict == "fail" and caught.findings[0].lag == lag, str(caught)
+
+
+def test_a_backward_that_takes_no_other_arrays_gets_perturbed_arguments():
+    def strict(params, inputs, state0, grad_outputs):
+        if any(type(v) is not np.ndarray for v in params.values()):
+            raise TypeError("an array of NumPy's own, please")
+        return rnn_backward(params, inputs, state0, grad_outputs)
+
+    problem = rnn_problem(0.9, 6)
+    arguments, rng = Arguments.read(*problem, 0), np.random.default_rng(0)
+    errors = {"y": np.ones((6, 4))}
+    along = lambda grads: [float(grads["Wh"].sum())]  # noqa: E731
+    for backward, inside in ((rnn_backward, True), (strict, False)):
+        rounding = rounding_of(Functions(rnn_forward, backward, 0), arguments, errors, rng)
+        assert 0 < rounding.bound(along, enough=np.inf) < 1e-3 and rounding.inside is inside
+    assert verify_rnn(problem, strict).verdict == "pass"
+
+
+def test_samples_too_far_to_be_squared_still_count():
+    rounding = Rounding({"w": np.array([1e-180])}, samples=[{"w": np.array([1.5e-180])}] * 4)
+    assert rounding.bound(lambda g: [float(g["w"][0])]) == pytest.approx(factor(4) / AMPLITUDE * 0.5e-180)
+
+
+@pytest.mark.parametrize(("errors", "excused"), [("rounding", True), ("mistake", False), ("large", False)])
+def test_neighbours_tell_rounding_from_a_mistake(errors, excused):
+    rng = np.random.default_rng(1)
+    size = {"rounding": 1e-6, "mistake": 1e-6, "large": 1e-2}[errors]
+    again = {"mistake": lambda trial: size * (1 + 0.01 * rng.normal())}.get(errors, lambda trial: size * rng.normal())
+    arguments = Arguments.read(*rnn_problem(0.9, 3), 0)
+    assert (of_neighbours(size, again, arguments, rng) > size) is excused
