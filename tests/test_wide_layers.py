@@ -12,7 +12,6 @@ from flowcheck.formats import InputSet
 from flowcheck.measure import PROBES, measure_by_probes, measure_layer
 from flowcheck.network import fresh
 
-
 UNIT_RULES = [rule for rule in detectors() if not rule.endswith("-flow")]
 
 

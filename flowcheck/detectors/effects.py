@@ -6,7 +6,7 @@ each linear map that reads the layer (next layer, read-out). Without a known rea
 
 import numpy as np
 
-__all__ = ["effect", "effects_of_holding", "read_by"]
+__all__ = ["effect", "effects_of_holding", "natural", "read_by"]
 
 MOST_BYTES = 2**29
 """Memory of the runs in which units are held, one unit each, side by side."""
@@ -16,14 +16,20 @@ FIRST = 32
 """Steps after which an effect is looked at for the first time; then after twice as many each time."""
 
 
-def effect(context, y, changed, unit=None):
-    """The effect of an intervention that turns the layer's outputs y into `changed`, both (time, batch, units).
+def effect(context, run, changes, unit=None, enough=np.inf):
+    """The effect of an intervention on a run, from `changes` of the layer's outputs (time, batch, units), of all steps or part by part.
 
-    `unit` is the one intervened on; its own output does not count as an effect on the layer.
+    `unit` is the one intervened on; its own output does not count as an effect on the layer. Squares only add up: where they pass `enough`
+    after some of the parts no more are taken.
     """
-    units = np.array([-1 if unit is None else unit])
-    squares = _squares(context, (changed - y)[:, :, None], units) / (y.shape[0] * y.shape[1])
-    return float(_relative(squares, _variances(context, y, units))[0])
+    units, squares = np.array([-1 if unit is None else unit]), 0.0
+    variances, steps = _variances(context, run, units), run.trajectory.steps * run.trajectory.batch
+    for change in changes:
+        squares = squares + _squares(context, change[:, :, None], units)
+        found = float(_relative(squares / steps, variances)[0])
+        if found > enough:
+            break
+    return found
 
 
 def effects_of_holding(context, run, units, values, enough=np.inf, vector=None):
@@ -41,7 +47,7 @@ def _held(context, run, vector, units, values, enough):
     y = trajectory[output]
     steps, batch, _ = y.shape
     own = units if vector in (None, output) else np.full(len(units), -1)
-    variances, squares = _variances(context, y, own), 0.0
+    variances, squares = _variances(context, run, own), 0.0
     found, alive = np.zeros(len(units)), np.arange(len(units))
     per_step = len(units) * sum(array[0].nbytes for array in trajectory.values.values())
     state, start, length = None, 0, FIRST
@@ -69,12 +75,20 @@ def _maps(context):
     return [*context.readers.values()] or [None]
 
 
-def _variances(context, y, units):
+def natural(context, run):
+    """(variance over time of each output (units,), [mean variance of each map that reads the layer]), kept with the run."""
+    if run.natural is None:
+        y = run.trajectory[context.cell.output.name]
+        own = y.var(axis=(0, 1))
+        run.natural = own, [float((own if w is None else (y @ w.T).var(axis=(0, 1))).mean()) for w in _maps(context)]
+    return run.natural
+
+
+def _variances(context, run, units):
     """(1 + readers, len(units)): mean variance over time of the outputs of the other units, and of each map that reads the layer."""
-    own = y.var(axis=(0, 1))
+    own, whole = natural(context, run)
     others = [own[np.arange(len(own)) != unit] for unit in units]
-    whole = [own if w is None else (y @ w.T).var(axis=(0, 1)) for w in _maps(context)]
-    return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v.mean()] * len(units) for v in whole)])
+    return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v] * len(units) for v in whole)])
 
 
 def _squares(context, change, units):
