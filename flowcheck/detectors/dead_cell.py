@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .effects import effects_of_holding, natural, read_by
+from .effects import effects_of_holding, least_effects, read_by
 from .finding import Finding, Threshold
 
 RULE = "dead-cell"
@@ -11,13 +11,10 @@ EFFECT = Threshold(0.001, "set here: 0.1 % of the natural variation of what read
 
 
 def detect(context):
-    """Set to zero each unit whose first-order effect is small, in all sequences as long as the first (see `effects`).
-
-    A unit that moves what reads it by itself and yet is dead would need others that undo it, and so are moved; hence the margins.
-    """
+    """Set to zero each unit whose first-order effect is small, in all sequences as long as the first (see `effects`)."""
     run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
-    candidates = np.flatnonzero(_first_order(context, run, y) < EFFECT.value)
+    candidates = np.flatnonzero(least_effects(context, run, np.sqrt(np.mean(y**2, axis=(0, 1)))) < EFFECT.value)
     effects = effects_of_holding(context, run, candidates, np.zeros(len(candidates)), EFFECT.value)
     typical = np.sqrt(np.mean(y**2))
     findings = []
@@ -33,19 +30,6 @@ def detect(context):
             findings.append(Finding(RULE, context.layer.name, int(unit), "info", evidence, EFFECT.value, EFFECT.source, _remedy(silent),
                                     words))
     return findings
-
-
-def _first_order(context, run, y):
-    """(units,) root mean square of y_i times the weights that read it, relative to what reads it varies: the larger over readers.
-
-    A third of that of the maps that read the layer, a tenth of that of the recurrent weights, whose nets vary with the inputs as well.
-    """
-    size, shares = np.sqrt(np.mean(y**2, axis=(0, 1))), []
-    readers = [*context.readers.values()] or [np.eye(y.shape[-1])]
-    recurrent = [(w, (y @ w.T).var(axis=(0, 1)).mean(), 10) for w in context.recurrent_weights().values()]
-    for w, variance, margin in [*((w, v, 3) for w, v in zip(readers, natural(context, run)[1], strict=True)), *recurrent]:
-        shares.append(size * np.sqrt(np.mean(w**2, axis=0) / variance) / margin if variance > 0 else np.zeros(len(size)))
-    return np.max(shares, axis=0)
 
 
 def _remedy(silent):

@@ -4,9 +4,11 @@ effect = root mean square change / standard deviation over time, the larger of: 
 each linear map that reads the layer (next layer, read-out). Without a known reader the outputs themselves count as read.
 """
 
+from itertools import repeat
+
 import numpy as np
 
-__all__ = ["effect", "effects_of_holding", "natural", "read_by"]
+__all__ = ["effect", "effects_of_holding", "least_effects", "read_by"]
 
 MOST_BYTES = 2**29
 """Memory of the runs in which units are held, one unit each, side by side."""
@@ -75,18 +77,34 @@ def _maps(context):
     return [*context.readers.values()] or [None]
 
 
-def natural(context, run):
-    """(variance over time of each output (units,), [mean variance of each map that reads the layer]), kept with the run."""
+def least_effects(context, run, sizes):
+    """(units,) what a change of root mean square `sizes` in each unit's output does at least, to first order and less a margin.
+
+    To first order the unit's own weights carry the change to what reads it, which varies naturally. Were the whole effect less than a third
+    of that, then because other units undo it, which it would have to move first. A tenth for the recurrent weights: their nets vary with
+    the inputs as well.
+    """
+    _, whole, recurrent = _natural(context, run)
+    found = [np.zeros(len(sizes))]
+    for w, variance, margin in [*zip(_maps(context), whole, repeat(3)), *zip(context.recurrent_weights().values(), recurrent, repeat(10))]:
+        squares = 1 / len(sizes) if w is None else np.mean(w**2, axis=0)
+        found.append(sizes * np.sqrt(squares / variance) / margin if variance > 0 else found[0])
+    return np.max(found, axis=0)
+
+
+def _natural(context, run):
+    """Variances over time, kept with the run: of each output (units,), the mean of each map that reads the layer, of each recurrent one."""
     if run.natural is None:
         y = run.trajectory[context.cell.output.name]
         own = y.var(axis=(0, 1))
-        run.natural = own, [float((own if w is None else (y @ w.T).var(axis=(0, 1))).mean()) for w in _maps(context)]
+        run.natural = (own, *([float((own if w is None else (y @ w.T).var(axis=(0, 1))).mean()) for w in maps]
+                              for maps in (_maps(context), context.recurrent_weights().values())))
     return run.natural
 
 
 def _variances(context, run, units):
     """(1 + readers, len(units)): mean variance over time of the outputs of the other units, and of each map that reads the layer."""
-    own, whole = natural(context, run)
+    own, whole, _ = _natural(context, run)
     others = [own[np.arange(len(own)) != unit] for unit in units]
     return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v] * len(units) for v in whole)])
 
