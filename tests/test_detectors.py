@@ -221,6 +221,8 @@ def test_a_drifting_state_depends_on_length(noise):
     layer = changed("lstm1997", b_c={1: 1.0}, b_in={1: 2.0})
     finding = next(f for f in found(layer, noise, "length-dependent") if f.unit == 1)
     assert finding.evidence["lost"] and finding.evidence["deviations_apart_at_end"] > 3
+    s = np.abs(layer.run(noise)["s"][..., 1])  # a fresh start lacks what was fed before it
+    assert finding.evidence["rate_per_step"] == pytest.approx((s[-1] - s[30]).mean() / 209, rel=0.1)
 
 
 def test_a_counter_is_told_as_one(rng):

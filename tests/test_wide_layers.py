@@ -7,11 +7,10 @@ import pytest
 
 from flowcheck import Layer, Network, catalogue
 from flowcheck import detectors as package
-from flowcheck.detectors import bias_cell, context, detectors, diagnose, effects
+from flowcheck.detectors import bias_cell, context, dead_cell, detectors, diagnose, effects
 from flowcheck.formats import InputSet
 from flowcheck.measure import PROBES, measure_by_probes, measure_layer
 from flowcheck.network import fresh
-
 
 UNIT_RULES = [rule for rule in detectors() if not rule.endswith("-flow")]
 
@@ -107,7 +106,7 @@ def with_bias_cells(units=32):
 
 
 def test_an_intervention_that_is_decided_ends_and_nothing_else_changes(rng, monkeypatch):
-    """Against whole runs, one unit at a time: the same findings with the same numbers, from a third of the work."""
+    """Against whole runs of every unit, one at a time: the same findings with the same numbers, from a tenth of the work."""
     sets, done = [InputSet("a", "l0", rng.normal(size=(250, 2, 3)))], []
     whole = context.LayerContext.held_at
 
@@ -123,11 +122,13 @@ def test_an_intervention_that_is_decided_ends_and_nothing_else_changes(rng, monk
     done.clear()
     monkeypatch.setattr(effects, "FIRST", 10**6)
     monkeypatch.setattr(effects, "AT_ONCE", 1)
+    for module in (bias_cell, dead_cell):
+        monkeypatch.setattr(module, "least_effects", lambda context, run, sizes: np.zeros(len(sizes)))
     every = diagnose(with_bias_cells(), sets, rules=["bias-cell", "dead-cell"]).findings
     assert few_units == {7, 30} and [(f.rule, f.unit) for f in few] == [(f.rule, f.unit) for f in every]
     for one, other in zip(few, every, strict=True):
         assert one.evidence["effect_set_to_zero"] == pytest.approx(other.evidence["effect_set_to_zero"], rel=1e-12)
-    assert work < sum(done) / 3
+    assert work < sum(done) / 10
 
 
 def test_a_layer_at_a_time_is_held(rng):

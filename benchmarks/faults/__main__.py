@@ -9,8 +9,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from .programs import FOLDER, PROGRAMS, SEEDS
-from .score import score_net
+from .programs import FOLDER, PROGRAMS, SEEDS, held_back
+from .score import FAULTY_SEEDS, score_net
 from .table import markdown, summary
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -22,7 +22,7 @@ def main(arguments=None):
     parser.add_argument("--rows", type=Path, help="Keep the rows of every net in this JSON-lines file, and take up where it ends.")
     parser.add_argument("-o", "--out", type=Path, default=REPORTS / "faults.md", help="The report; its JSON goes beside it.")
     options = parser.parse_args(arguments)
-    stems = [f"{a}-{t}-{s}" for s in range(SEEDS) for a, t in PROGRAMS]
+    stems = [f"{a}-{t}-{s}" for s in range(SEEDS) for a, t in PROGRAMS if held_back(a, t) or s < FAULTY_SEEDS]
     missing = [stem for stem in stems if not (options.nets / f"{stem}.npz").exists()]
     if missing:
         parser.error(f"{options.nets} lacks {len(missing)} nets ({missing[0]}, ...); run python -m benchmarks.faults.train first")

@@ -111,9 +111,10 @@ def markdown(document):
     """The report's text."""
     held, fitted = document["held_back"], document["fitted"]
     lines = ["# Injected faults in trained recurrent nets", "",
-             f"By `{document['command']}`. {document['programs']} programs (an architecture on a task), {document['seeds']} nets of each. "
-             f"Thresholds were set on {fitted['programs']} of them and frozen; {held['programs']}, of a new architecture or a new task, "
-             "were held back, not looked at before, and scored once. All figures are of the programs held back, unless marked: "
+             f"By `{document['command']}`. {document['programs']} programs (an architecture on a task). Thresholds were set on "
+             f"{fitted['programs']} of them and frozen ({fitted['nets']['trained']} of their nets are scored here); {held['programs']}, "
+             f"of a new architecture or a new task, {document['seeds']} nets of each, were held back, not looked at before, and scored "
+             "once. All figures are of the programs held back, unless marked: "
              f"{held['nets']['trained']} nets, {held['nets']['healthy']} of them learned their task and count as healthy, "
              f"{held['nets']['with a fault']} copies with one injected fault. Intervals: 95 %, Clopper and Pearson.", "",
              "A finding that says that something is lost (a cell, memory, flow) is a claim, whatever its severity. It is right if the "

@@ -16,10 +16,10 @@ __all__ = ["LayerContext", "Run", "by_layer", "contexts"]
 
 
 class Run:
-    """One set of inputs through one layer; `trajectory` runs in the layer's own direction."""
+    """One set of inputs through one layer; `trajectory` runs in the layer's own direction. `natural` is its variation (`effects`)."""
 
     def __init__(self, label, trajectory):
-        self.label, self._trajectory = label, trajectory
+        self.label, self._trajectory, self.natural = label, trajectory, None
 
     @property
     def trajectory(self):

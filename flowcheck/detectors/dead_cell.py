@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .effects import effects_of_holding, read_by
+from .effects import effects_of_holding, least_effects, read_by
 from .finding import Finding, Threshold
 
 RULE = "dead-cell"
@@ -14,7 +14,7 @@ def detect(context):
     """Set to zero each unit whose first-order effect is small, in all sequences as long as the first (see `effects`)."""
     run = context.pooled[0]
     y = run.trajectory[context.cell.output.name]
-    candidates = np.flatnonzero(_first_order(context, y) < 10 * EFFECT.value)
+    candidates = np.flatnonzero(least_effects(context, run, np.sqrt(np.mean(y**2, axis=(0, 1)))) < EFFECT.value)
     effects = effects_of_holding(context, run, candidates, np.zeros(len(candidates)), EFFECT.value)
     typical = np.sqrt(np.mean(y**2))
     findings = []
@@ -30,17 +30,6 @@ def detect(context):
             findings.append(Finding(RULE, context.layer.name, int(unit), "info", evidence, EFFECT.value, EFFECT.source, _remedy(silent),
                                     words))
     return findings
-
-
-def _first_order(context, y):
-    """(units,) root mean square of y_i times the weights that read it, relative to what reads it varies: the larger over readers."""
-    size, shares = np.sqrt(np.mean(y**2, axis=(0, 1))), []
-    matrices = [*context.readers.values(), *context.recurrent_weights().values()]
-    for w in matrices if context.readers else [*matrices, np.eye(y.shape[-1])]:
-        spread = (y @ w.T).std(axis=(0, 1))
-        whole = np.sqrt(np.mean(spread**2))
-        shares.append(size * np.sqrt(np.mean(w**2, axis=0)) / whole if whole > 0 else np.zeros(len(size)))
-    return np.max(shares, axis=0)
 
 
 def _remedy(silent):

@@ -4,9 +4,11 @@ effect = root mean square change / standard deviation over time, the larger of: 
 each linear map that reads the layer (next layer, read-out). Without a known reader the outputs themselves count as read.
 """
 
+from itertools import repeat
+
 import numpy as np
 
-__all__ = ["effect", "effects_of_holding", "read_by"]
+__all__ = ["effect", "effects_of_holding", "least_effects", "read_by"]
 
 MOST_BYTES = 2**29
 """Memory of the runs in which units are held, one unit each, side by side."""
@@ -16,14 +18,20 @@ FIRST = 32
 """Steps after which an effect is looked at for the first time; then after twice as many each time."""
 
 
-def effect(context, y, changed, unit=None):
-    """The effect of an intervention that turns the layer's outputs y into `changed`, both (time, batch, units).
+def effect(context, run, changes, unit=None, enough=np.inf):
+    """The effect of an intervention on a run, from `changes` of the layer's outputs (time, batch, units), of all steps or part by part.
 
-    `unit` is the one intervened on; its own output does not count as an effect on the layer.
+    `unit` is the one intervened on; its own output does not count as an effect on the layer. Squares only add up: where they pass `enough`
+    after some of the parts no more are taken.
     """
-    units = np.array([-1 if unit is None else unit])
-    squares = _squares(context, (changed - y)[:, :, None], units) / (y.shape[0] * y.shape[1])
-    return float(_relative(squares, _variances(context, y, units))[0])
+    units, squares = np.array([-1 if unit is None else unit]), 0.0
+    variances, steps = _variances(context, run, units), run.trajectory.steps * run.trajectory.batch
+    for change in changes:
+        squares = squares + _squares(context, change[:, :, None], units)
+        found = float(_relative(squares / steps, variances)[0])
+        if found > enough:
+            break
+    return found
 
 
 def effects_of_holding(context, run, units, values, enough=np.inf, vector=None):
@@ -41,7 +49,7 @@ def _held(context, run, vector, units, values, enough):
     y = trajectory[output]
     steps, batch, _ = y.shape
     own = units if vector in (None, output) else np.full(len(units), -1)
-    variances, squares = _variances(context, y, own), 0.0
+    variances, squares = _variances(context, run, own), 0.0
     found, alive = np.zeros(len(units)), np.arange(len(units))
     per_step = len(units) * sum(array[0].nbytes for array in trajectory.values.values())
     state, start, length = None, 0, FIRST
@@ -69,12 +77,36 @@ def _maps(context):
     return [*context.readers.values()] or [None]
 
 
-def _variances(context, y, units):
+def least_effects(context, run, sizes):
+    """(units,) what a change of root mean square `sizes` in each unit's output does at least, to first order and less a margin.
+
+    To first order the unit's own weights carry the change to what reads it, which varies naturally. Were the whole effect less than a third
+    of that, then because other units undo it, which it would have to move first. A tenth for the recurrent weights: their nets vary with
+    the inputs as well.
+    """
+    _, whole, recurrent = _natural(context, run)
+    found = [np.zeros(len(sizes))]
+    for w, variance, margin in [*zip(_maps(context), whole, repeat(3)), *zip(context.recurrent_weights().values(), recurrent, repeat(10))]:
+        squares = 1 / len(sizes) if w is None else np.mean(w**2, axis=0)
+        found.append(sizes * np.sqrt(squares / variance) / margin if variance > 0 else found[0])
+    return np.max(found, axis=0)
+
+
+def _natural(context, run):
+    """Variances over time, kept with the run: of each output (units,), the mean of each map that reads the layer, of each recurrent one."""
+    if run.natural is None:
+        y = run.trajectory[context.cell.output.name]
+        own = y.var(axis=(0, 1))
+        run.natural = (own, *([float((own if w is None else (y @ w.T).var(axis=(0, 1))).mean()) for w in maps]
+                              for maps in (_maps(context), context.recurrent_weights().values())))
+    return run.natural
+
+
+def _variances(context, run, units):
     """(1 + readers, len(units)): mean variance over time of the outputs of the other units, and of each map that reads the layer."""
-    own = y.var(axis=(0, 1))
+    own, whole, _ = _natural(context, run)
     others = [own[np.arange(len(own)) != unit] for unit in units]
-    whole = [own if w is None else (y @ w.T).var(axis=(0, 1)) for w in _maps(context)]
-    return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v.mean()] * len(units) for v in whole)])
+    return np.array([[v.mean() if len(v) else 0.0 for v in others], *([v] * len(units) for v in whole)])
 
 
 def _squares(context, change, units):

@@ -35,12 +35,12 @@ def detect(context):
     findings, tests = [], sum(row["ends"].shape[-1] for row in rows[0].values())
     for state in rows[0]:
         score, variance = (sum(row[state][key] for row in rows) for key in ("score", "variance"))
-        ends = np.max([row[state]["ends"] for row in rows], axis=0)
-        slope = np.max([row[state]["slope"] for row in rows], axis=0)
+        ends, rate, slope = (np.max([row[state][key] for row in rows], axis=0) for key in ("ends", "rate", "slope"))
         z = score / np.sqrt(variance)
         critical = float(ndtri(1 - TREND.value / tests))
         for unit in np.flatnonzero((z > critical) & (ends > APART)).tolist():
-            evidence = {"state": state, "kendall_z": float(z[unit]), "critical_z": critical, "deviations_apart_at_end": float(ends[unit]),
+            evidence = {"state": state, "kendall_z": float(z[unit]), "critical_z": critical,
+                        "deviations_apart_at_end": float(ends[unit]), "rate_per_step": float(rate[unit]),
                         "windows": WINDOWS, "relative_slope_last_window": float(slope[unit]), "slope_threshold": SLOPE.value,
                         "slope_threshold_source": SLOPE.source, "sequences": sum(run.trajectory.batch for run in context.runs)}
             findings.append(_finding(context, state, unit, evidence))
@@ -66,7 +66,7 @@ def _apart(context, run):
         n = len(d)
         found[state] = {
             "score": sum(np.sign(d[i] - d[j]) for i, j in pairs).sum(axis=0), "variance": batch * n * (n - 1) * (2 * n + 5) / 18,
-            "ends": d[-1].mean(axis=0) / deviation,
+            "ends": d[-1].mean(axis=0) / deviation, "rate": (d[-1] - d[0]).mean(axis=0) / ((n - 1) * length),
             "slope": np.ones(d.shape[-1]) if slope is None else np.median(slope[-length:], axis=(0, 1)),
         }
     return found
@@ -74,7 +74,8 @@ def _apart(context, run):
 
 def _finding(context, state, unit, evidence):
     lost = evidence["lost"] = evidence["relative_slope_last_window"] < SLOPE.value
-    words = (f"|{state}| moves away from that of a fresh start, to {evidence['deviations_apart_at_end']:.3g} standard deviations; " +
+    words = (f"|{state}| moves away from that of a fresh start by {evidence['rate_per_step']:.2g} a step, to "
+             f"{evidence['deviations_apart_at_end']:.3g} standard deviations; " +
              ("its output slope is lost with it" if lost else "its output slope is kept, as in a counter"))
     remedy = ("reset the state between windows no longer than those trained on, or train on sequences as long as those in use"
               if lost else "nothing to mend if it counts; else reset the state between windows no longer than those trained on")

@@ -39,7 +39,7 @@ def detect(context):
         changed = _folded(context, run, unit, a, c)
         replaced = changed.copy()
         replaced[..., unit] = changed @ a + c
-        caused = effect(context, y, replaced, unit)
+        caused = effect(context, run, [replaced - y], unit)
         if caused < EFFECT.value:
             findings.append(_finding(context, run, unit, a, rest, caused, null, limit))
     return findings

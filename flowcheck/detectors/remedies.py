@@ -210,7 +210,7 @@ def _tried(context, rule, name, params, measured):
         new = context.kernel.forward(params, old.inputs, old.state0)
         before.append(samples(old))
         after.append(samples(new))
-        function = max(function, effect(context, old[context.cell.output.name], new[context.cell.output.name]))
+        function = max(function, effect(context, run, [new[context.cell.output.name] - old[context.cell.output.name]]))
     before, after = np.concatenate(before), np.concatenate(after)
     change, n = after - before, len(before)
     interval = None

@@ -14,10 +14,17 @@ def detect(context):
     run = context.pooled[0]
     trajectory, cell = run.trajectory, context.cell
     start = {old: trajectory[new].mean(axis=(0, 1)) for old, new in context.kernel.states.items()}
-    single = {name: x.reshape(1, -1, x.shape[-1]) for name, x in trajectory.inputs.items()}
     y = trajectory[cell.output.name]
-    forgetful = context.kernel.forward(context.layer.params, single, start)[cell.output.name].reshape(y.shape)
-    lost = effect(context, y, forgetful)
+
+    def changes(first=32):
+        at, length = 0, first
+        while at < len(y):
+            single = {name: x[at:at + length].reshape(1, -1, x.shape[-1]) for name, x in trajectory.inputs.items()}
+            forgetful = context.kernel.forward(context.layer.params, single, start)[cell.output.name]
+            yield forgetful.reshape(-1, *y.shape[1:]) - y[at:at + length]
+            at, length = at + length, min(2 * length, 256)
+
+    lost = effect(context, run, changes(), enough=EFFECT.value)
     if not lost < EFFECT.value or y.shape[0] < 2:
         return []
     evidence = {"effect_without_memory": lost, "read_by": read_by(context), "sequences": trajectory.batch, "steps": trajectory.steps}
