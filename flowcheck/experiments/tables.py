@@ -67,7 +67,8 @@ def _local():
         *(conventional(*which, None, 0) for which in failing),
         _row("2", "CH, p 100, rate 1", replace(base, method="chunker"), sequences=32_400, success=33, trials=18),
         _row("2", "LSTM, p 100, rate 1", lstm, sequences=5_040, success=100, trials=18, weights=10_504),
-        _row("2b", "LSTM, p 100, rate 1", replace(lstm, added_later=True, **random), sequences=5_680, success=100, trials=18, weights=10_504),
+        _row("2b", "LSTM, p 100, rate 1", replace(lstm, added_later=True, **random), sequences=5_680, success=100, trials=18,
+             weights=10_504),
         *(conventional(m, 100, 1.0, None, 0, "2b", "2b") for m in ("rtrl", "bptt")),
         _row("2b", "CH, p 100, rate 1", replace(base, experiment="2b", method="chunker"), success=0),
     ]
