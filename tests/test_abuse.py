@@ -1,6 +1,7 @@
 """The abuse study: what a look finds, verdicts from planted outcomes, the report of what a store holds."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from flowcheck import jobs
 from flowcheck.cli import main
 from flowcheck.compiled.online import Online
 from flowcheck.experiments import abuse, remedies, trials
@@ -93,7 +95,8 @@ def test_the_report_says_each_verdict_and_keeps_its_schema():
     document = json.loads(documents.dumps(documents.abuse(outcomes, remedies.study(outcomes), words, "s.sqlite")))
     jsonschema.validate(document, documents.schema("flowcheck.abuse/1"))
     text = abuse_markdown(document)
-    assert 'Negative biases of input gates mean less of "drifting cells, early": confirmed in experiment 6a.' in text
+    assert '- Negative biases of input gates should lower "drifting cells, early": confirmed in experiment 6a.\n' in text
+    assert 'should lower "redundant cells, early": not shown in experiment 6a (there were none without).\n' in text
     assert len(document["nets"]) == 40
 
 
@@ -109,3 +112,21 @@ def test_what_a_store_lacks_is_said_in_one_line(tmp_path, capsys):
         assert stop.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert words in line
+
+
+def test_the_command_runs_what_the_store_lacks_and_nothing_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
+    monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+    monkeypatch.setattr(abuse, "EXPERIMENTS", {"4": 10})
+    usual, ran, right = abuse.settings, [], abuse.watched
+    monkeypatch.setattr(abuse, "settings", lambda e: {name: replace(s, T=20) for name, s in usual(e).items()})
+    monkeypatch.setattr(abuse, "watched", lambda *trial: ran.append(trial) or right(*trial))
+    found = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            main(["reproduce", "abuse", "--trials", "1", "--budget", "100", "--store", str(tmp_path / "s"), "--format", "json"])
+        assert not stop.value.code
+        found.append(json.loads(capsys.readouterr().out))
+        jsonschema.validate(found[-1], documents.schema("flowcheck.abuse/1"))
+    assert len(ran) == 4 and found[1] == found[0]
+    assert found[1]["experiments"][0]["conditions"][3]["nets"] == 1 and not found[1]["nets"][0]["success"]

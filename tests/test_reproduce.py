@@ -189,6 +189,14 @@ def test_the_report_is_what_its_store_holds(tmp_path, monkeypatch):
         words = f"--store reports/experiments.sqlite --format {form} -o reports/experiments.{end}`"
         assert words in (ROOT / "reports" / "README.md").read_text()
     jsonschema.validate(json.loads(out.read_text()), documents.schema("flowcheck.experiments/1"))
+    for end, form in (("md", "markdown"), ("json", "json")):
+        out = tmp_path / f"abuse.{end}"
+        with pytest.raises(SystemExit) as stop:
+            main(["reproduce", "abuse", "--stored", "--store", "reports/experiments.sqlite", "--format", form, "-o", str(out)])
+        assert not stop.value.code and out.read_text() == (ROOT / "reports" / out.name).read_text()
+        words = f"reproduce abuse --stored --store reports/experiments.sqlite --format {form} -o reports/abuse.{end}`"
+        assert words in (ROOT / "reports" / "README.md").read_text()
+    jsonschema.validate(json.loads(out.read_text()), documents.schema("flowcheck.abuse/1"))
     assert (ROOT / "reports" / "experiments.sqlite").read_bytes() == before
 
 

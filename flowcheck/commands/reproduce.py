@@ -25,7 +25,8 @@ def _reading(context, parameter, values):
 @click.option("--p", type=click.IntRange(2), help="2: number of different symbols in between.")
 @click.option("--length", "T", type=click.IntRange(20), help="3, 4, 5: T, minimal sequence length.")
 @click.option("--signal", "N", type=click.IntRange(1), help="3: N, elements that tell the class.")
-@click.option("--method", type=click.Choice(["1997", "rtrl", "bptt", "elman", "rcc", "guessing"]), help="The learning method of a row.")
+@click.option("--method", type=click.Choice(["1997", "rtrl", "bptt", "elman", "rcc", "chunker", "guessing"]),
+              help="The learning method of a row.")
 @click.option("--rate", "alpha", type=click.FloatRange(0, min_open=True), help="The learning rate of a row.")
 @click.option("--trials", type=click.IntRange(1), help="Trials of each row, with seeds from --seed on.  [default: 3; of abuse 10]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))

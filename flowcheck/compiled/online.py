@@ -23,7 +23,7 @@ from .storage import Storage
 __all__ = ["Online"]
 
 step = readout = gather = coefficients = direct = advance = collect = back = weights = touched = None  # printed for each net
-ENTER = OUTPUT = OUTPUTS = SIZE = 0
+ENTER = OUTPUT = OUTPUTS = 0
 
 
 def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, spans, alpha, every_step, rows, s, k, a, p, g, found, zero):
@@ -62,8 +62,7 @@ def learn(starts, x, target, has_target, w, w_back, free, free_w, free_back, spa
                                 w[free_w[j]] -= change
                                 w_back[free_back[j]] -= change
                                 g[free[j]] = 0.0
-            for i in range(SIZE):
-                before[i] = now[i]
+            now, before = before, now
         if alpha > 0.0 and not every_step:
             for j in range(free.shape[0]):
                 change = alpha * g[free[j]]
@@ -199,8 +198,8 @@ class Online:
         recurrent = {e for e in self.kernel.cell.recurrent_edges if e.net not in later}
         cut = recurrent if method == "1997" else frozenset()
         printer = Printer(self.storage, cut, one_hot, by_value=True, small=self.storage.net_rows <= 64)
-        places = self.storage.place[enter], self.storage.place[output], self.storage.length(output), self.storage.size
-        parts = [f"ENTER, OUTPUT, OUTPUTS, SIZE = {', '.join(map(str, places))}",
+        places = self.storage.place[enter], self.storage.place[output], self.storage.length(output)
+        parts = [f"ENTER, OUTPUT, OUTPUTS = {', '.join(map(str, places))}",
                  _touched(one_hot), printer.step(vectors=set(self.storage.place) - later), printer.step("readout", later)]
         if method == "1997":
             self.carried, rule = Carried(printer, (enter,)), learn

@@ -17,11 +17,11 @@ def _early(outcome, count):
 
 
 MEASURES = {
-    "sequences": ("training sequences until success, or the budget (log10)", lambda o: float(np.log10(o["sequences"]))),
+    "sequences": ("training sequences until success or the budget's end (log10)", lambda o: float(np.log10(o["sequences"]))),
     "biases": ("cells that serve as biases, early", lambda o: _early(o, lambda k: len({*k["bias-cell"], *k["constants"]}))),
     "redundant": ("redundant cells, early", lambda o: _early(o, lambda k: len(k["redundant-cell"]))),
     "drifting": ("drifting cells, early", lambda o: _early(o, lambda k: len(k["state-drift"]))),
-    "slope": ("h'(s) at the last step, share of its largest value, early", lambda o: _early(o, lambda k: np.mean(k["slope"]))),
+    "slope": ("slope h'(s) at the last step, as a share of its largest value, early", lambda o: _early(o, lambda k: np.mean(k["slope"]))),
     "drifting_end": ("drifting cells in the final net", lambda o: float(len(o["looks"][-1]["state-drift"]))),
     "flow": ("log10 of the final net's truncated flow over the task's least lag", lambda o: o["looks"][-1]["flow"]),
 }

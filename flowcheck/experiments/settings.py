@@ -16,8 +16,8 @@ GATES, HIDDEN, ALL = ("b_in", "b_out"), ("b_in", "b_out", "b_c"), ("b_in", "b_ou
 class Setting:
     """Net, rule and stopping rule of a trial; with its seed it determines every number of it.
 
-    method        "1997"; "rtrl", "bptt", "elman" for conventional nets; "rcc", recurrent cascade correlation (1); "guessing", new random
-                  weights until a net answers rightly
+    method        "1997"; "rtrl", "bptt", "elman" for conventional nets; "rcc", recurrent cascade correlation (1); "chunker", the
+                  neural sequence chunker (2a, 2b); "guessing", new random weights until a net answers rightly
     q, p, T, N    lag and number of distractors (2), length and signal (3 to 6), as in the paper
     units         memory cells, in `blocks` blocks; hidden units of a conventional net; the most that "rcc" adds
     reach         initial weights are uniform in [-reach, reach]

@@ -10,6 +10,7 @@ from ..compiled.online import Online
 from ..network import Layer, Network, Readout
 from .adding import adding, multiplication
 from .cascade import Cascade
+from .chunker import Chunker
 from .criteria import LARGEST, Recent, Streak, Strings, Tested, answers
 from .long_lag import local_code, random_middle, very_long
 from .nets import fully_recurrent_outputs, initial, with_outputs, without_output_gate
@@ -119,6 +120,10 @@ class Trial:
             if s.experiment != "1":
                 raise ValueError(f"recurrent cascade correlation is built for experiment 1, not for {s.experiment}")
             return Cascade(self.stop.sets[0][0], self.inputs, self.rng), None
+        if s.method == "chunker":
+            if s.experiment not in ("2a", "2b"):
+                raise ValueError(f"the neural sequence chunker is built for experiments 2a and 2b, not for {s.experiment}")
+            return Chunker(self.inputs, s.alpha, s.reach, self.rng), None
         params, frozen = self._initial()
         method = "1997" if s.method == "guessing" else s.method
         net = Online(self._cell(), params, method=method, one_hot=s.experiment[0] in "126", alpha=s.alpha, every_step=s.every_step,

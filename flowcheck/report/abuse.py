@@ -18,7 +18,7 @@ RULES = {"bias-cell": "a bias cell at every step (diagnose)", "constants": "a ce
 
 def abuse_markdown(document):
     """Verdicts, then every measure of every condition."""
-    lines = ["# The abuse study", "", " ".join(_verdicts(document)), "", *LEGEND, ""]
+    lines = ["# The abuse study", "", *_verdicts(document), "", *LEGEND, ""]
     for part in document["experiments"]:
         names = [c["condition"] for c in part["conditions"]]
         lines += [f"## {TITLES[part['experiment']]}", "", f"Flow is that over {part['lag']} steps.", "",
@@ -38,17 +38,19 @@ def abuse_markdown(document):
 
 
 def _verdicts(document):
-    """One sentence for each remedy and measure: in which experiments it was confirmed, contradicted, or not shown."""
+    """One line for each remedy and measure: in which experiments it was confirmed, contradicted, or not shown."""
     found = {}
     for part in document["experiments"]:
+        without = next(c["means"] for c in part["conditions"] if c["condition"] == "neither")
         for remedy in part["remedies"]:
             for change in remedy["changes"]:
-                key = remedy["gates"], change["expected"], change["measure"]
-                found.setdefault(key, []).append((change["verdict"], part["experiment"]))
+                none = change["expected"] == "less" and without[change["measure"]]["mean"] == 0
+                verdict = f"{change['verdict']} in experiment {part['experiment']}{' (there were none without)' if none else ''}"
+                found.setdefault((remedy["gates"], change["expected"], change["measure"]), []).append(verdict)
     for (gates, expected, measure), verdicts in found.items():
         words = document["measures"][measure].split(" (")[0]
-        yield (f"Negative biases of {gates} mean {expected} of \"{words}\": "
-               f"{', '.join(f'{verdict} in experiment {experiment}' for verdict, experiment in verdicts)}.")
+        should = "raise" if expected == "more" else "lower"
+        yield f"- Negative biases of {gates} should {should} \"{words.removeprefix('log10 of ')}\": {', '.join(verdicts)}."
 
 
 def _line(name, cells):

@@ -69,6 +69,13 @@ def _summary(document):
     return f"{attempted} of {len(own)} rows attempted, {trials} trials; every trial is a row of {document['store']}"
 
 
+def _failures(document):
+    """What became here of the rows in which no net of the paper succeeded."""
+    rows = [e for e in document["rows"] if ";" not in e["row"] and e["printed"].get("success") == 0 and e["measured"]]
+    other = [f"{e['row']} ({TITLES[e['table']]})" for e in rows if e["measured"]["solved"]]
+    return f"Of the {len(rows)} rows run in which no net of the paper succeeded, {', '.join(other) or 'none'} succeeded here in its budget."
+
+
 def experiments_text(document):
     """Narrow: solved and after how many sequences, printed and measured."""
     parts, right = [], {"justify": "right", "no_wrap": True}
@@ -85,7 +92,7 @@ def experiments_text(document):
 
 def experiments_markdown(document):
     """All that is measured, a table for each of the paper's."""
-    lines = ["# The experiments of 1997, run again", "", f"{_summary(document)}.", "", *LEGEND, ""]
+    lines = ["# The experiments of 1997, run again", "", f"{_summary(document)}.", "", *LEGEND, "", _failures(document), ""]
     for name, group in _by_table(document).items():
         lines += [f"## {TITLES[name]}", "", *([NOTES[name], ""] if name in NOTES else [])]
         lines += [f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] + ['---:'] * (len(HEAD) - 1))} |"]

@@ -16,7 +16,7 @@ from flowcheck.formats import write_npz
 
 HERE = Path(__file__).parent
 SEED, SHOWN = 0, 8
-READING = {"4": {"enter": "net_k", "budget": 800_000}, "6a": {}}
+READING = {"4": {"enter": "net_k", "output": "sigma", "budget": 800_000}, "6a": {}}
 """Without the slope of the output unit, errors at the ends of its range shrink soon enough; otherwise the paper's numbers."""
 
 
