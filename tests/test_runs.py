@@ -41,9 +41,17 @@ def rows_of(path):
     return sqlite3.connect(path).execute("SELECT * FROM nets ORDER BY key").fetchall()
 
 
-def test_one_and_two_workers_give_the_same_rows(nets, tmp_path):
-    one, two = (tmp_path / f"{n}.sqlite" for n in (1, 2))
-    measure_many(nets, SETTINGS, Store(one), workers=1)
+@pytest.fixture
+def alone(nets, tmp_path):
+    """The store of the nets, measured one after the other in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+        measure_many(nets, SETTINGS, Store(tmp_path / "alone.sqlite"), workers=1)
+    return tmp_path / "alone.sqlite"
+
+
+def test_one_process_and_two_workers_give_the_same_rows(nets, alone, tmp_path):
+    one, two = alone, tmp_path / "2.sqlite"
     measure_many(reversed(nets), SETTINGS, Store(two), workers=2)
     assert rows_of(one) == rows_of(two)
     assert len(rows_of(one)) == len(nets)
@@ -89,14 +97,13 @@ def test_other_settings_and_changed_files_are_measured_again(nets, tmp_path, in_
     assert len(rows_of(path)) == 5
 
 
-def test_a_dask_cluster_gives_the_same_rows(nets, tmp_path):
+def test_a_dask_cluster_gives_the_same_rows(nets, alone, tmp_path):
     distributed = pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
-    local, cluster = tmp_path / "local.sqlite", tmp_path / "cluster.sqlite"
-    measure_many(nets, SETTINGS, Store(local), workers=1)
+    cluster = tmp_path / "cluster.sqlite"
     options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1")
     with distributed.LocalCluster(**options) as scheduler:
         measure_many(nets, SETTINGS, Store(cluster), scheduler=scheduler.scheduler_address)
-    assert rows_of(local) == rows_of(cluster)
+    assert rows_of(alone) == rows_of(cluster)
 
 
 def test_the_command_writes_store_table_and_json(nets, tmp_path, in_process, monkeypatch, capsys):
