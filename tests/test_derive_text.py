@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from flowcheck.claims import load
 from flowcheck.report.derivations import text
 from flowcheck.report.plain import plain
