@@ -93,12 +93,17 @@ def least_effects(context, run, sizes):
 
 
 def _natural(context, run):
-    """Variances over time, kept with the run: of each output (units,), the mean of each map that reads the layer, of each recurrent one."""
+    """Variances over time, kept with the run: of each output (units,), the mean of each map that reads the layer, of each recurrent one.
+
+    From the covariance C of the outputs: the variances of W y are the diagonal of W C W^T.
+    """
     if run.natural is None:
         y = run.trajectory[context.cell.output.name]
-        own = y.var(axis=(0, 1))
-        run.natural = (own, *([float((own if w is None else (y @ w.T).var(axis=(0, 1))).mean()) for w in maps]
-                              for maps in (_maps(context), context.recurrent_weights().values())))
+        moves = y.reshape(-1, y.shape[-1]) - y.mean(axis=(0, 1))
+        covariance = moves.T @ moves / len(moves)
+        run.natural = (np.diag(covariance), *(
+            [float(np.trace(covariance) / len(covariance) if w is None else max(0.0, np.vdot(w @ covariance, w) / len(w))) for w in maps]
+            for maps in (_maps(context), context.recurrent_weights().values())))
     return run.natural
 
 
