@@ -25,7 +25,8 @@ def detect(context):
         d_k = mean over the window's later half of | |state| continuous - |state| fresh |,   k = 2 ... 8
 
     Reported: units whose d_k rises with k (Kendall, one-sided, over all sequences) and ends above one standard deviation. A cell is lost
-    where its output slope is, in the last window (below 0.05 of its largest), as with drift; else it is none, as in a counter.
+    where its output slope is, in the last window (below 0.05 of its largest), as with drift: a warning, for late in a sequence the net runs
+    on states that it never had early, and no error corrects them. Else it is `info`, as in a counter.
     """
     from scipy.special import ndtri
 
@@ -79,4 +80,4 @@ def _finding(context, state, unit, evidence):
              ("its output slope is lost with it" if lost else "its output slope is kept, as in a counter"))
     remedy = ("reset the state between windows no longer than those trained on, or train on sequences as long as those in use"
               if lost else "nothing to mend if it counts; else reset the state between windows no longer than those trained on")
-    return Finding(RULE, context.layer.name, unit, "info", evidence, TREND.value, TREND.source, remedy, words)
+    return Finding(RULE, context.layer.name, unit, "warning" if lost else "info", evidence, TREND.value, TREND.source, remedy, words)
