@@ -76,7 +76,7 @@ class Trial:
         done, steps, solved, known = 0, 0, None, self.stop.sets[0][0]
         for changed in self.net.grow(self.setting.units):
             done, steps = done + len(known), steps + len(known.x)
-            solved = self.stop.solved(known.x[:len(known)], self.net) if changed else None
+            solved = self.stop.solved(np.empty(len(known)), self.net) if changed else None
             if solved is not None or done >= self.setting.budget:
                 break
         return done, steps, solved and done, self.net.weights

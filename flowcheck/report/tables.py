@@ -21,7 +21,8 @@ LEGEND = (
 
 NOTES = {
     "1": "Strings are drawn as the grammar makes them, so that short ones come more than once among the 256, and weights of the LSTM rows "
-         "change after every step: with 256 different strings, which are longer, or changes at their ends no LSTM trial has succeeded.",
+         "change after every step: with 256 different strings, which are longer, or changes at their ends no LSTM trial has succeeded. "
+         "Most trials fail even so: what the paper's nets owe their success to is not found.",
     "2": "The cell of the LSTM row is there from the start, weights change after every step, and the slope of the output units is left "
          "out. With the slope, outputs that the growing state has driven to their ends never come back; a cell that is added later "
          "ends with its gate closed to every symbol.",
@@ -29,7 +30,7 @@ NOTES = {
           "at all others would have to count to p. The slope of the output units is left out, as in Table 2.",
     "3": "No connections between hidden units, other than the carousel.",
     "7": "The output unit is linear. With a logistic one the two numbers are stored just as soon, but sums near the ends of the range "
-         "stay wrong by more than 0.04.",
+         "stay wrong by more than 0.04. What lets nets learn sequences of 500 within the printed number is not found.",
     "8": "The output unit is linear, as in Table 7.",
 }
 """What the rows of a table take for granted where the paper says nothing or something else; found by trials that stand below them."""
