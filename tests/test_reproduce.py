@@ -175,7 +175,7 @@ def test_without_numba_nothing_is_run_and_one_line_says_what_to_install(tmp_path
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'flowcheck-rnn[fast]'" in line and "--stored" in line
-    assert not stored(store)
+    assert not store.exists()
 
 
 def test_the_report_is_what_its_store_holds(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, wor
     trials, printed = trials or 3, rows(name)
     if not stored:
         printed = chosen(printed, values, changes | ({"budget": budget} if budget else {}))
-    kept = Trials(store)
+    kept = _opened(Trials, store, scheduler)
     if stored:
         found = entries(printed, {s: trials for s, trials in kept.settings().items() if name in ("all", s.experiment)})
     else:
@@ -76,6 +76,15 @@ def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, wor
     return 2 if any(t["error"] for row in found for t in row["trials"]) else 0
 
 
+def _opened(kind, store, scheduler):
+    """The store; none is made for trials that cannot be run here."""
+    from ..compiled.modules import compiler
+
+    if not store.exists() and scheduler == "local":
+        compiler("or show what a store holds with --stored")
+    return kind(store)
+
+
 def _abuse(seeds, budget, store, stored, scheduler, workers, form, out):
     """`flowcheck reproduce abuse`: run what the store lacks, unless `stored`, and write what was found."""
     from dataclasses import replace
@@ -86,7 +95,7 @@ def _abuse(seeds, budget, store, stored, scheduler, workers, form, out):
     from ..report import documents
     from ..report.abuse import abuse_markdown
 
-    kept, outcomes = Watched(store), {}
+    kept, outcomes = _opened(Watched, store, scheduler), {}
     chosen = {e: {name: replace(s, budget=budget or s.budget) for name, s in abuse.settings(e).items()} for e in abuse.EXPERIMENTS}
     if not stored:
         with progress_bar("trials") as progress:
