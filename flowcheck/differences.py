@@ -8,14 +8,14 @@ import numpy as np
 __all__ = ["extrapolated_differences"]
 
 
-def extrapolated_differences(f, x, direction, eps=np.finfo(float).eps, levels=4):
+def extrapolated_differences(f, x, direction, eps=np.finfo(float).eps, levels=4, noise=None):
     """(derivative, error) of f at x along a direction, by Richardson's extrapolation of central differences.
 
         D(h) = (f(x + h v) - f(x - h v)) / 2h,    D_k(h) = D_{k-1}(h/8) + (D_{k-1}(h/8) - D_{k-1}(h)) / (64^k - 1)
 
     h = h0, h0/8, ... with h0 = eps^(1/8) (0.011 in double precision). x and direction are dicts of arrays, f returns a dict of arrays;
-    `eps` is the precision that f computes in. Entry by entry the table's entry of least estimated error is taken: the change from
-    its neighbours, or the rounding eps |f| / h that it carries.
+    `eps` is the precision that f computes in, `noise` {output: absolute rounding error of f}, at least eps |f|. Entry by entry that of the
+    table with the least estimated error is taken: the change from its neighbours, or the rounding noise / h that it carries.
     """
     first = float(eps) ** 0.125
     steps = [first / 8**k for k in range(levels)]
@@ -23,7 +23,8 @@ def extrapolated_differences(f, x, direction, eps=np.finfo(float).eps, levels=4)
     for h in steps:
         plus, minus = (f({k: np.asarray(v) + s * np.asarray(direction[k]) for k, v in x.items()}) for s in (h, -h))
         rows.append({k: (np.asarray(plus[k], float) - np.asarray(minus[k], float)) / (2 * h) for k in plus})
-        rounding.append({k: 2 * eps * np.maximum(np.abs(plus[k]), np.abs(minus[k])).astype(float) / h for k in plus})
+        own = {k: eps * np.maximum(np.abs(plus[k]), np.abs(minus[k])).astype(float) for k in plus}
+        rounding.append({k: 2 * (v if noise is None else np.maximum(v, noise[k])) / h for k, v in own.items()})
     found = {k: _best([r[k] for r in rows], [r[k] for r in rounding]) for k in rows[0]}
     return {k: v for k, (v, _) in found.items()}, {k: e for k, (_, e) in found.items()}
 

@@ -8,6 +8,8 @@ import pytest
 import flowcheck
 from flowcheck.adapters.plain import flatten, group, promoted, rebuild
 from flowcheck.user_code import UserCodeError, plain_form, source_of
+from flowcheck.verify.arguments import Arguments, Functions
+from flowcheck.verify.rounding import rounding_of
 
 LOST = 21
 """Steps over which the planted backward carries the error: wrong from that lag on, where the flow is below every absolute floor."""
@@ -206,6 +208,18 @@ def test_forward_mode_serves_where_complex_numbers_are_refused(torch):
     form = flowcheck.from_torch(squared_relu, torch.tensor(net(steps=5)[0]), time_axis=0)
     found = flowcheck.check_gradient(*form, **form.options)
     assert hasattr(form.forward, "jvp") and found.verdict == "pass"
+
+
+def test_results_inside_torch_are_perturbed(torch):
+    """The slope of a saturated unit has lost ten digits; what moves only its argument does not see that."""
+    x = np.array([[12.0, 12.5], [12.2, 11.9]])
+    form = flowcheck.from_torch(lambda x: torch.stack(torch.unbind(torch.tanh(x.clone().mul_(1.0)))), torch.tensor(x), time_axis=0)
+    functions, arguments = Functions(form.forward, form.backward, 0), Arguments.read(form.params, form.inputs, form.state0, 0)
+    rounding = rounding_of(functions, arguments, {"output": np.ones((2, 2))}, np.random.default_rng(0))
+    entry = next(iter(form.inputs))
+    bound = rounding.bound(lambda grads: [float(np.asarray(grads[entry])[0, 0])])
+    slope = 1 / np.cosh(12.0) ** 2
+    assert rounding.inside and np.finfo(float).eps / slope < bound / slope < 1e-3
 
 
 def test_arguments_that_do_not_exist_are_named(torch):

@@ -36,7 +36,7 @@ def test_a_mistake_that_rounding_could_explain_is_settled():
 
     assert saturated(wrong, (26.0, 30, 3), certified=False).verdict == "inconclusive"
     verification = saturated(wrong, (26.0, 30, 3))
-    assert verification.verdict == "fail" and verification.findings[0].lag == 3, str(verification)
+    assert verification.verdict == "fail" and verification.findings[0].entry == "x", str(verification)
     assert "provably off" in str(verification)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from flowcheck import verify_gradient
+from flowcheck.user_code import source_of
 from flowcheck.verify.styles import from_class, from_loss_and_gradient, from_step
 
 M, N, T, B = 3, 4, 7, 2
@@ -404,3 +405,68 @@ def test_gradients_that_add_up_in_attributes(declared):
     verification = verify_gradient(forward, backward, {"W": weights(rng, (N, M))[0]}, {"x": rng.normal(size=(T, M))}, {}, time_axis=0)
     assert verification.verdict == ("pass" if declared else "fail"), str(verification)
     assert declared or any("adds to the gradients of earlier calls" in f.words for f in verification.findings)
+
+
+def masked(lost):
+    """A batch-first tanh layer that keeps its state where the mask is off; `lost`: the state's error is dropped there."""
+    def forward(p, i, s):
+        h, hs = s["h"], []
+        for t in range(T):
+            h = np.where(i["mask"][:, t, None], np.tanh(i["x"][:, t] @ p["W"].T + h @ p["U"].T), h)
+            hs.append(h)
+        return {"y": np.stack(hs, axis=1)}
+
+    def backward(p, i, s, g):
+        y = forward(p, i, s)["y"]
+        before = np.concatenate([s["h"][:, None], y[:, :-1]], axis=1)
+        grads, dh = {k: np.zeros(v.shape) for k, v in (p | {"x": i["x"]}).items()}, np.zeros(s["h"].shape)
+        for t in reversed(range(T)):
+            on = i["mask"][:, t, None]
+            dh = dh + g["y"][:, t]
+            da = on * dh * (1 - y[:, t] ** 2)
+            grads["W"], grads["U"] = grads["W"] + da.T @ i["x"][:, t], grads["U"] + da.T @ before[:, t]
+            grads["x"][:, t] = da @ p["W"]
+            dh = da @ p["U"] + (0 if lost else ~on * dh)
+        return grads | {"h": dh}
+
+    rng = np.random.default_rng(12)
+    W, U = weights(rng, (N, M), (N, N))
+    mask = np.arange(T) < np.array([T, T - 1, T - 3])[:, None]
+    return forward, backward, {"W": W, "U": U}, {"x": rng.normal(size=(3, T, M)), "mask": mask}, {"h": rng.normal(size=(3, N))}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["right", "state-lost"])
+def test_a_mask_of_booleans_is_no_sequence_of_whole_numbers(lost):
+    verification = verify_gradient(*masked(lost), time_axis=1, cell=True)
+    assert verification.verdict == ("fail" if lost else "pass"), str(verification)
+
+
+def test_an_entry_without_gradient_says_how_constants_are_given():
+    forward, backward, params, inputs, state0 = masked(False)
+    inputs["mask"] = inputs["mask"].astype(float)
+    real = lambda f: lambda p, i, *rest: f(p, i | {"mask": i["mask"] > 0.5}, *rest)  # noqa: E731
+    verification = verify_gradient(real(forward), real(backward), params, inputs, state0, time_axis=1)
+    assert "dE/dmask: backward returns no gradient for it; a constant, such as a mask, is handed over as integers" in \
+        " ".join(str(verification).split())
+
+
+def test_loss_and_gradient_summed_in_buffers_of_one_entrys_kind():
+    """zeros_like(W) is a real array unless W is complex, too: no entry is made complex alone."""
+    def loss_and_gradient(p, i, s):
+        y, g = [s["h"]], {k: np.zeros_like(v) for k, v in (p | s).items()}
+        for x_t in i["x"]:
+            y.append(np.tanh(p["W"] @ x_t + p["U"] @ y[-1]))
+        for t in reversed(range(T)):
+            da = (g["h"] + y[t + 1]) * (1 - y[t + 1] ** 2)
+            g["W"] += np.outer(da, i["x"][t])
+            g["U"] += np.outer(da, y[t])
+            g["h"] = p["U"].T @ da
+        return 0.5 * sum(np.sum(v**2) for v in y[1:]), g
+
+    rng = np.random.default_rng(13)
+    W, U = weights(rng, (N, M), (N, N))
+    forward, backward = from_loss_and_gradient(loss_and_gradient)
+    x = {"x": rng.integers(-2, 3, (T, M))}
+    verification = verify_gradient(forward, backward, {"W": W, "U": U}, x, {"h": rng.normal(size=N)}, time_axis=None)
+    assert verification.verdict == "pass" and not any("differences" in note for note in verification.notes), str(verification)
+    assert source_of(backward).name.endswith("loss_and_gradient")

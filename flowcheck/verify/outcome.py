@@ -85,7 +85,8 @@ class Outcome:
             self.notes.append(f"dE/d{one.entry}{lag_words(causal)}: {said}")
         if one.unseen and one.seed.t is not None:
             said = lag_words([lag for lag in one.unseen if lag is None or lag >= 0]).removeprefix(", ")
-            self.unseen.setdefault(one.entry, f"{said or 'the truncated part'} (the reference cannot tell)")
+            said = said or ("the truncated part" if self.intent.kind == "truncated" else "all of it")
+            self.unseen.setdefault(one.entry, f"{said} (the reference cannot tell)")
 
     def matched(self, match, cells):
         names = ", ".join(c.name for c in cells)

@@ -11,12 +11,14 @@ from ..oracles import complex_step, is_complex_safe
 
 __all__ = ["Tangents"]
 
+MOVES = 4
+
 
 class Tangents:
     """Directional derivatives of the outputs. `words` says how they are computed, `exact` whether to rounding at any size."""
 
     def __init__(self, functions, arguments, rng, jvp=None, eps=np.finfo(float).eps):
-        self.functions, self.jvp, self.eps = functions, jvp, eps
+        self.functions, self.jvp, self.eps, self.measured = functions, jvp, eps, None
         values = arguments.values()
         direction = {n: rng.normal(size=a.shape) for n, a in values.items()}
         run = lambda v: self._real_outputs(functions.outputs(arguments.with_values(v)))  # noqa: E731
@@ -45,7 +47,22 @@ class Tangents:
         if self.jvp is not None:
             moved = self.jvp(*arguments.copies(), directions)
             return {k: np.asarray(v, float) for k, v in moved.items()}, {}
-        return extrapolated_differences(run, value, directions, self.eps)
+        return extrapolated_differences(run, value, directions, self.eps, noise=self._noise(arguments))
+
+    def _noise(self, arguments):
+        """{output: rounding of forward}: by how much it moves when every argument moves by about a unit of rounding, most of a few times.
+
+        Errors inside an expanding net grow as these do; eps times the output would be far too little.
+        """
+        if self.measured is None or self.measured[0] is not arguments:
+            rng, found = np.random.default_rng(0), {}
+            y = self._real_outputs(self.functions.outputs(arguments))
+            for _ in range(MOVES):
+                signs = {n: rng.normal(size=a.shape) for n, a in arguments.values().items()}
+                moved = self._real_outputs(self.functions.outputs(arguments.moved(signs, self.eps)))
+                found = {k: np.maximum(found.get(k, 0.0), np.abs(np.asarray(moved[k], float) - v)) for k, v in y.items()}
+            self.measured = arguments, found
+        return self.measured[1]
 
     def _test_jvp(self, arguments, direction):
         values = arguments.values()
