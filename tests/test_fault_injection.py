@@ -7,7 +7,7 @@ from benchmarks.faults.confirm import Task, confirmed, flow_truth
 from benchmarks.faults.inject import FAULTS, Surgery
 from benchmarks.faults.programs import CELLS, PROGRAMS, held_back
 from benchmarks.faults.table import share, summary
-from flowcheck import Network
+from flowcheck import Network, compile_cell
 from flowcheck.detectors import Finding
 from flowcheck.flow import state_flow
 from flowcheck.network import Readout, fresh
@@ -61,6 +61,14 @@ def test_a_bias_cell_is_constant_and_read(cell, sine):
     (unit,) = fault.units
     y = fault.network.layers[0].run(sine.x)["y"][..., unit]
     assert np.ptp(y) < 1e-6 and abs(y.mean()) > 0.1 and abs(fault.network.readout.W[0, unit] * y.mean()) > 0.01
+
+
+@pytest.mark.parametrize("cell", ["tanh", "irnn", "lstm", "gru", "lstm_peephole"])
+def test_where_the_state_is_lost_another_past_changes_nothing(cell, sine, rng):
+    layer = FAULTS["lost_state"](Surgery(net(cell), sine.x), np.random.default_rng(0)).network.layers[0]
+    kernel = compile_cell(layer.cell)
+    runs = [kernel.forward(layer.params, sine.x, {old: rng.normal(size=(4, 8)) for old in kernel.states})["y"] for _ in range(2)]
+    np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
 
 
 @pytest.mark.parametrize("rule, evidence", [

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowcheck import catalogue, load
+from flowcheck import catalogue, compile_cell, load
 from flowcheck.detectors import diagnose
 from flowcheck.experiments.settings import Setting
 from flowcheck.experiments.trials import TOLERANCE
@@ -36,3 +36,19 @@ def test_trained_nets_answer_rightly_and_are_diagnosed(name):
     result = diagnose(network, [inputs], lags=100)
     assert {f["layer"] if isinstance(f, dict) else f.layer for f in result.findings} <= {"cells"}
     assert result.measured
+
+
+def test_drift_costs_nothing_over_one_sequence_and_the_function_over_two_in_a_row():
+    """Why it is info: over the lengths seen the net is right; without a reset between sequences it is not."""
+    network = load(NETS / "order_1997.npz", catalogue())
+    (inputs,) = read_inputs(NETS / "order_1997.io.npz", network)
+    layer, x = network.layers[0].astype(float), np.asarray(inputs.x, float)
+    first = layer.run(x)
+    states = {old: first[new][-1, ::-1] for old, new in first.kernel.states.items()}  # each goes on after another one
+    again = compile_cell(layer.cell).forward(layer.params, x, states)
+    right, after = (1 / (1 + np.exp(-network.readout(run["y"][-1]))) for run in (first, again))
+    expected = right > 0.5
+    assert (np.abs(right - expected).max(axis=1) < TOLERANCE["6a"]).all()
+    assert (np.abs(after - expected).max(axis=1) >= TOLERANCE["6a"]).mean() >= 0.5
+    drifting = diagnose(network, [inputs], rules=["state-drift"]).findings
+    assert [f.severity for f in drifting if f.evidence["lost"]] == ["info"]

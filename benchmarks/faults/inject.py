@@ -255,6 +255,9 @@ def lost_state(surgery, rng):
             W[:, unit] = 0.0
         if forget[name]:
             surgery.rows(forget[name][0], unit, 0.0, forget[name][1])
+    for parameter, edge in surgery.layer.cell.parameters.items():
+        if edge.source in surgery.kernel.states and parameter not in surgery.name.values():
+            surgery.layer.params[parameter][:] = 0.0  # peepholes
     everything = frozenset(range(surgery.layer.units))
     return Fault("lost state", surgery.done(), "unused-recurrence", follows={"redundant-cell": everything, "bias-cell": everything,
                                                                               "dead-cell": everything})
