@@ -120,7 +120,8 @@ def markdown(document):
              "A finding that says that something is lost (a cell, memory, flow) is a claim, whatever its severity. It is right if the "
              "injected fault explains it, or where the same holds on fresh inputs that the detector has not seen, by the task's own loss "
              "or another measure (`benchmarks/faults/confirm.py`): training leaves faults of its own. What is neither is false. A claim "
-             "about single cells is a warning only where little of the layer is left, else info (`flowcheck/detectors/cost.py`).", "",
+             "about single cells is a warning only where little of the layer is left or a longer run takes a lost state away from that "
+             "of a fresh start, else info (`flowcheck/detectors/cost.py`).", "",
              "Precision counts confirmed claims as right; the second precision counts injected faults alone. One thing was mended after "
              "the scoring, in the faults and not in the detectors: the lost state of LSTMs with peepholes had kept the peepholes, through "
              "which the past went on. Before, 27 of 35 copies without their state were found; the other 8 were all of that kind.", "",
