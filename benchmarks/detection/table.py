@@ -4,9 +4,9 @@ from .grid import DTYPES, LAGS, RADII
 
 __all__ = ["markdown"]
 
-INTRODUCTION = """Made by `python -m benchmarks detection`. Hand-written backward passes of six nets, each wrong in one term from a lag on
-(`benchmarks/detection/nets.py`); every checker with its defaults, on the same cases in the same run. A share is that of the wrong backward
-passes which were rejected."""
+INTRODUCTION = """Made by `python -m benchmarks detection --rounds N --seed {seed}`. Hand-written backward passes of six nets, each wrong in
+one term from a lag on (`benchmarks/detection/nets.py`); every checker with its defaults, on the same cases in the same run. A share is
+that of the wrong backward passes which were rejected."""
 
 
 def markdown(result):
@@ -16,10 +16,10 @@ def markdown(result):
     same = len(result["rows"]) - len(rows)
     missing = ", ".join(result["missing"]) or "none"
     both = [r for r in rows if "others" in r]
-    lines = ["# Who sees a wrong backward pass", "", INTRODUCTION, "",
+    lines = ["# Who sees a wrong backward pass", "", INTRODUCTION.format(seed=result["seed"]), "",
              f"{result['mistakes']} mistakes a net, spread over its terms; {result['rounds']} of {result['of']} rounds, each of which "
              "takes every mistake once, first bad lags and spectral radii in turn, in random order; all of them make the whole grid of "
-             f"mistakes, lags and radii. The other checkers ran on {len(both)} of the {len(rows)} cases. Seed {result['seed']}. "
+             f"mistakes, lags and radii. The other checkers ran on {len(both)} of the {len(rows)} cases. "
              f"{same} cases whose mistake changes no bit of the gradient are left out. Not installed and left out: {missing}.", ""]
     lines += _shares("first bad lag", {lag: [r for r in rows if r["first"] == lag] for lag in LAGS} | {"all": rows}, others)
     first = [r["lag"] == r.get("first_lag", r["first"]) for r in rows]
