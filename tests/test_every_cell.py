@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import sympy
-from conftest import VARIANTS
+from conftest import USUAL, covering, features
 
 from flowcheck import EquationError, catalogue, check_cell, compile_cell, notation
 from flowcheck.cells import get
@@ -30,14 +30,12 @@ def test_catalogue_is_the_folder_listing(cell_names):
     assert {"conventional", "tanh", "lstm", "lstm1997", "gru", "gru_reset_before", "carousel"} <= set(cell_names)
 
 
-def test_a_change_of_another_cell_brings_no_kind_of_equation_of_its_own(cell_names):
-    """So that the engine's laws, tested on the others, hold for it."""
-    def kinds(names):
-        cells = [get(name) for name in names]
-        return {net.kind for c in cells for net in c.nets} | {f.func for c in cells for u in c.units
-                                                                for f in sympy.sympify(u.formula).atoms(sympy.Function)}
-
-    assert VARIANTS and kinds(VARIANTS) <= kinds(set(cell_names) - VARIANTS)
+def test_laws_are_tested_on_cells_that_have_every_feature(cell_names):
+    chosen = covering(cell_names)
+    missing = {name: features(get(name)).difference(*(features(get(c)) for c in chosen)) for name in cell_names}
+    assert not any(missing.values()) and USUAL < set(chosen)
+    alone = {c for c in set(chosen) - USUAL if features(get(c)).difference(*(features(get(o)) for o in chosen if o != c))}
+    assert len(alone) >= len(set(chosen) - USUAL) - 1, "but for one at most, each is there for a feature that no other has"
 
 
 def test_unknown_name_is_refused_with_the_catalogue(cell_names):
