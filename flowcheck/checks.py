@@ -15,9 +15,9 @@ def run_checks(targets, seed, progress, certified=False, power=False):
     run in this one. Raises ValueError, one line, for a target that is none of these.
     """
     from .cells import catalogue, get
-    from .claims import load
     from .jobs import in_order
     from .targets import derivations
+    from .tasks import claims as loaded
     from .tasks import verify_one
     from .user_code import is_object_name
 
@@ -25,7 +25,7 @@ def run_checks(targets, seed, progress, certified=False, power=False):
     others = [t for t in targets if not t.startswith("cell:")]
     objects = [t for t in others if is_object_name(t) and not Path(t).exists()]
     paths = tuple(t for t in others if t not in objects) if targets else (str(derivations()),)
-    claims = load(*paths) if paths else []
+    claims = loaded(*paths).values() if paths else []
     tasks = [*(("cell", name, seed) for name in names), *(("claim", paths, claim.id, certified) for claim in claims)]
     places = [*(_of_cell(name) for name in names), *(_of_claim(claim) for claim in claims)]
     checks, locations, seconds, messages, tables = [], {}, {}, {}, {}

@@ -7,7 +7,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["nearness", "prove", "verify_one"]
+__all__ = ["claims", "nearness", "prove", "verify_one"]
+
 
 def verify_one(kind, *what):
     """([Check], seconds) of a cell ("cell", name, seed) or of a claim ("claim", paths, number, certified)."""
@@ -27,7 +28,7 @@ def _verify_claim(paths, number, certified):
     from .cells import catalogue
     from .verify.paper import check_claim
 
-    return check_claim(_claims(paths)[number], catalogue(), certified=certified)
+    return check_claim(claims(*paths)[number], catalogue(), certified=certified)
 
 
 def prove(paths, number):
@@ -36,7 +37,7 @@ def prove(paths, number):
     from .verify.result import Mismatch
 
     try:
-        prove(_claims(paths)[number])
+        prove(claims(*paths)[number])
     except Mismatch as broken:
         return broken.check.words
     return ""
@@ -48,13 +49,16 @@ def nearness(paths, number):
     return "; ".join(words.removeprefix("largest ratio of flow to bound: ") for words in found)
 
 
-def _claims(paths):
-    """{number: claim} of files and folders, loaded again where one has changed."""
-    files = [file for path in map(Path, paths) for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
+def claims(*paths):
+    """{id: claim} of derivation files and folders, in order; they are run again only where a file beside them has changed.
+
+    A claim that was proved in this process counts as proved from then on. Raises ClaimError as `claims.load` does.
+    """
+    files = [file for path in map(Path, paths) for file in sorted((path if path.is_dir() else path.parent).glob("*.py"))]
     return _loaded(paths, tuple((str(file.resolve()), file.stat().st_mtime_ns) for file in files))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _loaded(paths, _files):
     from .claims import load
 

@@ -1,11 +1,14 @@
-"""The claims of the paper of 1997 in derivations/ (its sections and appendices), and files of theirs with a mistake in them."""
+"""The claims of derivations/, read once for all tests; those of the paper of 1997; and files of theirs with a mistake in them."""
 
+import functools
 import importlib
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+
+from flowcheck.tasks import claims
 
 FOLDER = Path(__file__).parent.parent / "derivations"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("[as][0-9]_*.py"))}
@@ -22,9 +25,15 @@ def _claims(module, source):
     return {claim.id: replace(claim, source=str(source)) for claim in module.CLAIMS}
 
 
-MODULES = {stem: importlib.import_module(f"{_package('as_printed', FOLDER)}.{stem}") for stem in FILES}
-CLAIMS = {id: claim for stem, module in MODULES.items() for id, claim in _claims(module, FILES[stem]).items()}
+EVERY_CLAIM = claims(str(FOLDER))
+CLAIMS = {id: claim for id, claim in EVERY_CLAIM.items() if Path(claim.source).stem in FILES}
 READS = {stem: re.findall(r"^from \.(\w+) import", path.read_text(), re.MULTILINE) for stem, path in FILES.items()}
+
+
+@functools.cache
+def _modules():
+    package = _package("as_printed", FOLDER)
+    return {stem: importlib.import_module(f"{package}.{stem}") for stem in FILES}
 
 
 def planted(folder, id, good, bad, file=None):
@@ -41,7 +50,7 @@ def planted(folder, id, good, bad, file=None):
     while more := {stem for stem, read in READS.items() if stale & set(read)} - stale:
         stale |= more
     package = _package("with_a_mistake", folder, FOLDER)
-    sys.modules.update({f"{package}.{stem}": module for stem, module in MODULES.items() if stem not in stale})
+    sys.modules.update({f"{package}.{stem}": module for stem, module in _modules().items() if stem not in stale})
     try:
         return _claims(importlib.import_module(f"{package}.{home.stem}"), home)[id]
     finally:

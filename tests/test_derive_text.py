@@ -1,13 +1,11 @@
 """One claim in a terminal: 80 columns, printed and derived, every step once and by steps before it."""
 
 import re
-from pathlib import Path
 
-from flowcheck.claims import load
+from claims_of_paper import EVERY_CLAIM as CLAIMS
+
 from flowcheck.report.derivations import text
 from flowcheck.report.plain import plain
-
-CLAIMS = {claim.id: claim for claim in load(Path(__file__).parent.parent / "derivations")}
 
 
 def steps(id):

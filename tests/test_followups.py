@@ -3,11 +3,11 @@
 import itertools
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import sympy
+from claims_of_paper import EVERY_CLAIM, FOLDER
 from followup_nets import (
     cascade,
     elman,
@@ -40,12 +40,11 @@ from flowcheck.verify.paper import check_claim
 from flowcheck.verify.result import Check as Result
 from flowcheck.verify.result import Mismatch
 
-FOLDER = Path(__file__).parent.parent / "derivations"
 FILES = {name: FOLDER / f"{name}.py" for name in (
     "gers2000_forget_gate", "gers2002_peepholes", "greff2017_lstm_variants", "williams1989_rtrl", "elman1990_training",
     "williams1990_truncated_bptt", "mozer1992_time_constants", "fahlman1991_cascade_correlation", "waibel1989_time_delays",
     "lin1996_narx", "benettin1980_lyapunov")}
-OF_FILE = {name: {claim.id: claim for claim in load(path)} for name, path in FILES.items()}
+OF_FILE = {name: {id: claim for id, claim in EVERY_CLAIM.items() if claim.source == str(path)} for name, path in FILES.items()}
 CLAIMS = {id: claim for claims in OF_FILE.values() for id, claim in claims.items()}
 
 

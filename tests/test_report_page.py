@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from claims_of_paper import CLAIMS
 
-from flowcheck import claims
 from flowcheck.cells import catalogue
 from flowcheck.detectors import Diagnosis, diagnose
 from flowcheck.flow import Flow
@@ -25,7 +25,6 @@ from flowcheck.report.page import page, write_page
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "<script>alert(1)</script>"
-DERIVATIONS = Path(__file__).parents[1] / "derivations" / "s3_2_constant_error_flow.py"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 STEPS = 120
 
@@ -90,7 +89,7 @@ def curve_parts():
 
 @functools.cache
 def claim_parts():
-    return {"derivations": [(claim, "") for claim in claims.load(DERIVATIONS)]}
+    return {"derivations": [(claim, "") for claim in CLAIMS.values() if claim.section == "3.2"]}
 
 
 def made(**parts):
@@ -201,21 +200,20 @@ def test_a_failed_proof_is_shown_as_failed():
 
 
 def test_a_definition_is_not_called_proved_and_a_family_is_named():
-    family = [c for c in claims.load(DERIVATIONS.with_name("s5_experiments.py")) if c.id == "5 Reber strings"]
-    defined = [c for c in claims.load(DERIVATIONS.with_name("s4_memory_cell.py")) if c.status == "definition"]
+    family = [CLAIMS["5 Reber strings"]]
+    defined = [c for c in CLAIMS.values() if c.section == "4" and c.status == "definition"]
     text = Reader(made(derivations=[(c, "") for c in [*family, *defined]])).text
     assert "1 of 1 claims proved" in text and f"none failed. {len(defined)} more are definitions. Numbers" in text
     assert text.count("✓") == text.count("✓ proved for n <= 3") == 1
 
 
 def test_a_step_stands_once_and_is_told_by_its_number_later():
-    folder = claims.load(DERIVATIONS.parent)
-    found = made(derivations=[(c, "") for c in folder if c.id in ("40", "41")])
+    found = made(derivations=[(CLAIMS[id], "") for id in ("40", "41")])
     assert '<a href="#claim-40">(40)</a>' in found and 'id="claim-40"' in found and found.count("no error that entered at c") == 1
 
 
 def test_bounds_are_shown_with_the_largest_ratio_found():
-    bound, = (c for c in claims.load(DERIVATIONS.with_name("s3_1_4_bounds.py")) if c.id == "3.1 bound")
+    bound = CLAIMS["3.1 bound"]
     text = Reader(made(derivations=[(bound, "")], bounds={"3.1 bound": "0.15 on random nets, 0.47 by search"})).text
     assert "How near the flow comes to its bounds" in text and "0.47 by search" in text
     assert "How near" not in Reader(made(derivations=[(bound, "")])).text

@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from claims_of_paper import EVERY_CLAIM
 
 from flowcheck import catalogue, error_flow, load, state_flow
-from flowcheck.claims import load as load_claims
 from flowcheck.formats import prove_gate_order, read_inputs
 from flowcheck.measure import noise_inputs
 from flowcheck.network import fresh
@@ -25,7 +25,7 @@ def test_the_report_is_valid_and_has_its_claims(name):
     jsonschema.validate(found, documents.schema("flowcheck.report/1"))
     equations = found["derivations"]["equations"]
     if name == "paper":
-        assert [e["id"] for e in equations] == [c.id for c in load_claims(ROOT / "derivations")]
+        assert [e["id"] for e in equations] == [*EVERY_CLAIM]
         assert {str(number) for number in range(1, 42)} <= {e["id"] for e in equations}
     else:
         assert {"1", "2", "40", "41"} < {e["id"] for e in equations} and {e["section"] for e in equations} == {"3.1", "3.2", "A.2"}

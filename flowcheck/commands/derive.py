@@ -17,14 +17,14 @@ __all__ = ["derive"]
 @out_in("text", "json", "markdown", "latex", "html")
 def derive(target, path, section, form, out):
     """Prove the paper's formulas; TARGET is one equation by either number (41, A.39), or a file or folder."""
-    from ..claims import load
     from ..report import derivations as pages
     from ..report import documents, text
+    from ..tasks import claims as loaded
 
     if target and not path and Path(target).exists():
         target, path = None, target
     path = derivations(path)
-    claims, others = pages.matching(load(path), target, section)
+    claims, others = pages.matching(loaded(str(path)).values(), target, section)
     if not claims:
         raise click.UsageError(f"no equation {target or f'in section {section}'!r}; flowcheck derive lists them")
     with progress_bar("proving") as progress:

@@ -24,11 +24,11 @@ __all__ = ["report"]
 def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
     """Write one self-contained HTML page and its JSON: the paper's curves and every proof; of NET its diagnosis and the proofs on flow."""
     from ..cells import catalogue
-    from ..claims import load
     from ..report import documents
     from ..report.curves import paper_curves
     from ..report.files import write_atomically
     from ..report.page import write_page
+    from ..tasks import claims as loaded
 
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     if cells_:
@@ -41,7 +41,7 @@ def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
         given = {"diagnosis": result, "inputs": inputs}
     with progress_bar("report") as progress, one_blas_thread():
         curves = paper_curves(catalogue(), lags=lags, seed=seed, progress=progress)
-        claims = [c for c in load(derivations()) if not net or c.checks and c.section in SECTIONS_ON_FLOW]
+        claims = [c for c in loaded(str(derivations())).values() if not net or c.checks and c.section in SECTIONS_ON_FLOW]
         results = proved(claims, derivations(), progress)
         bounds = {} if net else near_bounds(claims, derivations(), progress)
     words = [net, inputs_ and f"--inputs {inputs_}", layer and f"--layer {layer}", f"--lags {lags}" if lags != 1000 else None,
