@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one test runs per core: threads of torch would only wait for each other
-os.environ.setdefault("SYMPY_CACHE_SIZE", "100000")  # the usual 1000 results of SymPy are far fewer than one proof asks for again
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
