@@ -53,13 +53,14 @@ def compare(check, got, reference, tolerance, *, size=None, term=""):
         raise Mismatch(replace(check, verdict="fail", term=term, tolerance=tolerance,
                                words=f"{check.id}: {term or 'result'} has shape {got.shape}, expected {reference.shape}"))
     size = np.abs(reference).max(initial=0.0) if size is None else size
-    difference = np.abs(got - reference)
-    worst = np.unravel_index(np.argmax(np.where(np.isfinite(difference), difference, np.inf)), got.shape) if got.size else ()
-    if not (np.all(np.isfinite(reference)) and np.isfinite(size)):
+    if not (np.isfinite(size) and np.isfinite(reference).all()):
         raise Mismatch(replace(check, verdict="fail", term=term, tolerance=tolerance,
                                words=f"{check.id}: {term or 'result'}: the reference is not finite, so nothing can be compared with it"))
-    error = float(difference[worst] / size) if size > 0 else float(difference[worst] > 0 and np.inf) if got.size else 0.0
+    difference = np.abs(got - reference)
+    largest = float(difference.max(initial=0.0))  # not a number where `got` is none: no tolerance allows it
+    error = float(largest / size) if size > 0 else np.inf if largest else 0.0
     if not error <= tolerance:
+        worst = np.unravel_index(np.argmax(np.where(np.isfinite(difference), difference, np.inf)), got.shape)
         place = f" at {list(map(int, worst))}" if worst else ""
         lag = "" if check.first_bad_lag is None else f", lag {check.first_bad_lag}"
         words = (f"{check.id}{lag}: {term or 'result'}{place}: got {got[worst]:.9g}, expected {reference[worst]:.9g} "
