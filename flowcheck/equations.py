@@ -13,6 +13,7 @@ does not fit and is refused by construction.
 
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import sympy
@@ -93,7 +94,7 @@ class Unit:
     formula: sympy.Expr
     line: int = field(default_factory=_line_of_caller, compare=False)
 
-    @property
+    @cached_property
     def reads(self):
         return tuple(sorted(sympy.sympify(self.formula).free_symbols, key=lambda s: s.name))
 
@@ -204,24 +205,24 @@ class Cell:
     def __hash__(self):
         return hash((self.name, self.equations, tuple(self.state.items())))
 
-    @property
+    @cached_property
     def nets(self):
         return tuple(e for e in self.equations if isinstance(e, Net))
 
-    @property
+    @cached_property
     def units(self):
         return tuple(e for e in self.equations if isinstance(e, Unit))
 
-    @property
+    @cached_property
     def symbols(self):
         return (*self.inputs, *self.state, *(e.out for e in self.equations))
 
-    @property
+    @cached_property
     def edges(self):
         """Every weighted connection, in order."""
         return tuple(Edge(n.out.name, s.name) for n in self.nets if not n.fixed for s in n.sources)
 
-    @property
+    @cached_property
     def parameters(self):
         """{name: Edge} of every weight and bias; a bias is the Edge from "1".
 
@@ -246,9 +247,9 @@ class Cell:
                 names[name] = Edge(net.out.name, source.name)
             if net.bias is not None:
                 names["_".join(filter(None, ("b", role)))] = Edge(net.out.name, "1")
-        return names
+        return MappingProxyType(names)
 
-    @property
+    @cached_property
     def recurrent_edges(self):
         """The connections that the rule of 1997 cuts: weighted, and from what their own net reaches, within the step or through the states.
 
