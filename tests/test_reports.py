@@ -26,6 +26,7 @@ def test_the_report_is_valid_and_has_its_claims(name):
     equations = found["derivations"]["equations"]
     if name == "paper":
         assert [e["id"] for e in equations] == [*EVERY_CLAIM]
+        assert {"3.1 bound", "3.1 tau over n"} <= found["bounds"].keys() and all("by search" in words for words in found["bounds"].values())
         assert {str(number) for number in range(1, 42)} <= {e["id"] for e in equations}
     else:
         assert {"1", "2", "40", "41"} < {e["id"] for e in equations} and {e["section"] for e in equations} == {"3.1", "3.2", "A.2"}

@@ -50,7 +50,7 @@ def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
     page.parent.mkdir(parents=True, exist_ok=True)
     title = f"Error flow in {Path(net).name}" if net else "Error flow over lag: the paper's cells"
     write_page(page, title=title, command=command, curves=curves, derivations=results, bounds=bounds, **given)
-    write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, **given)) + "\n")
+    write_atomically(page.with_suffix(".json"), documents.dumps(documents.report(command, curves, results, bounds, **given)) + "\n")
     click.echo(f"{page} and {page.with_suffix('.json').name}", err=False)
 
 

@@ -143,12 +143,12 @@ def experiments(rows, store):
     return {"schema": "flowcheck.experiments/1", "store": str(store), "rows": rows}
 
 
-def report(command, curves, derived, diagnosis=None, inputs=""):
-    """flowcheck.report/1: what the page shows."""
+def report(command, curves, derived, bounds, diagnosis=None, inputs=""):
+    """flowcheck.report/1: what the page shows; `bounds` is {claim id: in words, how near flows come to that bound}."""
     return {
         "schema": "flowcheck.report/1", "command": command,
         "curves": [{"label": c.label, "words": c.words, "flow": flow_entry(c.measured)} for c in curves],
-        "derivations": derivations(derived),
+        "derivations": derivations(derived), "bounds": bounds,
         "diagnosis": None if diagnosis is None else _diagnosis(diagnosis, inputs),
     }
 
