@@ -332,12 +332,42 @@ def test_a_forward_that_the_complex_step_cannot_judge_is_judged_by_differences(f
     assert any("extrapolated differences" in note and "complex step cannot judge" in note for note in verification.notes)
 
 
+def flipped_from(lag):
+    """rnn_backward with the part of dE/dx at lags >= `lag` of the wrong sign."""
+    def backward(params, inputs, state0, grad_outputs):
+        grads = rnn_backward(params, inputs, state0, grad_outputs)
+        for t in np.flatnonzero(np.any(grad_outputs["y"], axis=1)):
+            alone = grad_outputs["y"] * (np.arange(len(grads["x"])) == t)[:, None]
+            part = rnn_backward(params, inputs, state0, {"y": alone})["x"]
+            grads["x"][:max(0, t - lag + 1)] -= 2 * part[:max(0, t - lag + 1)]
+        return grads
+
+    return backward
+
+
 def test_where_differences_cannot_see_a_lag_the_check_says_so():
-    """Flow at lag 39 is 1e-20 of the output: no difference can see it, and a backward that is wrong there is not called right."""
-    verification = verify_rnn(rnn_problem(0.3, 40), forward=forward_that_casts)
-    assert verification.verdict == "inconclusive" and [f.entry for f in verification.findings] == ["h0"]
-    assert "lags from" in verification.unseen["x"]
-    assert max(verification.detectable["x"]) < 39
+    """Flow at lag 23 is 1e-12 of the output: no difference can see it, and a pass says of which lags it says nothing."""
+    problem = rnn_problem(0.3, 24)
+    verification = verify_rnn(problem, forward=forward_that_casts)
+    assert verification.verdict == "pass" and "lags from" in verification.unseen["x"]
+    assert "error at the last step" in verification.unseen["h0"]  # seen under an error at the first step
+    seen = max(verification.detectable["x"])
+    assert 3 < seen < 23 and "to 23 (the reference" in verification.unseen["x"]
+    assert verify_rnn(problem, flipped_from(23), forward_that_casts).verdict == "pass"
+    assert verify_rnn(problem, flipped_from(seen), forward_that_casts).verdict == "fail"
+
+
+def test_an_entry_that_no_comparison_sees_is_no_pass():
+    """The output moves by 1e-20 u: under a rounding of 1e-16, differences tell nothing of dE/du."""
+    def forward(params, inputs, state0):
+        return {"y": forward_that_casts(params, inputs, state0)["y"] + 1e-20 * params["u"]}
+
+    def backward(*given):
+        return rnn_backward(*given) | {"u": 1e-20 * given[3]["y"].sum(axis=0)}
+
+    params, inputs, state0 = rnn_problem(0.9, 4)
+    verification = verify_rnn((params | {"u": np.ones(UNITS)}, inputs, state0), backward, forward)
+    assert verification.verdict == "inconclusive" and [f.entry for f in verification.findings] == ["u"]
 
 
 def test_a_backward_that_returns_no_dict_is_refused():
@@ -382,7 +412,7 @@ def test_a_planted_mistake_ten_times_the_detectable_one_is_caught():
 
 def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
     """What sums with an absolute floor accept: everything past lag 20 is zero, and the flow there is below 1e-12."""
-    problem = rnn_problem(0.3, 40)
+    problem = rnn_problem(0.3, 24)
     backward = lambda *a: rnn_backward(*a, plant="no carry", first=20)  # noqa: E731
     last = np.ones((40, UNITS)) * (np.arange(40) == 39)[:, None]
     right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))

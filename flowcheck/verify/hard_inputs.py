@@ -33,11 +33,21 @@ def harder(outcome, expected, rng):
             return
     if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
         even = step_by_step.sustained(outcome, expected, rng)
+        if even is not None and not expected.tangents.exact:
+            _where_flow_is_even(outcome, expected, rng, even)
         for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
             if outcome.verdict != "fail":
                 step_by_step.weights(outcome, expected, rng, trial, where)
     if not done:
         outcome.notes.append("forward is not finite on random arguments of these shapes: no harder ones were tried")
+
+
+def _where_flow_is_even(outcome, expected, rng, even):
+    """Differences see no lag at which the flow is far below the outputs; where it is even they see more of them."""
+    seeds = make_seeds(expected.functions, even, expected.functions.outputs(even), rng)
+    names = [n for _, n, _ in even.entries() if even.axis(n) is not None]
+    comparisons, _ = compare_declared(expected, even, seeds[:1], rng, only=names)
+    outcome.add(comparisons, where=step_by_step.EVEN, arguments=even)
 
 
 def randomised(arguments, rng, gain=1.0, steps=None):

@@ -94,7 +94,7 @@ class Verification:
             lines += _wrapped(_omitted_words(name, by_lag))
         if self.unseen and self.verdict != "fail":
             by_words = {}
-            for name, words in self.unseen.items():
+            for name, words in sorted(self.unseen.items(), key=lambda item: None in self.detectable.get(item[0], {})):  # lags first
                 by_words.setdefault(words, []).append(name)
             lines += _wrapped("not seen: " + "; ".join(f"of {', '.join(names)}, {words}" for words, names in by_words.items()))[:4]
         for note in self.notes[:4]:
