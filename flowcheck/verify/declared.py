@@ -15,12 +15,14 @@ SMALL = 2.0**-60
 BATCHES = 32
 
 
-def compare_declared(expected, arguments, seeds, rng, **options):
-    """[Comparison], [Finding]: every entry under every seed, read as the intent of `expected` says."""
+def compare_declared(expected, arguments, seeds, rng, answers=None, **options):
+    """[Comparison], [Finding]: every entry under every seed, read as the intent of `expected` says.
+
+    answers   [rounding.Rounding], one a seed, of an intent that reads them as they are
+    """
     intent, findings = expected.intent, []
     if intent.kind == "direction":
         return _by_cosine(expected, arguments, seeds[-1], rng), findings
-    answers = None
     if intent.kind == "up_to_scale":
         answers = _unscaled(expected, arguments, seeds, rng, findings)
     elif intent.kind == "clipped":
