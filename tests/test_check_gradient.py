@@ -253,8 +253,8 @@ WRONG_ENTRIES = {
     "weights transposed": (altered(Wh=lambda g: g.T), "dE/dWh"),
     "initial state not reached": (altered(h0=lambda g: 0 * g), "dE/dh0"),
     "one entry wrong": (altered(Wh=lambda g: g + 1e-3 * np.eye(UNITS, k=2)), "dE/dWh"),
-    "entry missing": (without("b"), "dE/db: backward returns no gradient"),
-    "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns no gradient"),
+    "entry missing": (without("b"), "dE/db: missing, backward returns Wx, Wh, x, h0"),
+    "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns None"),
     "wrong shape": (altered(b=lambda g: g[:, None]), "dE/db: shape (4, 1), expected (4,)"),
     "not a number": (altered(Wx=lambda g: g * np.nan), "dE/dWx"),
 }

@@ -36,6 +36,7 @@ class Comparison:
     verdict     "pass", "fail", "inconclusive"
     doubtful    differences were found that rounding of more than a tenth may explain, or may not
     unseen      no difference was found, and none of a tenth would have been
+    unknown     whether there is no reference at all for a part of what was declared
     arguments   those of `grad` where they are not those of the check
     bad         (lag, error, tolerance, got, expected) of the first lag that fails, else None
     """
@@ -53,6 +54,7 @@ class Comparison:
     below: list = field(default_factory=list)
     doubtful: list = field(default_factory=list)
     unseen: list = field(default_factory=list)
+    unknown: bool = False
     gap: float = 1.0
 
 
@@ -84,7 +86,7 @@ def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, an
             continue
         pairs = []
         for seed, answer in zip(seeds, answers, strict=True):
-            one = _well_formed(Comparison(name, group, seed, answer.answer.get(name), gap=gap), array)
+            one = _well_formed(Comparison(name, group, seed, answer.answer.get(name), gap=gap), array, answer.answer)
             found.append(one)
             pairs += [(one, answer)] if one.verdict == "pass" else []
         if pairs:
@@ -103,10 +105,13 @@ def fits_single(grad):
     return grad.dtype == np.float64 and grad.size > 3 and bool(np.any(grad)) and np.array_equal(grad, grad.astype(np.float32))
 
 
-def _well_formed(one, array):
-    if one.grad is None:
-        one.verdict, one.words = "fail", f"dE/d{one.entry}: backward returns no gradient for it; a constant, such as a mask, " \
-            "is handed over as integers or booleans"
+def _well_formed(one, array, answer):
+    if one.entry not in answer:
+        one.verdict, one.words = "fail", f"dE/d{one.entry}: missing, backward returns {', '.join(answer) or 'nothing'}; a constant, " \
+            "such as a mask, is handed over as integers or booleans"
+    elif one.grad is None:
+        one.verdict, one.words = "fail", f"dE/d{one.entry}: backward returns None for it; a constant, such as a mask, is handed over " \
+            "as integers or booleans"
     elif one.grad.shape != array.shape:
         one.verdict, one.words = "fail", f"dE/d{one.entry}: shape {one.grad.shape}, expected {array.shape}"
     return one
@@ -131,6 +136,7 @@ def _compare_entry(expected, arguments, name, array, pairs, rng, at, number, as_
             lag = None if t is None or one.seed.t is None else one.seed.t - t
             if any(a is None for a in references):
                 one.unseen.append(lag)
+                one.unknown = True
                 continue
 
             def along(grads, where=where, directions=directions):

@@ -36,7 +36,7 @@ class Outcome:
         return self.verification()
 
     def add_finding(self, finding):
-        if finding is not None:
+        if finding is not None and finding.words not in {f.words for f in self.findings}:
             self.findings.append(finding)
             self.checks.append(Check(finding.term, finding.term, finding.verdict, term=finding.term, words=finding.words))
 
@@ -46,15 +46,15 @@ class Outcome:
         for one in comparisons:
             term, words = f"dE/d{one.entry}", ""
             self._record(one, where)
-            if one.verdict == "inconclusive" and (where or not one.doubtful):
+            if one.verdict == "inconclusive" and (where or not (one.doubtful or one.unknown)):
                 continue  # nothing is owed on harder arguments than those given; what no other comparison sees is said at the end
             if one.verdict == "fail":
-                first = all(other.entry != one.entry for other, _, _ in self.failed)
-                clip = clip_words(self.functions, one.arguments or arguments, one) if first and one.bad is not None else ""
+                first = one.bad is not None and all(other.entry != one.entry for other, _, _ in self.failed)
+                clip = clip_words(self.functions, one.arguments or arguments, one) if first and self._steady() else ""
                 words = describe(one, clip=clip) + (f" ({where})" if where else "")
             elif one.verdict == "inconclusive":
                 saturated = "outputs are saturated, so 1 - y^2 of a rounded y may be that far off"
-                words = doubt(one, saturated if one.gap < SATURATED else "it is ill-conditioned")
+                words = doubt(one, saturated if one.gap < SATURATED else "it is ill-conditioned", self.intent.samples)
             lag, error, tolerance = (None, one.error, max(one.tolerances.values(), default=None))
             if one.bad is not None:
                 lag, error, tolerance = one.bad[:3]
@@ -73,6 +73,10 @@ class Outcome:
         self.findings = [f for f in self.findings if f not in known]
         self.findings.append(Finding(one.entry, lag, f"dE/d{one.entry}", error, tolerance, words, one.verdict))
 
+    def _steady(self):
+        """Whether equal calls of backward give equal answers."""
+        return self.intent.kind != "stochastic" and all(f.term != "backward" for f in self.findings)
+
     def _record(self, one, where):
         """What the comparison could have caught and what not; harder arguments count where those given show nothing."""
         timed, table = self.arguments.axis(one.entry) is not None, self.detectable.setdefault(one.entry, {})
@@ -86,7 +90,7 @@ class Outcome:
             self.whole.setdefault(one.entry, one.tolerances[None])
         causal = [lag for lag in one.below if lag is None or lag >= 0]
         last = one.seed.t is None or one.seed.t + 1 == self.arguments.steps
-        if causal and last and not any(n.startswith(f"dE/d{one.entry}") for n in self.notes):
+        if causal and last and self.intent.kind != "truncated" and not any(n.startswith(f"dE/d{one.entry}") for n in self.notes):
             said = "the flow is zero or below 1e-200, too small to compare; so is the gradient"
             self.notes.append(f"dE/d{one.entry}{lag_words(causal)}: {said}")
         if one.unseen and one.verdict != "fail":

@@ -89,8 +89,10 @@ def rounding_of(functions, arguments, grad_outputs, rng, answer=None):
     answer = functions.grads(arguments, grad_outputs) if answer is None else answer
     eps = max((float(np.finfo(g.dtype).eps) for g in answer.values() if g is not None and g.dtype.kind == "f"), default=0.0)
 
+    own = np.random.default_rng(int(rng.integers(2**63)))  # so that how often it is drawn changes no direction chosen later
+
     def draw():
-        with perturbed_arithmetic(rng, eps) as noise:
+        with perturbed_arithmetic(own, eps) as noise:
             return functions.perturbed_grads(arguments, grad_outputs, noise)
 
     return Rounding(answer, draw)
