@@ -135,10 +135,9 @@ def verify_lstm(problem, backward=lstm_backward):
     return verify_gradient(forward, lambda p, x, s, g: backward(p, x, s, {**last, **g}), *problem, time_axis=1, hard=False, smallest=False)
 
 
-GAINS = [0.3, 0.7, 1.2, 2.5, 5.0]
+GAINS = [0.3, 1.2, 5.0]
 BOTH = (np.float64, np.float32)
-SHORT = (4, 11)
-NETS = [(kind, gain, steps, dtype) for kind in ("rnn", "lstm") for gain in GAINS for steps in SHORT for dtype in BOTH]
+NETS = [(kind, gain, steps, dtype) for kind in ("rnn", "lstm") for gain, steps in zip(GAINS, (11, 4, 11), strict=True) for dtype in BOTH]
 NETS += [("rnn", gain, 60, dtype) for gain in (0.3, 5.0) for dtype in BOTH] + [("lstm", 5.0, 40, np.float64)]
 
 
@@ -187,7 +186,7 @@ RNN_MISTAKES = ["transposed", "no carry", "one unit dropped", "units shifted", "
                 "slope forgotten", "slope of the step after", "a thousandth more", "half precision", "clipped"]
 LSTM_MISTAKES = ["state not carried", "no path from output to state", "tanh of the state before", "gates swapped",
                  "logistic slope squared", "new state for old"]
-FIRST_LAGS = [1, 10, 30]
+FIRST_LAGS = [1, 30]
 
 
 def assert_caught(verification, first):
@@ -202,14 +201,14 @@ def assert_caught(verification, first):
 @pytest.mark.parametrize("plant", RNN_MISTAKES)
 def test_a_mistake_in_an_rnn_is_caught_at_its_first_lag(plant, first):
     backward = lambda *a: rnn_backward(*a, plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_rnn(rnn_problem(0.9, 32, seed=1), backward), first)
+    assert_caught(verify_rnn(rnn_problem(0.9, first + 2, seed=1), backward), first)
 
 
 @pytest.mark.parametrize("first", [1, 20])
 @pytest.mark.parametrize("plant", LSTM_MISTAKES)
 def test_a_mistake_in_an_lstm_is_caught_at_its_first_lag(plant, first):
     backward = lambda *a: lstm_backward(*a, plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_lstm(lstm_problem(0.9, 22, seed=1), backward), first)
+    assert_caught(verify_lstm(lstm_problem(0.9, first + 2, seed=1), backward), first)
 
 
 @pytest.mark.parametrize("plant", ["transposed", "no carry", "twice"])
@@ -217,13 +216,13 @@ def test_a_mistake_in_an_lstm_is_caught_at_its_first_lag(plant, first):
 def test_a_mistake_in_a_float32_backward_pass_is_caught_at_its_first_lag(plant, first):
     single = lambda groups: [{k: v.astype(np.float32) for k, v in g.items()} for g in groups]  # noqa: E731
     backward = lambda *a: rnn_backward(*single(a), plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_rnn(rnn_problem(0.9, 32, seed=1, dtype=np.float32), backward), first)
+    assert_caught(verify_rnn(rnn_problem(0.9, first + 2, seed=1, dtype=np.float32), backward), first)
 
 
 def test_a_right_float32_backward_pass_passes():
     backward = lambda *a: {k: v.astype(np.float32) for k, v in rnn_backward(  # noqa: E731
         *[{k: v.astype(np.float32) for k, v in g.items()} for g in a]).items()}
-    assert verify_rnn(rnn_problem(0.9, 32, seed=1, dtype=np.float32), backward).verdict == "pass"
+    assert verify_rnn(rnn_problem(0.9, 22, seed=1, dtype=np.float32), backward).verdict == "pass"
 
 
 def altered(**changes):
@@ -418,6 +417,27 @@ def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
     right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))
     assert np.abs(right - cut).max() < 1e-12
     assert_caught(verify_rnn(problem, backward), 20)
+
+
+def symmetric(params, inputs, state0):
+    return params | {"Wh": params["Wh"] + params["Wh"].T}, inputs, state0
+
+
+HIDDEN = {
+    "symmetric weights": (symmetric, lambda *a: rnn_backward(*a, plant="transposed")),
+    "two steps": (lambda p, x, s: (p, {"x": x["x"][:2]}, s), lambda *a: rnn_backward(*a, plant="no carry", first=2)),
+    "zero biases": (lambda p, x, s: (p | {"b": 0 * p["b"]}, x, s), lambda p, x, s, g: rnn_backward(p | {"b": 0 * p["b"]}, x, s, g)),
+    "zero state": (lambda p, x, s: (p, x, {"h0": 0 * s["h0"]}), lambda p, x, s, g: rnn_backward(p, x, {"h0": 0 * s["h0"]}, g)),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_mistake_that_hides_on_the_arguments_given_is_found_on_harder_ones(where):
+    given, backward = HIDDEN[where]
+    problem = given(*rnn_problem(0.9, 6))
+    assert verify_rnn(problem, backward).verdict == "pass"
+    found = verify_rnn(problem, backward, hard=True)
+    assert found.verdict == "fail" and "random arguments of the same shapes" in found.findings[0].words
 
 
 def test_without_an_axis_of_time_the_check_says_that_it_saw_no_lags():
