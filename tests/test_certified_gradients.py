@@ -18,7 +18,9 @@ pytest.importorskip("flint", reason="python-flint is not installed")
 
 
 def saturated(backward=rnn_backward, problem=(25.0, 30, 3), certified=True, cell="tanh"):
-    return verify_gradient(rnn_forward, backward, *quiet_problem(*problem), cell=cell, hard=False, smallest=False, certified=certified)
+    """A net in which the bound on rounding, which is random, exceeds the mistake or not from seed to seed; with this seed it does."""
+    return verify_gradient(rnn_forward, backward, *quiet_problem(*problem), cell=cell, hard=False, smallest=False, certified=certified,
+                           seed=9)
 
 
 def test_a_right_backward_pass_that_rounding_leaves_open_is_certified():

@@ -135,10 +135,9 @@ def verify_lstm(problem, backward=lstm_backward):
     return verify_gradient(forward, lambda p, x, s, g: backward(p, x, s, {**last, **g}), *problem, time_axis=1, hard=False, smallest=False)
 
 
-GAINS = [0.3, 0.7, 1.2, 2.5, 5.0]
+GAINS = [0.3, 1.2, 5.0]
 BOTH = (np.float64, np.float32)
-SHORT = (4, 11)
-NETS = [(kind, gain, steps, dtype) for kind in ("rnn", "lstm") for gain in GAINS for steps in SHORT for dtype in BOTH]
+NETS = [(kind, gain, steps, dtype) for kind in ("rnn", "lstm") for gain, steps in zip(GAINS, (11, 4, 11), strict=True) for dtype in BOTH]
 NETS += [("rnn", gain, 60, dtype) for gain in (0.3, 5.0) for dtype in BOTH] + [("lstm", 5.0, 40, np.float64)]
 
 
@@ -187,7 +186,7 @@ RNN_MISTAKES = ["transposed", "no carry", "one unit dropped", "units shifted", "
                 "slope forgotten", "slope of the step after", "a thousandth more", "half precision", "clipped"]
 LSTM_MISTAKES = ["state not carried", "no path from output to state", "tanh of the state before", "gates swapped",
                  "logistic slope squared", "new state for old"]
-FIRST_LAGS = [1, 10, 30]
+FIRST_LAGS = [1, 30]
 
 
 def assert_caught(verification, first):
@@ -202,14 +201,14 @@ def assert_caught(verification, first):
 @pytest.mark.parametrize("plant", RNN_MISTAKES)
 def test_a_mistake_in_an_rnn_is_caught_at_its_first_lag(plant, first):
     backward = lambda *a: rnn_backward(*a, plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_rnn(rnn_problem(0.9, 32, seed=1), backward), first)
+    assert_caught(verify_rnn(rnn_problem(0.9, first + 2, seed=1), backward), first)
 
 
 @pytest.mark.parametrize("first", [1, 20])
 @pytest.mark.parametrize("plant", LSTM_MISTAKES)
 def test_a_mistake_in_an_lstm_is_caught_at_its_first_lag(plant, first):
     backward = lambda *a: lstm_backward(*a, plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_lstm(lstm_problem(0.9, 22, seed=1), backward), first)
+    assert_caught(verify_lstm(lstm_problem(0.9, first + 2, seed=1), backward), first)
 
 
 @pytest.mark.parametrize("plant", ["transposed", "no carry", "twice"])
@@ -217,13 +216,13 @@ def test_a_mistake_in_an_lstm_is_caught_at_its_first_lag(plant, first):
 def test_a_mistake_in_a_float32_backward_pass_is_caught_at_its_first_lag(plant, first):
     single = lambda groups: [{k: v.astype(np.float32) for k, v in g.items()} for g in groups]  # noqa: E731
     backward = lambda *a: rnn_backward(*single(a), plant=plant, first=first)  # noqa: E731
-    assert_caught(verify_rnn(rnn_problem(0.9, 32, seed=1, dtype=np.float32), backward), first)
+    assert_caught(verify_rnn(rnn_problem(0.9, first + 2, seed=1, dtype=np.float32), backward), first)
 
 
 def test_a_right_float32_backward_pass_passes():
     backward = lambda *a: {k: v.astype(np.float32) for k, v in rnn_backward(  # noqa: E731
         *[{k: v.astype(np.float32) for k, v in g.items()} for g in a]).items()}
-    assert verify_rnn(rnn_problem(0.9, 32, seed=1, dtype=np.float32), backward).verdict == "pass"
+    assert verify_rnn(rnn_problem(0.9, 22, seed=1, dtype=np.float32), backward).verdict == "pass"
 
 
 def altered(**changes):
@@ -253,8 +252,8 @@ WRONG_ENTRIES = {
     "weights transposed": (altered(Wh=lambda g: g.T), "dE/dWh"),
     "initial state not reached": (altered(h0=lambda g: 0 * g), "dE/dh0"),
     "one entry wrong": (altered(Wh=lambda g: g + 1e-3 * np.eye(UNITS, k=2)), "dE/dWh"),
-    "entry missing": (without("b"), "dE/db: backward returns no gradient"),
-    "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns no gradient"),
+    "entry missing": (without("b"), "dE/db: missing, backward returns Wx, Wh, x, h0"),
+    "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns None"),
     "wrong shape": (altered(b=lambda g: g[:, None]), "dE/db: shape (4, 1), expected (4,)"),
     "not a number": (altered(Wx=lambda g: g * np.nan), "dE/dWx"),
 }
@@ -332,12 +331,42 @@ def test_a_forward_that_the_complex_step_cannot_judge_is_judged_by_differences(f
     assert any("extrapolated differences" in note and "complex step cannot judge" in note for note in verification.notes)
 
 
+def flipped_from(lag):
+    """rnn_backward with the part of dE/dx at lags >= `lag` of the wrong sign."""
+    def backward(params, inputs, state0, grad_outputs):
+        grads = rnn_backward(params, inputs, state0, grad_outputs)
+        for t in np.flatnonzero(np.any(grad_outputs["y"], axis=1)):
+            alone = grad_outputs["y"] * (np.arange(len(grads["x"])) == t)[:, None]
+            part = rnn_backward(params, inputs, state0, {"y": alone})["x"]
+            grads["x"][:max(0, t - lag + 1)] -= 2 * part[:max(0, t - lag + 1)]
+        return grads
+
+    return backward
+
+
 def test_where_differences_cannot_see_a_lag_the_check_says_so():
-    """Flow at lag 39 is 1e-20 of the output: no difference can see it, and a backward that is wrong there is not called right."""
-    verification = verify_rnn(rnn_problem(0.3, 40), forward=forward_that_casts)
-    assert verification.verdict == "inconclusive" and [f.entry for f in verification.findings] == ["h0"]
-    assert "lags from" in verification.unseen["x"]
-    assert max(verification.detectable["x"]) < 39
+    """Flow at lag 23 is 1e-12 of the output: no difference can see it, and a pass says of which lags it says nothing."""
+    problem = rnn_problem(0.3, 24)
+    verification = verify_rnn(problem, forward=forward_that_casts)
+    assert verification.verdict == "pass" and "lags from" in verification.unseen["x"]
+    assert "error at the last step" in verification.unseen["h0"]  # seen under an error at the first step
+    seen = max(verification.detectable["x"])
+    assert 3 < seen < 23 and "to 23 (the reference" in verification.unseen["x"]
+    assert verify_rnn(problem, flipped_from(23), forward_that_casts).verdict == "pass"
+    assert verify_rnn(problem, flipped_from(seen), forward_that_casts).verdict == "fail"
+
+
+def test_an_entry_that_no_comparison_sees_is_no_pass():
+    """The output moves by 1e-20 u: under a rounding of 1e-16, differences tell nothing of dE/du."""
+    def forward(params, inputs, state0):
+        return {"y": forward_that_casts(params, inputs, state0)["y"] + 1e-20 * params["u"]}
+
+    def backward(*given):
+        return rnn_backward(*given) | {"u": 1e-20 * given[3]["y"].sum(axis=0)}
+
+    params, inputs, state0 = rnn_problem(0.9, 4)
+    verification = verify_rnn((params | {"u": np.ones(UNITS)}, inputs, state0), backward, forward)
+    assert verification.verdict == "inconclusive" and [f.entry for f in verification.findings] == ["u"]
 
 
 def test_a_backward_that_returns_no_dict_is_refused():
@@ -382,12 +411,33 @@ def test_a_planted_mistake_ten_times_the_detectable_one_is_caught():
 
 def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
     """What sums with an absolute floor accept: everything past lag 20 is zero, and the flow there is below 1e-12."""
-    problem = rnn_problem(0.3, 40)
+    problem = rnn_problem(0.3, 24)
     backward = lambda *a: rnn_backward(*a, plant="no carry", first=20)  # noqa: E731
     last = np.ones((40, UNITS)) * (np.arange(40) == 39)[:, None]
     right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))
     assert np.abs(right - cut).max() < 1e-12
     assert_caught(verify_rnn(problem, backward), 20)
+
+
+def symmetric(params, inputs, state0):
+    return params | {"Wh": params["Wh"] + params["Wh"].T}, inputs, state0
+
+
+HIDDEN = {
+    "symmetric weights": (symmetric, lambda *a: rnn_backward(*a, plant="transposed")),
+    "two steps": (lambda p, x, s: (p, {"x": x["x"][:2]}, s), lambda *a: rnn_backward(*a, plant="no carry", first=2)),
+    "zero biases": (lambda p, x, s: (p | {"b": 0 * p["b"]}, x, s), lambda p, x, s, g: rnn_backward(p | {"b": 0 * p["b"]}, x, s, g)),
+    "zero state": (lambda p, x, s: (p, x, {"h0": 0 * s["h0"]}), lambda p, x, s, g: rnn_backward(p, x, {"h0": 0 * s["h0"]}, g)),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_mistake_that_hides_on_the_arguments_given_is_found_on_harder_ones(where):
+    given, backward = HIDDEN[where]
+    problem = given(*rnn_problem(0.9, 6))
+    assert verify_rnn(problem, backward).verdict == "pass"
+    found = verify_rnn(problem, backward, hard=True)
+    assert found.verdict == "fail" and "random arguments of the same shapes" in found.findings[0].words
 
 
 def test_without_an_axis_of_time_the_check_says_that_it_saw_no_lags():

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from test_check_gradient import rnn_backward, rnn_forward, rnn_problem, verify_rnn
+from test_check_gradient import flipped_from, rnn_backward, rnn_forward, rnn_problem, verify_rnn
 
 from benchmarks.detection.grid import right_net
 from benchmarks.detection.nets import NETS
 from flowcheck import verify_gradient
+from flowcheck.differences import extrapolated_differences
 from flowcheck.verify.arguments import Arguments, Functions
 from flowcheck.verify.perturbed import AMPLITUDE, Perturbed, perturbed, perturbed_arithmetic
 from flowcheck.verify.rounding import Rounding, factor, of_neighbours, rounding_of
@@ -93,17 +94,44 @@ def test_a_right_backward_pass_of_saturated_gates_is_not_called_wrong(name, seed
     assert verification.verdict != "fail", str(verification)
 
 
-def test_a_right_backward_pass_is_not_called_wrong_by_differences_of_an_expanding_net():
-    """In single precision throughout: what rounding does to forward grows over the steps, and so does the error of a difference."""
-    net, forward, backward, _, dtype, arguments = right_net(178, 1965)
-    verification = verify_gradient(forward, backward, *arguments, time_axis=0, hard=False)
-    assert (net.name, dtype) == ("gru", "float32 throughout") and verification.verdict == "inconclusive", str(verification)
-
-
 def single(function):
     def cast(group):
         return {k: v.astype(np.float32) for k, v in group.items()}
     return lambda *groups: cast(function(*map(cast, groups)))
+
+
+def test_a_right_net_in_single_precision_throughout_passes_and_says_what_it_could_not_see():
+    """What rounding does to forward grows over the steps of an expanding net, and so does the error of a difference."""
+    net, forward, backward, _, dtype, arguments = right_net(178, 1965)
+    verification = verify_gradient(forward, backward, *arguments, time_axis=0, hard=False)
+    assert (net.name, dtype) == ("gru", "float32 throughout") and verification.verdict == "pass", str(verification)
+    steps = len(arguments[1]["x"])
+    assert 0 in verification.detectable["x"] and steps - 1 not in verification.detectable["x"]
+    assert "not seen: " in str(verification) and "only coarse" in str(verification)
+
+
+def test_in_single_precision_throughout_a_mistake_is_caught_at_every_lag_that_is_seen():
+    problem, forward = rnn_problem(0.7, 9), single(rnn_forward)
+    right = verify_rnn(problem, single(rnn_backward), forward)
+    seen = sorted(right.detectable["x"])
+    assert right.verdict == "pass" and len(seen) > 2 and 8 not in seen and "8 (the reference" in right.unseen["x"]
+    for lag in seen:
+        caught = verify_rnn(problem, single(flipped_from(lag)), forward)
+        assert caught.verdict == "fail" and caught.findings[0].lag == lag, str(caught)
+    late = single(flipped_from(8))
+    assert verify_rnn(problem, late, forward).verdict == "pass"
+    assert verify_rnn(problem, late, forward, hard=True).verdict == "fail"  # where the flow is even, lag 8 is seen
+
+
+@pytest.mark.parametrize("steepness", [1e3, 1e5, 1e7])
+def test_differences_that_are_too_wide_for_a_function_do_not_trust_themselves(steepness):
+    """A bounded function looks flat over steps wider than its slope: all of these differences agree with each other, and are wrong."""
+    for eps in (EPS, float(np.finfo(np.float32).eps)):
+        x = np.array([0.0, 0.3, 1.0]) / steepness
+        f = lambda v: {"y": np.tanh(steepness * v["x"]) + 0.1}  # noqa: E731
+        found, error = extrapolated_differences(f, {"x": x}, {"x": np.ones(3)}, eps)
+        right = steepness / np.cosh(steepness * x) ** 2
+        assert np.all(np.abs(found["y"] - right) < 3 * error["y"])
 
 
 @pytest.mark.parametrize(("precision", "gain", "above"), [("float64", 0.9, 1.05), ("float64", 8.0, 3.0), ("float32", 0.9, 3.0)],

@@ -4,6 +4,7 @@ Rows are appended to detection.jsonl as they come; a run that was stopped goes o
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -109,7 +110,8 @@ def main(arguments=None):
     first = len(cases) // given.rounds
     others = given.rounds if given.others is None else given.others
     wrong = [("wrong", case, k < others * first) for k, case in enumerate(cases)]
-    items = [("right", k, given.seed) for k in range(given.right)] + wrong
+    right = [("right", k, given.seed) for k in range(given.right)]
+    items = [item for pair in itertools.zip_longest(right, wrong) for item in pair if item]  # in turn: a run cut off has some of both
     given.out.mkdir(exist_ok=True)
     known = _run_all([] if given.table else items, given.out / "detection.jsonl", given.processes)
     rows = [known[case.id] for case in cases if case.id in known]

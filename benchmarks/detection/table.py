@@ -38,7 +38,7 @@ def markdown(result):
                            _share(r["lag"] == r.get("first_lag", r["first"]) for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
     lines += ["", "## Right nets", "", f"{len(right)} right backward passes, spectral radius 0.3 to 5. float32: given so, and handed on as "
               "float64; in backward: it computes in single precision; throughout: forward does, too, so that the reference is differences "
-              "of single-precision numbers, which cannot tell much.", ""]
+              "of single-precision numbers, which sees some lags only; a pass says which.", ""]
     lines += _row(["dtype", "nets", "pass", "inconclusive", "called wrong"]), _row(["---"] * 5)
     for dtype in (*dict.fromkeys(DTYPES), "all"):
         some = [r for r in right if dtype in (r["dtype"], "all")]

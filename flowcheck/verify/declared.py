@@ -15,12 +15,14 @@ SMALL = 2.0**-60
 BATCHES = 32
 
 
-def compare_declared(expected, arguments, seeds, rng, **options):
-    """[Comparison], [Finding]: every entry under every seed, read as the intent of `expected` says."""
+def compare_declared(expected, arguments, seeds, rng, answers=None, **options):
+    """[Comparison], [Finding]: every entry under every seed, read as the intent of `expected` says.
+
+    answers   [rounding.Rounding], one a seed, of an intent that reads them as they are
+    """
     intent, findings = expected.intent, []
     if intent.kind == "direction":
         return _by_cosine(expected, arguments, seeds[-1], rng), findings
-    answers = None
     if intent.kind == "up_to_scale":
         answers = _unscaled(expected, arguments, seeds, rng, findings)
     elif intent.kind == "clipped":
@@ -91,6 +93,11 @@ def _averaged(expected, arguments, seeds):
     return answers
 
 
+def _aside(cosine):
+    """Size of what stands at right angles to the gradient, relative to it, where their sum has that cosine with it."""
+    return float(np.sqrt(max(0.0, cosine**-2 - 1))) if cosine > 0 else np.inf
+
+
 def _by_cosine(expected, arguments, seed, rng, most=400):
     """Cosine of each entry with the full gradient: entry by entry of it up to `most`, else its norm from as many random directions."""
     found, grads = [], expected.functions.grads(arguments, seed.grad_outputs)
@@ -110,7 +117,7 @@ def _by_cosine(expected, arguments, seed, rng, most=400):
             rows = rng.normal(size=(most, *array.shape))
             norm = np.sqrt(np.mean([expected.full(arguments, name, v, [seed])[0][0] ** 2 for v in rows]))
         cosine = float(along / norm) if norm > 0 else 0.0
-        one.error, one.tolerances = 1 - cosine, {None: 1 - expected.intent.cosine}
+        one.error, one.tolerances = _aside(cosine), {None: _aside(expected.intent.cosine)}
         slack = 1e-9 if array.size <= most else 3 / np.sqrt(2 * most)
         if cosine < expected.intent.cosine - slack:
             one.verdict, one.words = "fail", f"dE/d{name}: cosine with the full gradient {cosine:.4f}, less than declared"

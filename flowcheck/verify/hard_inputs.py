@@ -32,12 +32,27 @@ def harder(outcome, expected, rng):
         if outcome.verdict == "fail":
             return
     if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
-        even = step_by_step.sustained(outcome, expected, rng)
+        if not expected.tangents.exact:
+            _where_flow_is_even(outcome, expected, rng)
+        even = step_by_step.sustained(outcome, expected, rng) if expected.tangents.exact else None
         for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
             if outcome.verdict != "fail":
                 step_by_step.weights(outcome, expected, rng, trial, where)
     if not done:
         outcome.notes.append("forward is not finite on random arguments of these shapes: no harder ones were tried")
+
+
+def _where_flow_is_even(outcome, expected, rng):
+    """Differences see no lag at which the flow is far below the outputs; on arguments where it is even they see more of them."""
+    steps, names = outcome.arguments.steps, [n for _, n, _ in outcome.arguments.entries() if outcome.arguments.axis(n) is not None]
+    for _ in range(step_by_step.DRAWS):
+        missed = {lag for n in names for lag in range(steps) if lag not in outcome.detectable.get(n, {})}
+        even = step_by_step.sustained(outcome, expected, rng) if missed else None
+        if even is None or outcome.verdict == "fail":
+            return
+        seeds = make_seeds(expected.functions, even, expected.functions.outputs(even), rng)
+        comparisons, _ = compare_declared(expected, even, seeds[:1], rng, only=names, at=[steps - 1 - lag for lag in missed])
+        outcome.add(comparisons, where=step_by_step.EVEN, arguments=even)
 
 
 def randomised(arguments, rng, gain=1.0, steps=None):

@@ -26,12 +26,14 @@ class _Noise:
     """The factors 1 + A eps xi of one run; `count` arrays have been perturbed."""
 
     def __init__(self, rng, eps):
-        xi = (1 + np.abs(rng.standard_normal(POOL))) * rng.choice([-1.0, 1.0], POOL)
+        xi = rng.standard_normal(POOL)
+        xi += np.copysign(1.0, xi)
         self.factors, self.rng, self.at, self.count = 1 + AMPLITUDE * eps * xi, rng, 0, 0
 
-    def moved(self, value):
-        """The array with every number perturbed; in a precision coarser than that under test nothing moves."""
-        value = _plain(value) if isinstance(value, np.ndarray) else _array(value)
+    def moved(self, value, out=None):
+        """The array with every number perturbed, in `out` if given; in a precision coarser than that under test nothing moves."""
+        if type(value) is not np.ndarray:
+            value = _plain(value) if isinstance(value, np.ndarray) else _array(value)
         if value.dtype.kind not in "fc":
             return value
         self.count += 1
@@ -42,8 +44,9 @@ class _Noise:
         else:
             some = self.factors[start:start + size]
         self.at = start + size
-        some = some if value.ndim == 1 else some.reshape(value.shape)
-        return value * some if value.itemsize >= 8 else value * some.astype(value.dtype)
+        if value.ndim != 1:
+            some = some.reshape(value.shape)
+        return np.multiply(value, some if value.itemsize >= 8 else some.astype(value.dtype), out)
 
 
 NOISE = None
@@ -55,6 +58,12 @@ class Perturbed(np.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         given = [v.view(np.ndarray) if type(v) is Perturbed else v for v in inputs]
+        if method == "__call__" and out is None and ufunc is not np.matmul:  # most of what there is to do
+            found = ufunc(*given, **options)
+            if type(found) is np.ndarray and found.dtype.kind in "fc":
+                return (found if NOISE is None or ufunc in EXACT else NOISE.moved(found, found)).view(Perturbed)
+            moved = _unmoved if NOISE is None or ufunc in EXACT else NOISE.moved
+            return tuple(_wrapped(moved(v)) for v in found) if isinstance(found, tuple) else _wrapped(moved(found))
         if method == "at":
             return getattr(ufunc, method)(*given, **options)
         moved = _unmoved if NOISE is None or ufunc in EXACT else NOISE.moved

@@ -46,7 +46,7 @@ class Rounding:
 
     answer   {entry: gradient}
     draw     draw() -> ({entry: gradient} of a perturbed run, whether results inside were perturbed, not the arguments only)
-    samples  all that there are, where there is no `draw`
+    samples  all that there are, where there is no `draw`; without any rounding counts as nothing
     weight   weight(number of samples): what their root mean square deviation is multiplied by
     """
 
@@ -56,6 +56,8 @@ class Rounding:
     def bound(self, along, enough=0.0):
         """Bound of the rounding error of the numbers along(gradients); more samples are drawn until it is below `enough`."""
         right, found = np.asarray(along(self.answer), float), 0.0
+        if not self.draw and not self.samples:
+            return found
         for count in COUNTS if self.draw else (len(self.samples),):
             while len(self.samples) < count:
                 sample, self.inside = self.draw()
@@ -87,8 +89,10 @@ def rounding_of(functions, arguments, grad_outputs, rng, answer=None):
     answer = functions.grads(arguments, grad_outputs) if answer is None else answer
     eps = max((float(np.finfo(g.dtype).eps) for g in answer.values() if g is not None and g.dtype.kind == "f"), default=0.0)
 
+    own = np.random.default_rng(int(rng.integers(2**63)))  # so that how often it is drawn changes no direction chosen later
+
     def draw():
-        with perturbed_arithmetic(rng, eps) as noise:
+        with perturbed_arithmetic(own, eps) as noise:
             return functions.perturbed_grads(arguments, grad_outputs, noise)
 
     return Rounding(answer, draw)

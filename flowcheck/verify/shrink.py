@@ -1,11 +1,13 @@
 """The smallest case that shows a failure: fewest steps, then fewest units. The fewest steps also tell the first bad lag of a weight."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from .arguments import REFUSED
 from .declared import compare_declared
+from .rounding import Rounding
 from .seeds import make_seeds
 
 __all__ = ["first_lags", "shrunk_arguments"]
@@ -25,19 +27,39 @@ def first_lags(outcome, expected, rng):
         known = one.bad[0]
         lags = {item[0].bad[0] for item in outcome.failed if item[0].bad is not None and item[0].bad[0] is not None}
 
-        def fails(steps, arguments=arguments, failing=failing, names=names, lags=lags, entry=one.entry):
-            if steps not in failing:
-                failing[steps] = _failing(expected, arguments.window(0, steps), names, lags)
-            return entry in failing[steps]
+        def fails(steps, measured, arguments=arguments, failing=failing, names=names, lags=lags, entry=one.entry):
+            if (steps, measured) not in failing:
+                failing[steps, measured] = _failing(expected, arguments.window(0, steps), names, lags, measured)
+            return entry in failing[steps, measured]
 
-        steps = _fewest_steps(arguments.steps, fails, known)
+        steps = _confirmed(partial(_fewest_steps, arguments.steps, known), fails)
         if steps is None:
             continue
         if known is None and arguments.axis(one.entry) is None and 1 < steps and "times the right value" not in _words(outcome, one):
             _say_lag(outcome, one.entry, steps, one.group == "state0", lags)
         if outcome.shrunk is None:
-            small = lambda trial, name=one.entry, lags=lags: name in _failing(expected, trial, [name], lags)  # noqa: E731
-            outcome.shrunk = {"T": steps} | shrunk_arguments(expected.functions, arguments.window(0, steps), small)
+            outcome.shrunk = {"T": steps} | _fewest_units(expected, arguments.window(0, steps), one.entry, lags)
+
+
+def _fewest_units(expected, arguments, entry, lags):
+    """{what: size}, as `shrunk_arguments`; found without a measurement of rounding, if that confirms the last case."""
+    accepted = []
+
+    def fails(trial, measured):
+        found = entry in _failing(expected, trial, [entry], lags, measured)
+        accepted.extend([trial] * found)
+        return found
+
+    sizes = shrunk_arguments(expected.functions, arguments, partial(fails, measured=False))
+    if accepted and not fails(accepted[-1], measured=True):
+        return shrunk_arguments(expected.functions, arguments, partial(fails, measured=True))
+    return sizes
+
+
+def _confirmed(search, fails):
+    """search(fails) of what fails(case, measured) says: without a measurement of rounding, if that confirms what was found."""
+    found = search(lambda case: fails(case, False))
+    return found if found is None or fails(found, True) else search(lambda case: fails(case, True))
 
 
 def _first_of_each(failed):
@@ -63,8 +85,11 @@ def _say_lag(outcome, entry, steps, initial, lags):
     outcome.findings = [replace(f, lag=lag, words=f.words + said) if f.entry == entry and f.lag is None else f for f in outcome.findings]
 
 
-def _failing(expected, arguments, names, lags):
-    """Those of the entries that fail under an error at the last step; those over time are looked at over `lags`, if there are any."""
+def _failing(expected, arguments, names, lags, measured=True):
+    """Those of the entries that fail under an error at the last step; those over time are looked at over `lags`, if there are any.
+
+    Where rounding is not `measured` some may fail for it.
+    """
     rng = np.random.default_rng(arguments.steps)
     at = [arguments.steps - 1 - lag for lag in lags] or None
     try:
@@ -72,13 +97,15 @@ def _failing(expected, arguments, names, lags):
             y = expected.functions.outputs(arguments)
             seeds = [s for s in make_seeds(expected.functions, arguments, y, rng) if s.t == arguments.steps - 1]
             few = {"only": names, "at": at, "directions": 1}
+            if seeds and not measured and expected.intent.kind in ("full", "truncated"):
+                few["answers"] = [Rounding(expected.functions.grads(arguments, seeds[0].grad_outputs))]
             comparisons, _ = compare_declared(expected, arguments, seeds[:1], rng, **few) if seeds else ([], [])
     except REFUSED:
         return set()
     return {c.entry for c in comparisons if c.verdict == "fail" and c.bad is not None}
 
 
-def _fewest_steps(length, fails, lag):
+def _fewest_steps(length, lag, fails):
     """Smallest number of steps, from the start of the sequence, over which the failure shows; None where it needs other errors."""
     if lag is not None and lag >= 0 and fails(lag + 1):
         return lag + 1

@@ -19,7 +19,8 @@ def forward_is_repeatable(functions, arguments, y, rng):
     other = arguments.with_values({n: a + 0.1 * rng.normal(size=a.shape) for n, a in arguments.values().items()})
     for name in y:
         if name not in again or not _same(y[name], again[name]):
-            return _finding("forward", f"forward is not deterministic: output {name} differs between two equal calls")
+            return _finding("forward", f"forward is not deterministic, or keeps state between calls: output {name} differs between two "
+                            "equal calls")
     with np.errstate(all="ignore"):
         try:
             functions.outputs(other)

@@ -9,7 +9,7 @@ import numpy as np
 from .arguments import REFUSED
 from .comparison import SATURATED, WIDE, Comparison, fits_single, saturation
 from .declared import compare_declared
-from .rounding import of_neighbours, rounding_of
+from .rounding import Rounding, of_neighbours, rounding_of
 from .seeds import Seed, make_seeds
 
 __all__ = ["EVEN", "impulse", "name_lags", "sustained", "weights"]
@@ -35,36 +35,28 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
         return False
     if expected.from_step(arguments, 1) is not None:
-        part, said = lambda lag: _one_step(expected, arguments, seed, names, lag), "the part of one step alone"
+        part, said = lambda lag, quick: _one_step(expected, arguments, seed, names, lag, quick), "the part of one step alone"
     else:
         names = [n for n in names if _idle_without_inputs(expected, arguments, n, rng)]
-        part, said = lambda lag: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
+        part, said = lambda lag, quick: _one_input(expected, arguments, names, lag, rng), "inputs nonzero at one step only"
 
-    def look(lag):
+    def look(lag, quick=False):
         try:
-            return part(lag)
+            return part(lag, quick)
         except REFUSED:
             return []
 
     if not names:
         return False
     where = ", ".join(filter(None, (said, where)))
-    looked, bad = [], None
-    for lag in lags or sorted({*(k for k in LOOKED if k < arguments.steps), arguments.steps - 1}):
-        found = look(lag)
-        if any(one.verdict == "fail" for one in found):
-            bad = lag, found
-            break
-        looked.append((lag, found))
-    while lags is None and bad is not None and bad[0] - (looked[-1][0] if looked else -1) > 1:
-        lag = (bad[0] + (looked[-1][0] if looked else -1)) // 2
-        found = look(lag)
-        if any(one.verdict == "fail" for one in found):
-            bad = lag, found
-        else:
-            looked.append((lag, found))
+    looked, bad = _first_bad(lambda lag: look(lag, quick=True), arguments.steps, lags)
     if bad is not None:
-        outcome.add([one for one in bad[1] if one.verdict == "fail"], where=where, arguments=arguments)
+        found = look(bad)
+        if not _wrong(found):
+            looked, bad = _first_bad(look, arguments.steps, lags)
+            found = found if bad is None else look(bad)
+    if bad is not None:
+        outcome.add([one for one in found if one.verdict == "fail"], where=where, arguments=arguments)
         return True
     for name in names if lags is None else ():
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
@@ -72,6 +64,29 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
             outcome.unseen[name] = more
     return any(one.tolerances for _, found in looked for one in found)
+
+
+def _wrong(comparisons):
+    return any(one.verdict == "fail" for one in comparisons)
+
+
+def _first_bad(look, steps, lags=None):
+    """([(lag, comparisons)] that pass, first lag that fails or None): of `lags`, else of some and those below one that fails."""
+    looked, bad = [], None
+    for lag in lags or sorted({*(k for k in LOOKED if k < steps), steps - 1}):
+        found = look(lag)
+        if _wrong(found):
+            bad = lag
+            break
+        looked.append((lag, found))
+    while lags is None and bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
+        lag = (bad + (looked[-1][0] if looked else -1)) // 2
+        found = look(lag)
+        if _wrong(found):
+            bad = lag
+        else:
+            looked.append((lag, found))
+    return looked, bad
 
 
 def name_lags(outcome, expected, rng):
@@ -101,15 +116,17 @@ def _last(functions, arguments, rng):
     return next((s for s in seeds if s.t == arguments.steps - 1), None)
 
 
-def _one_step(expected, arguments, seed, names, lag):
+def _one_step(expected, arguments, seed, names, lag, quick=False):
     """[Comparison] of the part of dE/dw that belongs to step T-1-lag: the run from that step less the run from the next.
 
-    All weights move at once, each in proportion to the inverse of its part; only where that fails they are moved one by one.
+    All weights move at once, each in proportion to the inverse of its part; only where that fails they are moved one by one. `quick`: that
+    one comparison is all, without a measurement of rounding.
     """
     functions, start, rng = expected.functions, arguments.steps - 1 - lag, np.random.default_rng(lag)
     starts = [(s, expected.from_step(arguments, s)) for s in (start, start + 1) if s < arguments.steps]
     late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in starts]
-    answers = [rounding_of(functions, trial, part.grad_outputs, rng) for trial, part in late]
+    answers = [Rounding(functions.grads(trial, part.grad_outputs)) if quick else rounding_of(functions, trial, part.grad_outputs, rng)
+               for trial, part in late]
     shape = {n: arguments.values()[n].shape for n in names}
     found = {n: Comparison(n, "params", late[0][1], answers[0].answer.get(n), late[0][0]) for n in names
              if all(a.answer.get(n) is not None and a.answer[n].shape == shape[n] for a in answers)}
@@ -144,6 +161,8 @@ def _one_step(expected, arguments, seed, names, lag):
     if joint.verdict == "pass":
         for one in found.values():
             one.tolerances = {lag: v * len(found) for lag, v in joint.tolerances.items()}
+    elif quick:
+        return [joint]
     else:
         for n, one in found.items():
             judge(one, [n])

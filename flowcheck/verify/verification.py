@@ -75,8 +75,8 @@ class Verification:
     def __str__(self):
         """At most 25 lines of at most 80 characters."""
         passed = sum(c.verdict == "pass" for c in self.checks)
-        declared = "" if self.intent == "full" else f", declared {self.intent}"
-        lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} comparisons pass){declared}"]
+        lines = [f"gradient check: {self.verdict} ({passed} of {len(self.checks)} comparisons pass)"]
+        lines += [] if self.intent == "full" else _wrapped(f"declared: {self.intent}")
         for finding in self.findings[:2]:
             lines += _wrapped(finding.words)
         also = [f for f in self.findings[2:] if f.entry not in {shown.entry for shown in self.findings[:2]}]
@@ -94,7 +94,7 @@ class Verification:
             lines += _wrapped(_omitted_words(name, by_lag))
         if self.unseen and self.verdict != "fail":
             by_words = {}
-            for name, words in self.unseen.items():
+            for name, words in sorted(self.unseen.items(), key=lambda item: None in self.detectable.get(item[0], {})):  # lags first
                 by_words.setdefault(words, []).append(name)
             lines += _wrapped("not seen: " + "; ".join(f"of {', '.join(names)}, {words}" for words, names in by_words.items()))[:4]
         for note in self.notes[:4]:
@@ -122,7 +122,7 @@ def _caught_words(by_lag):
     if not by_lag:
         return ""
     worst = max(by_lag, key=by_lag.get)
-    seen = "" if worst is None else f" at lags {min(by_lag)} to {max(by_lag)}"
+    seen = "" if worst is None else f" at lag {worst}" if len(by_lag) == 1 else f" at lags {min(by_lag)} to {max(by_lag)}"
     return f"a relative mistake of {by_lag[worst]:.0e}{seen} would have been caught"
 
 

@@ -17,8 +17,9 @@ def describe(one, expected_full=None, clip=None):
         where += f", first at lag {lag} " if lag >= 0 else f" at lag {lag}, where an error reaches a later input "
     elif step is not None:
         where += f" at step {step} "
+    said = f"(relative error {error:.1e}, allowed {tolerance:.1e})" if np.isfinite(error) else "(it must be zero)"
     return (f"{where.rstrip()} ({one.seed.name}): got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
-            f"(relative error {error:.1e}, allowed {tolerance:.1e}){clip or _hint(one, np.array(got), np.array(expected))}")
+            f"{said}{clip or _hint(one, np.array(got), np.array(expected))}")
 
 
 def _hint(one, got, expected):
@@ -39,8 +40,13 @@ def _hint(one, got, expected):
     return ""
 
 
-def doubt(one, gap_words):
-    """One line for a Comparison that came to no verdict."""
+def doubt(one, gap_words, samples=None):
+    """One line for a Comparison that came to no verdict; `samples`: number of calls of which the gradient is the mean."""
+    if one.unknown:
+        return (f"dE/d{one.entry}: what a truncation keeps of it takes the state at single steps: give the cell behind forward, or "
+                "return each state among the outputs")
+    if samples:
+        return f"dE/d{one.entry}{lag_words(one.doubtful)}: the standard error of {samples} calls leaves more than a tenth open; take more"
     if one.doubtful:
         return (f"dE/d{one.entry}{lag_words(one.doubtful)}: rounding alone can explain a relative error of {one.error:.0e} "
                 f"({gap_words}); no verdict")

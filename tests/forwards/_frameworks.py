@@ -41,6 +41,17 @@ def onnx_run(operator, x, w, r, bias, *, initial_h, initial_c=None, peepholes=No
     return {"y": y[:, 0]}
 
 
+def equinox_step(name, sizes, weights):
+    """step(x_t, state) over a batch, of a cell of equinox.nn; `weights` {attribute: array}. Compiled as a whole, nothing is initialised."""
+    eqx = pytest.importorskip("equinox", reason="equinox is not installed")
+    import jax
+
+    cell = eqx.filter_eval_shape(lambda: getattr(eqx.nn, name)(*sizes, key=jax.random.PRNGKey(0)))
+    values = [jax.numpy.asarray(array, "float32") for array in weights.values()]
+    cell = eqx.tree_at(lambda m: [getattr(m, attribute) for attribute in weights], cell, values)
+    return jax.jit(jax.vmap(cell))
+
+
 def flax_run(name, weights, x, carry):
     """{"y": outputs} of a cell of flax.linen in float32, stepped by a plain loop; `weights` as its parameter tree."""
     linen = pytest.importorskip("flax.linen", reason="flax is not installed")
@@ -48,8 +59,8 @@ def flax_run(name, weights, x, carry):
 
     units = (carry[0] if isinstance(carry, tuple) else carry).shape[-1]
     single = jax.tree_util.tree_map(lambda a: np.asarray(a, np.float32), (weights, carry))
-    cell, (tree, carry), outputs = getattr(linen, name)(features=units), single, []
+    step, (tree, carry), outputs = jax.jit(getattr(linen, name)(features=units).apply), single, []
     for x_t in x.astype(np.float32):
-        carry, y = cell.apply({"params": tree}, carry, x_t)
+        carry, y = step({"params": tree}, carry, x_t)
         outputs.append(np.asarray(y))
     return {"y": np.array(outputs, float)}

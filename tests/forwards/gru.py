@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from forwards._by_hand import logistic, one_sequence, single_precision
-from forwards._frameworks import flax_run, keras_run, onnx_run
+from forwards._frameworks import equinox_step, flax_run, keras_run, onnx_run
 
 
 def _bias(p, order):
@@ -60,16 +60,9 @@ def flax(p, x, state0):
 
 @single_precision
 def equinox(p, x, state0):
-    eqx = pytest.importorskip("equinox", reason="equinox is not installed")
-    import jax
-
-    (w, r), (bias, _) = _rows(p, "rzn"), _bias(p, "rzn")
-    h = jax.numpy.asarray(state0["y_prev"], dtype="float32")
-    cell = eqx.nn.GRUCell(x.shape[-1], h.shape[-1], key=jax.random.PRNGKey(0))
-    values = [jax.numpy.asarray(a, dtype="float32") for a in (w, r, bias, p["b_m"])]
-    cell = eqx.tree_at(lambda m: (m.weight_ih, m.weight_hh, m.bias, m.bias_n), cell, values)
-    outputs = []
+    (w, r), (bias, _), h, outputs = _rows(p, "rzn"), _bias(p, "rzn"), state0["y_prev"].astype(np.float32), []
+    step = equinox_step("GRUCell", (x.shape[-1], h.shape[-1]), {"weight_ih": w, "weight_hh": r, "bias": bias, "bias_n": p["b_m"]})
     for x_t in x.astype(np.float32):
-        h = jax.vmap(cell)(jax.numpy.asarray(x_t), h)
+        h = step(x_t, h)
         outputs.append(np.asarray(h))
     return {"y": np.array(outputs, float)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from forwards._by_hand import logistic, one_sequence, single_precision
-from forwards._frameworks import flax_run, keras_run, onnx_run
+from forwards._frameworks import equinox_step, flax_run, keras_run, onnx_run
 
 ORDERS = {"torch": ("in", "f", "c", "out"), "keras": ("in", "f", "c", "out"), "onnx": ("in", "out", "f", "c")}
 
@@ -61,15 +61,9 @@ def flax(p, x, state0):
 
 @single_precision
 def equinox(p, x, state0):
-    eqx = pytest.importorskip("equinox", reason="equinox is not installed")
-    import jax
-
-    (w, r), (h, c) = _rows(p, "torch"), (state0["y_prev"].astype(np.float32), state0["s_prev"].astype(np.float32))
-    cell = eqx.nn.LSTMCell(x.shape[-1], h.shape[-1], key=jax.random.PRNGKey(0))
-    values = [np.asarray(a, np.float32) for a in (w, r, _bias(p, "torch"))]
-    cell = eqx.tree_at(lambda m: (m.weight_ih, m.weight_hh, m.bias), cell, [jax.numpy.asarray(a) for a in values])
-    outputs = []
+    (w, r), (h, c), outputs = _rows(p, "torch"), (state0["y_prev"].astype(np.float32), state0["s_prev"].astype(np.float32)), []
+    step = equinox_step("LSTMCell", (x.shape[-1], h.shape[-1]), {"weight_ih": w, "weight_hh": r, "bias": _bias(p, "torch")})
     for x_t in x.astype(np.float32):
-        h, c = jax.vmap(cell)(jax.numpy.asarray(x_t), (jax.numpy.asarray(h), jax.numpy.asarray(c)))
+        h, c = step(x_t, (h, c))
         outputs.append(np.asarray(h))
     return {"y": np.array(outputs, float)}
