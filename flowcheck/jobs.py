@@ -10,6 +10,7 @@ import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,16 +65,18 @@ def _one_blas_thread():
     threadpool_limits(1, user_api="blas")
 
 
-def results(call, arguments, scheduler="local", workers=None):
+def results(call, arguments, scheduler="local", workers=None, needs=()):
     """Yield (arguments, result or None, error or "") of call(*arguments) for every tuple of arguments, in the order in which they are done.
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
+    needs       modules that calls import, e.g. "numba"
 
-    Raises ValueError where no scheduler answers. An error costs its call its result, not the others theirs.
+    Raises ValueError where no scheduler answers, and before the first call where a worker of the cluster lacks a module. An error costs
+    its call its result, not the others theirs.
     """
     waiting = list(arguments)
     with contextlib.ExitStack() as stack:
-        attempts = _attempts(scheduler, workers, stack)
+        attempts = _attempts(scheduler, workers, needs, stack)
         while waiting and (attempt := next(attempts, None)):
             lost = []
             yield from _round(*attempt, call, waiting, lost)
@@ -82,7 +85,7 @@ def results(call, arguments, scheduler="local", workers=None):
         yield given, None, _TWICE
 
 
-def _attempts(scheduler, workers, stack):
+def _attempts(scheduler, workers, needs, stack):
     """Ways to make calls, the next for what the last left behind: each is (executor factory, calls at once)."""
     if scheduler != "local":
         try:
@@ -93,11 +96,22 @@ def _attempts(scheduler, workers, stack):
             client = stack.enter_context(Client(scheduler, timeout=_PATIENCE))
         except (OSError, ValueError) as error:
             raise ValueError(f"no Dask scheduler answers at {scheduler} ({error}); start one, or use --scheduler local") from None
+        for name in needs:
+            _refuse_where_missing(client, scheduler, name)
         yield lambda: client.get_executor(), None
         return
     spawn = get_context("spawn")
     yield lambda: ProcessPoolExecutor(workers, mp_context=spawn), None
     yield lambda: ProcessPoolExecutor(1, mp_context=spawn), 1
+
+
+def _refuse_where_missing(client, scheduler, name):
+    """Workers are asked by the standard library alone, so that one that lacks flowcheck can answer, too."""
+    there = client.run(find_spec, name)
+    lacking = [worker for worker, spec in there.items() if spec is None]
+    if lacking:
+        raise ValueError(f"{len(lacking)} of {len(there)} workers of {scheduler} lack the module {name}, the first at {lacking[0]}; "
+                         "install it there, or use --scheduler local")
 
 
 def _round(make, at_once, call, waiting, lost):

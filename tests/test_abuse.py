@@ -32,12 +32,13 @@ def test_conditions_differ_in_the_biases_of_gates_alone():
 
 def test_looks_change_nothing_and_see_the_net_as_it_is(monkeypatch):
     monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
-    monkeypatch.setattr(abuse, "LOOKS", (100,))
-    setting = replace(abuse.settings("4")["both"], T=20, budget=200)
+    monkeypatch.setattr(trials, "EVERY", 20)
+    monkeypatch.setattr(abuse, "LOOKS", (20,))
+    setting = replace(abuse.settings("4")["both"], T=20, budget=40)
     found = abuse.watched(setting, 3)
     looks = found.pop("looks")
     assert found | {"cpu_seconds": 0} == run_trial(setting, 3) | {"cpu_seconds": 0}
-    assert [look["sequences"] for look in looks] == [100, 200] and all(len(look["slope"]) == 4 for look in looks)
+    assert [look["sequences"] for look in looks] == [20, 40] and all(len(look["slope"]) == 4 for look in looks)
     assert looks[0]["flow"] != looks[1]["flow"] and -6 < looks[1]["flow"] < 0
 
 
@@ -124,7 +125,7 @@ def test_the_command_runs_what_the_store_lacks_and_nothing_twice(tmp_path, monke
     found = []
     for _ in range(2):
         with pytest.raises(SystemExit) as stop:
-            main(["reproduce", "abuse", "--trials", "1", "--budget", "100", "--store", str(tmp_path / "s"), "--format", "json"])
+            main(["reproduce", "abuse", "--trials", "1", "--budget", "20", "--store", str(tmp_path / "s"), "--format", "json"])
         assert not stop.value.code
         found.append(json.loads(capsys.readouterr().out))
         jsonschema.validate(found[-1], documents.schema("flowcheck.abuse/1"))

@@ -97,15 +97,6 @@ def test_other_settings_and_changed_files_are_measured_again(nets, tmp_path, in_
     assert len(rows_of(path)) == 5
 
 
-def test_a_dask_cluster_gives_the_same_rows(nets, alone, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
-    cluster = tmp_path / "cluster.sqlite"
-    options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1")
-    with distributed.LocalCluster(**options) as scheduler:
-        measure_many(nets, SETTINGS, Store(cluster), scheduler=scheduler.scheduler_address)
-    assert rows_of(alone) == rows_of(cluster)
-
-
 def test_the_command_writes_store_table_and_json(nets, tmp_path, in_process, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     bad = tmp_path / "bad.npz"

@@ -1,6 +1,9 @@
 """What the abuse study found: every condition with its intervals, and whether a remedy of section 4 did what it is said to do."""
 
+from functools import cache
+
 import numpy as np
+from scipy.special import betaincinv
 
 from .abuse import CONDITIONS, EXPERIMENTS
 
@@ -46,11 +49,8 @@ def study(outcomes):
 
 
 def _condition(name, outcomes):
-    from scipy.stats import binomtest
-
     def share(count):
-        test = binomtest(count, len(outcomes)).proportion_ci(CONFIDENCE, "exact")
-        return {"count": count, "interval": [float(test.low), float(test.high)]}
+        return {"count": count, "interval": _clopper_pearson(count, len(outcomes))}
 
     touched = {rule: share(sum(any(look[rule] for look in o["looks"] if look["sequences"] <= EARLY) for o in outcomes))
                for rule in ("bias-cell", "constants", "redundant-cell", "state-drift")}
@@ -59,12 +59,25 @@ def _condition(name, outcomes):
             "means": {name: _mean([of(o) for o in outcomes]) for name, (_, of) in MEASURES.items()}}
 
 
+def _clopper_pearson(count, of):
+    """Exact interval of a share: quantiles of the beta distribution (Clopper & Pearson 1934)."""
+    tail = (1 - CONFIDENCE) / 2
+    return [float(betaincinv(count, of - count + 1, tail)) if count else 0.0,
+            float(betaincinv(count + 1, of - count, 1 - tail)) if count < of else 1.0]
+
+
+@cache
+def _resamples(count):
+    """Numbers of the values in every resample of `count` values; the same for every mean."""
+    return np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+
+
 def _mean(values):
     """{"mean", "interval"} of the values that are numbers."""
     values = np.array([v for v in values if v is not None], float)
     if not len(values):
         return {"mean": None, "interval": None}
-    resampled = values[np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
+    resampled = values[_resamples(len(values))].mean(axis=1)
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {"mean": float(values.mean()), "interval": [float(low), float(high)]}
 

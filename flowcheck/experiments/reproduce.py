@@ -85,7 +85,7 @@ def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", work
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
 
     A trial whose worker dies is run again alone; if it dies again, that is its `error`. Raises ValueError where no scheduler answers,
-    and where trials are to run on a machine without Numba.
+    and where trials are to run on machines without Numba; then nothing is run or written.
     """
     settings, seeds = list(dict.fromkeys(settings)), list(seeds)
     trials = [(setting, seed) for setting in settings for seed in seeds]
@@ -95,7 +95,7 @@ def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", work
         compiler("or show what a store holds with --stored")
     done = len(trials) - len(waiting)
     progress("trials", done, len(trials))
-    with contextlib.closing(jobs.results(call, waiting, scheduler, workers)) as results:
+    with contextlib.closing(jobs.results(call, waiting, scheduler, workers, needs=("numba",))) as results:
         for trial, outcome, error in results:
             store.write(*trial, outcome, error)
             done += 1
