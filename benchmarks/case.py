@@ -10,10 +10,14 @@ __all__ = ["Case", "Way", "run_case"]
 
 @dataclass(frozen=True)
 class Way:
-    """`run` returns the numbers to compare (None: nothing to compare); `factor` scales the time where only a part of the work is done."""
+    """`run` returns the numbers to compare (None: nothing to compare); `factor` scales the time where only a part of the work is done.
+
+    `limited`: the limit of the case holds for it, as it does not for one that gets the same numbers by far less work.
+    """
 
     run: callable
     factor: float = 1.0
+    limited: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def run_case(case, repeats, progress):
     return [{
         "case": case.name, "way": name, "seconds": s, "extrapolated": ways[name].factor != 1.0, "clock": "wall" if case.wall else "cpu",
         "best_alternative_over_this": best / s if best and name == ours else None, "ratio_to_flowcheck": s / seconds[ours],
-        "share_of_limit": case.floor / s if case.floor else None, "peak_bytes": peaks[name],
+        "share_of_limit": case.floor / s if case.floor and ways[name].limited else None, "peak_bytes": peaks[name],
     } for name, s in seconds.items()]
 
 

@@ -6,13 +6,12 @@ import sys
 
 import numpy as np
 
-from flowcheck import bptt, catalogue, state_flow
+from flowcheck import bptt, catalogue, rtrl, state_flow
 from flowcheck.flow.lyapunov import exponents
 from flowcheck.flow.pairs import pair_flows
 from flowcheck.flow.probes import probe_flow
 from flowcheck.flow.spectra import spectral_norms
 from flowcheck.network import fresh
-from flowcheck.tangents import forward_gradients
 
 from . import jax_ways, numpy_ways, torch_ways
 from .case import Case, Way
@@ -43,6 +42,8 @@ def cases(quick):
     yield every_weight(32, 20)
     if not quick:
         yield every_weight(128, 20)
+    for cell, n, steps in [("lstm", 32, 80)] if quick else [("tanh", 32, 200), ("lstm", 32, 80), ("tanh", 64, 60), ("lstm", 64, 20)]:
+        yield learning(cell, n, steps)
     for busy in (False, True):
         yield two_cores("tanh", 256, int(few * 500), busy)
 
@@ -136,7 +137,7 @@ def frames(n, steps):
 
 
 def every_weight(n, steps):
-    """dE/dw of every weight of an LSTM by forward tangents; torch's gradcheck on the biases of one gate, scaled up to all weights."""
+    """dE/dw of every weight of an LSTM, carried forward; torch's gradcheck on the biases of one gate, scaled up to all weights."""
     layer = fresh(catalogue()["lstm"], n, 8, seed=0).layers[0]
     rng = np.random.default_rng(0)
     run = layer.run(rng.normal(size=(steps, 1, 8)))
@@ -144,9 +145,24 @@ def every_weight(n, steps):
     flat = lambda g: np.concatenate([g.params[k].ravel() for k in layer.params])  # noqa: E731
     count = sum(v.size for v in layer.params.values())
     return Case(f"all {count} weights, lstm n={n}, {steps} steps", {
-        "flowcheck": lambda: flat(forward_gradients(run, errors)), "flowcheck, bptt": lambda: flat(bptt(run, errors)),
+        "flowcheck": lambda: flat(rtrl(run, errors)), "flowcheck, bptt": lambda: flat(bptt(run, errors)),
         **_gradcheck(layer, run, errors, count / n),
     }, agree=1e-10)
+
+
+def learning(cell, n, steps):
+    """RTRL, beside the textbook's: all weights at once, one product with the dense step Jacobian a step. BPTT does not learn online."""
+    p = problem(cell, n, steps - 1)
+    run, rng = p.run(), np.random.default_rng(0)
+    _ = run.partials
+    errors = rng.normal(size=run["y"].shape)
+    count = sum(v.size for v in p.layer.params.values())
+    flat = lambda g: np.concatenate([g.params[k].ravel() for k in p.layer.params])  # noqa: E731
+    return Case(f"rtrl {cell} n={n}, {steps} steps, {count} weights", {
+        "flowcheck": lambda: flat(rtrl(run, errors)),
+        "flowcheck, bptt": Way(lambda: flat(bptt(run, errors)), limited=False),
+        "numpy, product with all weights": lambda: numpy_ways.carried(p, count),
+    }, floor=FLOPS[cell] * n**2 * (steps - 1) * count / (2 if cell == "lstm" else 1) / dgemm_rate(256), agree=1e-9)
 
 
 def _gradcheck(layer, run, errors, factor):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .nets import dense_jacobian, step
 
-__all__ = ["all_pairs", "exponents", "products", "profile", "probe", "spectral"]
+__all__ = ["all_pairs", "carried", "exponents", "products", "profile", "probe", "spectral"]
 
 
 def states(problem):
@@ -74,3 +74,11 @@ def exponents(problem):
         Q, R = np.linalg.qr(dense_jacobian(np, problem.cell, problem.layer.params, before[t], problem.x[t]) @ Q)
         logs += np.log(np.abs(np.diagonal(R)))
     return np.sort(logs / (len(problem.x) - 1))[::-1]
+
+
+def carried(problem, weights):
+    """Returns nothing to compare: the products of RTRL alone, S <- J S for all weights at once, at least a part of its work."""
+    before = states(problem)
+    sensitivity = np.zeros((len(before[0]), weights))
+    for t in range(1, len(problem.x)):
+        sensitivity = dense_jacobian(np, problem.cell, problem.layer.params, before[t], problem.x[t]) @ sensitivity

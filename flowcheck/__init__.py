@@ -9,7 +9,7 @@ _PUBLIC = {
     "Cell": "equations", "CellClaim": "equations", "EquationError": "equations", "Layout": "equations", "Net": "equations",
     "Unit": "equations",
     "catalogue": "cells", "compile_cell": "kernels", "compile_loops": "compiled", "Layer": "network", "Network": "network",
-    "bptt": "gradients", "rtrl": "gradients", "truncated_1997": "gradients", "truncated_bptt": "gradients", "forward_gradients": "tangents",
+    "bptt": "gradients", "rtrl": "sensitivity", "truncated_1997": "gradients", "truncated_bptt": "gradients",
     "bounds": "flow", "error_flow": "flow", "path_flows": "flow", "state_flow": "flow", "exponents": "flow.lyapunov",
     "pair_flows": "flow.pairs", "probe_flow": "flow.probes", "rate": "flow.rates", "spectral_norms": "flow.spectra",
     "streamed_probes": "flow.probes",

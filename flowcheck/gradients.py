@@ -1,4 +1,4 @@
-"""Who computes dE/dw, and what each leaves out: BPTT, RTRL, truncated BPTT, the truncated rule of 1997.
+"""Who computes dE/dw, and what each leaves out: BPTT, truncated BPTT, the truncated rule of 1997. RTRL is in `sensitivity`.
 
 All take a Trajectory and the errors that enter at the cell's output, `errors`[t] = dE/dy(t) of shape (time, batch, units)
 (or a dict of such arrays for several vectors of the cell), with E the sum over time and batch. All return
@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .jacobian import StepJacobian
 from .kernels import ShapeError
-from .sensitivity import Sensitivity
 from .step import Step
 
-__all__ = ["Gradients", "bptt", "rtrl", "truncated_1997", "truncated_bptt"]
+__all__ = ["Gradients", "bptt", "checked_errors", "truncated_1997", "truncated_bptt"]
 
 
 @dataclass(frozen=True)
@@ -112,49 +110,3 @@ def truncated_1997(trajectory, errors):
     Only the carousel carries error through time. Truncated: every weighted recurrent connection is cut.
     """
     return bptt(trajectory, errors, cut=True)
-
-
-def rtrl(trajectory, errors, cut=()):
-    """Real-time recurrent learning: d state(t)/dw carried forward, no look back; O(n^4) a step for a fully connected net.
-
-        S(t) = J(t) S(t-1) + d state(t)/d w at fixed state(t-1),   dE/dw = sum_t dE/dstate(t) S(t)
-
-    (Williams & Zipser 1989). Exact: equals BPTT. One sequence after the other. Full gradient unless `cut`.
-    """
-    errors, kernel = checked_errors(trajectory, errors), trajectory.kernel
-    totals = {name: np.zeros_like(np.asarray(p, float)) for name, p in trajectory.params.items()}
-    for b in range(trajectory.batch):
-        for name, gradient in _rtrl_sequence(trajectory, errors, cut, b, kernel).items():
-            totals[name] += gradient
-    return Gradients(totals)
-
-
-def _rtrl_sequence(trajectory, errors, cut, b, kernel):
-    step = Step(trajectory, cut)
-    sizes = {new: step.length(new) for new in kernel.states.values()}
-    ends = np.cumsum([*sizes.values()]).tolist()
-    rows = {new: slice(end - size, end) for (new, size), end in zip(sizes.items(), ends, strict=True)}
-    sensitivity, jacobian = Sensitivity(step, rows, ends[-1]), StepJacobian(step, b)
-    seeds = {new: np.eye(ends[-1])[:, rows[new]] for new in sizes}
-    for t in range(trajectory.steps):
-        slopes = step.partials_at(t, b)
-        to_state = step.pullback(slopes, dict(seeds))  # d state(t) / d net(t), one row per state entry
-        entering = step.pullback(slopes, {name: array[t, b][None] for name, array in errors.items()})
-        before = np.zeros(ends[-1])
-        for old, new in kernel.states.items():
-            before[rows[new]] = entering[old][0] if old in entering else 0.0
-
-        def sources(columns, t=t):
-            """What a net reads at this step, for all its columns: one row, or one per entry for a diagonal net."""
-            if columns.kind == "diagonal":
-                parts = [np.ones(len(self)) if s == "1" else trajectory.at(s, t)[b] for s, _ in columns.sources
-                         for self in [sensitivity.gradient[columns.net]]]
-                return np.stack(parts, axis=1)
-            return np.concatenate([[1.0] if s == "1" else trajectory.at(s, t)[b] for s, _ in columns.sources])
-
-        for columns in sensitivity.nets:
-            if columns.net in entering:
-                error, source = entering[columns.net][0], sources(columns)
-                sensitivity.gradient[columns.net] += error[:, None] * source
-        sensitivity.advance(jacobian.at(t), to_state, sources, before if before.any() else None)
-    return sensitivity.params({name: np.shape(p) for name, p in trajectory.params.items()})

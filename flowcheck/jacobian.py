@@ -88,7 +88,7 @@ class Dense:
         self.shape, self.parts, self.buffer = (sum(lengths), columns), [], None
         start = 0
         for entry, length in zip(entries, lengths, strict=True):
-            formed = _Formed(entry.terms, trajectory.loops) if entry.terms else None
+            formed = _Formed(entry.terms) if entry.terms else None
             self.parts.append((slice(start, start + length), entry, formed))
             start += length
         self.bounds = self._bounds(trajectory.steps)
@@ -104,6 +104,14 @@ class Dense:
                                                                                        rows.stop - rows.start))), axis=-1)))
             squares += sum(norms) ** 2
         return np.sqrt(squares)
+
+    def pieces(self):
+        """[(rows, k scales, constant matrices (rows, k, columns), diagonal)] that each step is the sum of; None where a matrix changes with
+        time but for its scale, or a diagonal is spread. What is missing is None."""
+        if any(entry.index is not None or formed is not None and formed.varying for _, entry, formed in self.parts):
+            return None
+        return [(rows, formed.scales, formed.stack, entry.diagonal) if formed else (rows, [], None, entry.diagonal)
+                for rows, entry, formed in self.parts]
 
     @property
     def row_scaled(self):
@@ -233,12 +241,11 @@ class _Formed(_Node):
         (scales of row i, 1 x k) times (row i of the k matrices, k x columns)
     """
 
-    def __init__(self, terms, loops=None):
+    def __init__(self, terms):
         super().__init__()
         constant = [(s, node.matrix) for s, node in terms if isinstance(node, _Constant)]
         self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, _Constant)]
         self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
-        self.loops = loops
 
     def constant_norms(self):
         """Frobenius norm of each row-scaled matrix that does not change but for its scale, over all steps."""
@@ -264,10 +271,7 @@ class _Formed(_Node):
             scales = np.empty((*out.shape[:2], 1, len(self.scales)))
             for k, scale in enumerate(self.scales):
                 scales[:, :, 0, k] = _rows(1.0 if scale is None else scale, times)
-            if self.loops is None:
-                np.matmul(scales, self.stack, out=out[:, :, None])
-            else:
-                self.loops.products.form(scales[:, :, 0], self.stack, out)
+            np.matmul(scales, self.stack, out=out[:, :, None])
         else:
             (scale, node), *varying = varying
             np.multiply(node.at(times), _column(scale, times), out=out)

@@ -1,122 +1,167 @@
-"""d state(t)/d w of every weight, carried forward in time: what real-time recurrent learning keeps.
+"""Real-time recurrent learning: what every single weight does to the states, carried forward in time, no look back.
 
-Columns are weights, in groups of whole rows of a net (all weights into one entry), a group so small that it stays in the cache while
-the step's products go over it: one BLAS product per state that recurs, the diagonal parts of the Jacobian as scaled additions.
+The second opinion on a backward pass, exact for all weights at once; it shares slopes with BPTT, but no chain. Columns of S are weights
+and know nothing of each other: a group that stays in the level-2 cache is carried through all steps, then the next.
 """
+
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+from scipy.linalg.blas import dgemm
 
-__all__ = ["Sensitivity"]
+from .flow.product import JointJacobian
+from .flow.rows import pointwise_slopes
+from .gradients import Gradients, checked_errors
+from .step import Step
 
-CACHE = 2**17
-"""Numbers (1 MiB) that a group and a buffer of its size may hold together."""
+__all__ = ["rtrl"]
+
+_GROUP = 2**16
+"""Entries of S that are carried together: half a megabyte, so that a product is long beside the call that asks for it."""
+
+_FEWEST = 192
+"""Columns that a group has at least: fewer would make narrow products."""
+
+_CHUNK_BYTES, _KEPT_BYTES = 2**20, 2**26
+"""Step Jacobians are formed a chunk of steps at a time; all are kept for the next group where they fit 64 MiB."""
 
 
-class Sensitivity:
-    """S(t) = d state(t)/d w, (all states, weights), of one sequence.
+def rtrl(trajectory, errors, cut=()):
+    """Gradients of all weights, carried forward in time, with `errors` = dE/dy(t) as for `gradients.bptt`.
 
-        S(t) = J(t) S(t-1) + sum over nets of d state(t)/d net (x) source
+        S(t) = J(t) S(t-1) + d state(t)/dw at fixed state(t-1),   dE/dw = sum_t dE/dstate(t) S(t)
 
-    `advance` takes a step and gives e S(t-1) for a row e of errors at the states before it.
+    (Williams & Zipser 1989). Exact: equals BPTT, at O(weights n^2) a step for n units, O(n^4) for a fully connected net. One sequence
+    after the other. Full gradient unless `cut`. Raises ShapeError where errors do not fit.
     """
+    errors, kernel = checked_errors(trajectory, errors), trajectory.kernel
+    totals = {name: np.zeros_like(np.asarray(p, float)) for name, p in trajectory.params.items()}
+    step = Step(trajectory, cut)
+    for b in range(trajectory.batch):
+        sequence = _Sequence(step, errors, b)
+        for net, names in kernel.weights.items():
+            columns = np.split(sequence.gradient(net), np.cumsum([sequence.width(net, source) for source in names])[:-1], axis=1)
+            for name, gradient in zip(names.values(), columns, strict=True):
+                totals[name] += gradient.reshape(totals[name].shape)
+    return Gradients(totals)
 
-    def __init__(self, step, rows, size):
-        self.step, self.rows, self.size = step, rows, size
-        kernel, self.nets = step.kernel, []
-        kinds = {n.out.name: n.kind for n in kernel.cell.nets if n.out.name in kernel.weights}
-        for net, kind in kinds.items():
-            sources = [(s, name) for s, name in kernel.weights[net].items()]
-            widths = [1 if s == "1" or kind == "diagonal" else step.length(s) for s, _ in sources]
-            width, to = sum(widths), step.length(net)
-            together = max(1, min(to, CACHE // (2 * size * width)))
-            groups = [(first, min(first + together, to)) for first in range(0, to, together)]
-            self.nets.append(_Columns(net, kind, sources, np.cumsum([0, *widths]), [
-                (first, last, np.zeros((size, (last - first) * width))) for first, last in groups]))
-        self.gradient = {c.net: np.zeros((step.length(c.net), c.width)) for c in self.nets}
-        self.buffers = np.empty((3, max(s.size for c in self.nets for _, _, s in c.groups)))
 
-    def advance(self, blocks, to_state, sources_of, before):
-        """One step: `blocks` of the Jacobian, `to_state` {net: (all states, entries)}; adds `before` S(t-1) to the gradient."""
-        stacks = self._stacks(blocks)
-        for columns in self.nets:
-            direct = to_state.get(columns.net)
-            source = sources_of(columns)
-            for first, last, now in columns.groups:
-                if before is not None:
-                    self.gradient[columns.net][first:last] += (before @ now).reshape(last - first, -1)
-                self._product(stacks, blocks, now)
-                if direct is not None:
-                    self._add_direct(now, direct[:, first:last], source, first, columns.kind)
+class _Sequence:
+    """What all weights share: step Jacobians, d state(t)/d net(t), errors that enter."""
 
-    def _stacks(self, blocks):
-        """[(rows of a previous state, dense parts that read it one below the other, where they go)]."""
-        found, kernel = [], self.step.kernel
+    def __init__(self, step, errors, b):
+        self.step, self.b, kernel = step, b, step.kernel
+        self.steps, self.jacobian = step.trajectory.steps, JointJacobian(step, b)
+        self.kinds = {n.out.name: n.kind for n in kernel.cell.nets}
+        chunk = max(1, min(self.steps, _CHUNK_BYTES // (8 * self.jacobian.size**2)))
+        self.chunks = [slice(t, min(t + chunk, self.steps)) for t in range(0, self.steps, chunk)]
+        kept = _KEPT_BYTES // (8 * chunk * self.jacobian.size**2)
+        self.operands = lru_cache(max(1, kept))(lambda k: [p.at(self.chunks[k]).copy() for p in self.jacobian.parts])
+        partials = {k: v if isinstance(v, float) else v[:, b] for k, v in step.trajectory.partials.items()}
+        self.entering = step.pullback(partials, {name: np.asarray(array, float)[:, b] for name, array in errors.items()})
+        self.by_old = np.zeros((self.steps, self.jacobian.size))
         for old, new in kernel.states.items():
-            dense = [(self.rows[n], block.dense) for (n, o), block in blocks.items() if o == old and block.dense is not None]
-            dense.sort(key=lambda pair: pair[0].start)
-            if dense and all(a[0].stop == b[0].start for a, b in zip(dense, dense[1:], strict=False)):
-                found.append((self.rows[new], [d for _, d in dense], slice(dense[0][0].start, dense[-1][0].stop)))
+            if old in self.entering:
+                self.by_old[:, self.jacobian.columns[new]] = self.entering[old]
+        self.busy = self.by_old.any(axis=1)
+        self.slopes = pointwise_slopes(step, b, every_net=True)
+        if self.slopes is None:
+            partials = {k: v if isinstance(v, float) else v[:, None] for k, v in partials.items()}
+            eye = np.broadcast_to(np.eye(self.jacobian.size), (self.steps, self.jacobian.size, self.jacobian.size))
+            self.by_net = step.pullback(partials, {new: eye[..., cols] for new, cols in self.jacobian.columns.items()})
+
+    def width(self, net, source):
+        """Weights from a source into one entry of a net."""
+        return 1 if source == "1" or self.kinds[net] == "diagonal" else self.step.length(source)
+
+    def _sources(self, net):
+        """What a net reads, for all its columns: (steps, 1, width), or (steps, entries, width) for a diagonal net."""
+        run, diagonal = self.step.trajectory, self.kinds[net] == "diagonal"
+        ones = np.ones((self.steps, self.step.length(net) if diagonal else 1))
+        found = [ones if s == "1" else run[s][:, self.b] for s in self.step.kernel.weights[net]]
+        return np.stack(found, axis=2) if diagonal else np.concatenate(found, axis=1)[:, None]
+
+    def gradient(self, net):
+        """dE/dw of all weights into a net, (entries, width)."""
+        source, entries = self._sources(net), self.step.length(net)
+        width, direct = source.shape[2], self.entering.get(net)
+        total = np.zeros((entries, width)) if direct is None else np.einsum("te,tew->ew", direct, np.broadcast_to(
+            source, (self.steps, entries, width)), optimize=True)
+        columns = max(_FEWEST, _GROUP // self.jacobian.size)
+        edges = np.linspace(0, entries, max(1, round(entries * width / columns)) + 1).round().astype(int).tolist()
+        for first, last in zip(edges[:-1], edges[1:], strict=True):
+            if last > first:
+                total[first:last] += self._carried(net, slice(first, last), source if source.shape[1] == 1 else source[:, first:last])
+        return total
+
+    def _carried(self, net, rows, source):
+        """sum over t of dE/dstate(t-1) S(t-1) of the weights into some entries of a net."""
+        shape = rows.stop - rows.start, source.shape[2]
+        group, seeds = _Group(self.jacobian, rows, shape), self._seeds(net, rows)
+        total, found = (np.zeros(shape[0] * shape[1]) for _ in range(2))
+        for k, times in enumerate(self.chunks):
+            operands = self.operands(k)
+            for t in range(times.start, min(times.stop, self.steps - 1)):
+                if t:
+                    group.advance([operand[t - times.start] for operand in operands])
+                group.add(seeds, t, source[t])
+                if self.busy[t + 1]:
+                    total += np.dot(self.by_old[t + 1], group.now, out=found)
+        return total.reshape(shape)
+
+    def _seeds(self, net, rows):
+        """d state(t)/d net(t): [(state's first entry, (steps, entries, 1) slopes by its own entry)], or (steps, all states, entries)."""
+        if self.slopes is None:
+            return self.by_net[net][:, :, rows] if net in self.by_net else None
+        found = [(cols.start, self.slopes[new, net]) for new, cols in self.jacobian.columns.items() if (new, net) in self.slopes]
+        return [(first, np.broadcast_to(slope, (self.steps, self.step.length(net)))[:, rows, None]) for first, slope in found]
+
+
+class _Group:
+    """Some columns of S(t): `now`, (all states, weights); the next step is written beside it."""
+
+    def __init__(self, jacobian, rows, shape):
+        pair = np.zeros((2, jacobian.size, shape[0] * shape[1]))
+        self.work, self.seed, self.shape = np.empty(pair.shape[1:]), np.empty(shape), shape
+        self.turns = [(out, *self._plan(jacobian, now, out), self._bands(jacobian, out, rows)) for now, out in (pair, pair[::-1])]
+        self.now, *_, self.bands = self.turns[1]
+
+    def _plan(self, jacobian, now, out):
+        """(states to be cleared, [(part, whether dense, what it reads, what it writes, whether it adds)]), diagonals first."""
+        plan, written, cleared = [], set(), []
+        for k, part in sorted(enumerate(jacobian.parts), key=lambda item: item[1].is_dense):
+            inside = [cols for cols in jacobian.columns.values() if part.cols.start <= cols.start < part.cols.stop]
+            add = any(cols.start in written for cols in inside)
+            cleared += [out[cols] for cols in inside if add and cols.start not in written]
+            written |= {cols.start for cols in inside}
+            plan.append((k, part.is_dense, now[part.into], out[part.cols], add))
+        return cleared + [out[cols] for cols in jacobian.columns.values() if cols.start not in written], plan
+
+    def _bands(self, jacobian, out, rows):
+        """{first entry of a state: (entries, sources), its own entries by the weights into them}."""
+        stride = out.strides[0]
+        return {cols.start: as_strided(out[cols][rows], self.shape, (stride + self.shape[1] * out.itemsize, out.itemsize))
+                for cols in jacobian.columns.values() if cols.stop - cols.start >= rows.stop}
+
+    def advance(self, operands):
+        """J(t) S(t-1), by the operands of one step."""
+        self.turns.reverse()
+        self.now, cleared, plan, self.bands = self.turns[1]
+        for rows in cleared:
+            rows[...] = 0.0
+        for k, dense, read, out, add in plan:
+            if dense:
+                dgemm(1.0, read.T, operands[k].T, float(add), out.T, overwrite_c=True)
+            elif add:
+                out += np.multiply(read, operands[k][:, None], out=self.work[:len(out)])
             else:
-                found += [(self.rows[new], [d], rows) for rows, d in dense]
-        return [(read, np.concatenate(dense) if len(dense) > 1 else dense[0], write) for read, dense, write in found]
+                np.multiply(read, operands[k][:, None], out=out)
 
-    def _product(self, stacks, blocks, now):
-        """now <- J now, through buffers that stay in the cache."""
-        dense, pointwise, extra = (buffer[:now.size].reshape(now.shape) for buffer in self.buffers)
-        states, seen = self.step.kernel.states, {}
-        for (new, old), block in blocks.items():
-            if block.diagonal is None:
-                continue
-            rows, source = self.rows[new], now[self.rows[states[old]]]
-            if block.index is not None:
-                source = source[block.index]
-            np.multiply(block.diagonal[:, None], source, out=(extra if new in seen else pointwise)[rows])
-            if new in seen:
-                pointwise[rows] += extra[rows]
-            seen[new] = rows
-        written = set()
-        for read, matrix, write in stacks:
-            inside = {new for new, rows in self.rows.items() if write.start <= rows.start < write.stop}
-            np.matmul(matrix, now[read], out=(extra if inside & written else dense)[write])
-            for new in inside if inside & written else ():
-                rows = self.rows[new]
-                dense[rows] = dense[rows] + extra[rows] if new in written else extra[rows]
-            written |= inside
-        for new, rows in self.rows.items():
-            if new in seen and new in written:
-                np.add(dense[rows], pointwise[rows], out=now[rows])
-            else:
-                now[rows] = dense[rows] if new in written else pointwise[rows] if new in seen else 0.0
-
-    def _add_direct(self, out, direct, source, first, kind):
-        """out[r, (i, j)] += direct[r, i] source[i, j]; the source is the same for all i unless the net is diagonal."""
-        entries = direct.shape[1]
-        width = out.shape[1] // entries
-        for rows in self.rows.values():
-            part, block = direct[rows], out[rows]
-            places = np.arange(first, first + entries)
-            if part.shape[0] >= first + entries and np.count_nonzero(part) == np.count_nonzero(part[places, np.arange(entries)]):
-                own = block[first:first + entries]
-                band = as_strided(own, (entries, width), (own.strides[0] + width * own.itemsize, own.itemsize))
-                band += part[places, np.arange(entries)][:, None] * (source[first:first + entries] if kind == "diagonal" else source)
-            elif part.any():
-                where = source[first:first + entries] if kind == "diagonal" else source
-                block += (part[:, :, None] * where).reshape(block.shape)
-
-    def params(self, shapes):
-        """{parameter: dE/dw} from the gradient so far."""
-        found = {}
-        for columns in self.nets:
-            for k, (_, name) in enumerate(columns.sources):
-                part = self.gradient[columns.net][:, columns.starts[k]:columns.starts[k + 1]]
-                found[name] = part.reshape(shapes[name]).copy()
-        return found
-
-
-class _Columns:
-    """The weights into one net: its sources, where each one's columns start within a row, and the groups of S."""
-
-    def __init__(self, net, kind, sources, starts, groups):
-        self.net, self.kind, self.sources, self.starts, self.groups = net, kind, sources, starts, groups
-        self.width = starts[-1]
+    def add(self, seeds, t, source):
+        """S(t) += d state(t)/d net(t) (x) source(t)."""
+        if isinstance(seeds, list):
+            for first, slope in seeds:
+                self.bands[first] += np.multiply(slope[t], source, out=self.seed)
+        elif seeds is not None:
+            self.now.reshape(len(self.now), *self.shape)[...] += seeds[t][:, :, None] * source

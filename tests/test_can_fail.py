@@ -7,10 +7,11 @@ import pytest
 
 from flowcheck import CellClaim, Implementation, Mismatch, Unit, catalogue, check_cell, compile_cell, notation
 from flowcheck.flow import state_matrices
-from flowcheck.gradients import bptt, rtrl
+from flowcheck.gradients import bptt
 from flowcheck.jacobian import StepJacobian
 from flowcheck.kernels import Trajectory
 from flowcheck.notation import sigma, symbols, tanh
+from flowcheck.sensitivity import rtrl
 from flowcheck.step import Step
 from flowcheck.verify.ladder import RUNGS
 from flowcheck.verify.result import Check, compare

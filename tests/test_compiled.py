@@ -1,5 +1,6 @@
 """Printed loops give NumPy's numbers: every cell of the folder as plain Python, one cell compiled; planted mistakes must show."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -238,6 +239,21 @@ def test_what_is_measured_along_a_compiled_run_is_numpys(cell, rng):
     assert_measured_alike(cell, rng, ())
 
 
+def test_products_that_are_kept_are_numpys(rng):
+    net = a_run(catalogue()["lstm"], rng, batch=1)
+    run = compile_loops(catalogue()["lstm"], interpreted=True).forward(net.params, net.x, net.state0)
+    ours, numpys = (flows.path_flows(t, 5) for t in (run, net.trajectory))
+    for path, flow in numpys.items():
+        np.testing.assert_allclose(ours[path].log10_norm, flow.log10_norm, rtol=0, atol=1e-11)
+
+
+def test_norms_of_steps_that_leave_the_range_of_squares_are_numpys():
+    cell = catalogue()["tanh"]
+    params = {"W_x": np.zeros((5, 1)), "W_y": 1e-200 * np.eye(5), "b": np.zeros(5)}
+    run = compile_loops(cell, interpreted=True).forward(params, np.zeros((20, 1, 1)))
+    np.testing.assert_allclose(flows.state_flow(run, 20).log10_norm[0], np.log10(5) / 2 - 200 * np.arange(1, 21), rtol=1e-14)
+
+
 def test_what_is_measured_truncated_is_numpys(rng):
     assert_measured_alike(catalogue()["lstm1997"], rng, True)
 
@@ -271,18 +287,19 @@ def test_error_flows_over_several_chunks_keep_numbers_and_floor(rng, interpreted
     assert numpys.log10_norm[0, -1] < -20, "beyond 64 bits, where the scale changes"
 
 
-@pytest.mark.parametrize("plant", ["advance", "back", "form"])
-def test_a_planted_mistake_in_the_products_shows(plant, rng, monkeypatch):
-    net = a_run(catalogue()["lstm"], rng, steps=12, batch=1)
-    run = compile_loops(catalogue()["lstm"], interpreted=True).forward(net.params, net.x, net.state0)
+@pytest.mark.parametrize("loop, array, name", [
+    ("advance", "values", "lstm"), ("advance", "weights", "lstm"), ("advance", "given", "lstm_projected"), ("back", "slopes", "lstm")])
+def test_a_planted_mistake_in_the_products_shows(loop, array, name, rng, monkeypatch):
+    net = a_run(catalogue()[name], rng, steps=12, batch=1)
+    run = compile_loops(catalogue()[name], interpreted=True).forward(net.params, net.x, net.state0)
     right = flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm
-    products, name = run.loops.products, "form" if plant == "form" else f"_{plant}"
-    whole, scaled = getattr(products, name), {"advance": 3, "back": 2, "form": 0}[plant]
+    loops = run.loops.products.loops
+    whole, scaled = loops[loop], list(inspect.signature(loops[loop]).parameters).index(array)
 
     def wrong(*arrays):
         whole(*(1.001 * a if k == scaled else a for k, a in enumerate(arrays)))
 
-    monkeypatch.setattr(products, name, wrong)
+    monkeypatch.setitem(loops, loop, wrong)
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(right, (
         flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm), strict=True))
 

@@ -26,7 +26,7 @@ from followup_nets import (
 from plain_nets import number
 from sympy import Integer, KroneckerDelta, Product, Sum
 
-from flowcheck import Cell, Net, Unit, flow, gradients
+from flowcheck import Cell, Net, Unit, flow, gradients, rtrl
 from flowcheck.cells import catalogue, get
 from flowcheck.claims import Given, Induction, Proof, ProofError, Step, indices, lag, load, quantity, same_unit, split_at
 from flowcheck.jacobian import StepJacobian
@@ -229,7 +229,7 @@ def test_rtrl_in_loops_is_the_package_s():
     errors[:-1] = 0
     p, products, _ = rtrl_in_loops(trajectory.params["W_y"], trajectory.params["W_x"], trajectory.inputs["x"][:, 0], np.zeros(3))
     expected = np.einsum("k,kij->ij", errors[-1, 0], p)
-    for found in (gradients.rtrl(trajectory, errors), gradients.bptt(trajectory, errors)):
+    for found in (rtrl(trajectory, errors), gradients.bptt(trajectory, errors)):
         got = np.hstack([found.params["W_y"], found.params["W_x"]])
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
     assert products == len(errors) * number(CLAIMS["RTRL products"].derived.rhs, None, {"n": 3, "m": 2})

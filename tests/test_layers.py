@@ -15,7 +15,7 @@ ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
 ENGINE = {"notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
-          "sensitivity", "tangents"}
+          "sensitivity"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "detectors", "report", "further"}
 
 ARROWS = {  # module or subpackage: what it may import; inside a subpackage all may import each other
@@ -28,13 +28,12 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "kernels": {"notation", "equations", "symbolic", "maps", "forward"},
     "step": {"notation", "equations", "symbolic", "forward", "kernels"},
     "jacobian": {"equations"},
-    "gradients": {"notation", "equations", "symbolic", "kernels", "step", "jacobian", "sensitivity"},
-    "sensitivity": set(),
+    "gradients": {"notation", "equations", "symbolic", "kernels", "step"},
+    "sensitivity": {"gradients", "flow", "step"},
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells", "jobs", "detectors",
                     "formats"},
     "flow": {"equations", "symbolic", "kernels", "step", "jacobian"},
-    "tangents": {"gradients", "flow", "step"},
     "further": {"flow", "measure"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),
@@ -43,7 +42,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "tensors": {"flow", "kernels", "step"},
     "measure": {"tensors", "notation", "equations", "kernels", "step", "network", "flow"},
     "formats": {"notation", "equations", "kernels", "network"},
-    "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "flow", "equations", "notation", "claims"},
+    "verify": {"oracles", "differences", "symbolic", "kernels", "step", "jacobian", "gradients", "sensitivity", "flow", "equations",
+               "notation", "claims"},
     "detectors": {"flow", "measure", "gradients", "kernels", "step", "network", "symbolic", "notation", "equations"},
     "live": {"cells", "detectors", "formats", "measure", "network", "report", "targets"},
     "report": ALL_BUT_CELLS_AND_CLI - {"report"},

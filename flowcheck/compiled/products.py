@@ -3,6 +3,7 @@
 They do what `product.StateProduct`, `jacobian.Dense` and `rows.RowProduct` do without them. Their source is compiled once for all cells.
 """
 
+import math
 from functools import cache
 
 import numpy as np
@@ -32,65 +33,100 @@ def add_product(rows, cols, depth, matrix, place, out, into, width):
                 o[i] += v0 * u0[i]
 
 
-def add_scaled(rows, cols, diagonal, place, out, into, width):
-    """out[:, into:into + width] += rows[:, cols:cols + width] * diagonal, which lies at `place` in a flat array."""
-    d = diagonal[place:place + width]
+def form(t, pieces, values, weights, width, matrix):
+    """J(t)'s dense part: row r is the sum of weights' rows times values, plus a value on the diagonal. A row of `pieces`: first row, rows,
+    terms, place in `weights`, place of the scales in `values`, place of the diagonal there or -1."""
+    for p in range(pieces.shape[0]):
+        first, rows, terms = pieces[p, 0], pieces[p, 1], pieces[p, 2]
+        scales, w = pieces[p, 4] + t * rows * terms, pieces[p, 3]
+        for r in range(rows):
+            o = matrix[(first + r) * width:(first + r + 1) * width]
+            if terms == 0:
+                o[:] = 0.0
+            for k in range(terms):
+                s, u = values[scales + r * terms + k], weights[w + (r * terms + k) * width:w + (r * terms + k + 1) * width]
+                for i in range(width):
+                    o[i] = (o[i] if k else 0.0) + s * u[i]
+            if pieces[p, 5] >= 0:
+                o[r] += values[pieces[p, 5] + t * rows + r]
+
+
+def add_diagonal(rows, cols, diagonal, out, into, add):
+    """out[:, into:] (+)= rows[:, cols:] * diagonal."""
+    width = diagonal.shape[0]
     for r in range(rows.shape[0]):
         v, o = rows[r, cols:cols + width], out[r, into:into + width]
         for i in range(width):
-            o[i] += v[i] * d[i]
+            o[i] = (o[i] if add else 0.0) + v[i] * diagonal[i]
 
 
-def advance(here, slots, table, operands, squares, probes, largest):
-    """slots[j] = slots[j - 1] J, from `here` on; sums of squares and largest |entry| of all rows but the last, squares of the last.
+def add_matrix(rows, cols, depth, matrix, width, room, out, into, add):
+    """out[:, into:] (+)= rows[:, cols:] @ matrix, (depth, width), flat. Where all columns are read, by BLAS, which Numba calls itself."""
+    if depth < rows.shape[1]:
+        if not add:
+            out[:, into:into + width] = 0.0
+        add_product(rows, cols, depth, matrix, 0, out, into, width)
+        return
+    whole = width == out.shape[1] and not add
+    product = out if whole else room[:rows.shape[0] * width].reshape((rows.shape[0], width))
+    np.dot(rows, matrix.reshape((depth, width)), product)
+    if not whole:
+        for r in range(rows.shape[0]):
+            o, u = out[r, into:into + width], product[r]
+            for i in range(width):
+                o[i] = (o[i] if add else 0.0) + u[i]
 
-    A row of `table` is a part of J: dense or not, first column read, how many, first column written, how many, place and stride in
-    `operands`, where the last lag comes first. Parts that read all columns are left to BLAS, which Numba calls without Python.
+
+def measure(rows, sums, tops):
+    """(Frobenius norm, largest |entry|): the sum of squares where that stays inside float64, else of scaled entries."""
+    sums[:] = 0.0
+    tops[:] = 0.0
+    for r in range(rows.shape[0]):
+        o = rows[r]
+        for i in range(sums.shape[0]):
+            v = abs(o[i])
+            sums[i] += v * v
+            tops[i] = v if v > tops[i] else tops[i]
+    square, largest = 0.0, 0.0
+    for i in range(sums.shape[0]):
+        square += sums[i]
+        largest = max(largest, tops[i])
+    if 1e-280 < square < 1e280 or largest == 0.0:
+        return math.sqrt(square), largest
+    square = 0.0
+    for r in range(rows.shape[0]):
+        for i in range(sums.shape[0]):
+            square += (rows[r, i] / largest) ** 2
+    return largest * math.sqrt(square), largest
+
+
+def advance(here, slots, last, table, pieces, values, weights, given, found):
+    """P(j) = P(j - 1) J(last - j), from `here` on, in one of `slots` after the other, which are used in turn. `found`: what `measure` finds
+    of all rows but the last, and the norm of that.
+
+    A row of `table` is a part of J: kind, first column read, how many, first column written, how many, whether it adds, first and last of
+    its `pieces`, place. Kinds: 0 a diagonal, (steps, how many) at `place` of `values`; 1 a matrix to be formed; 2 one that lies in
+    `given`, those of all lags at `place`, the last lag first.
     """
-    count, size = slots.shape[0], slots.shape[2]
-    sums, tops, room = np.empty(size), np.empty(size), np.empty(here.size)
-    for j in range(count):
-        out = slots[j]
-        out[:] = 0.0
-        rows = here if j == 0 else slots[j - 1]
+    lags, size, rows = found.shape[1], slots.shape[2], here
+    sums, tops, room, matrix = np.empty(size), np.empty(size), np.empty(here.size), np.empty(size * size)
+    for j in range(lags):
+        out = slots[j % slots.shape[0]]
         for p in range(table.shape[0]):
-            place = table[p, 5] + (count - 1 - j) * table[p, 6]
-            cols, depth, into, width = table[p, 1], table[p, 2], table[p, 3], table[p, 4]
+            cols, depth, into, width, add, place = table[p, 1], table[p, 2], table[p, 3], table[p, 4], table[p, 5] == 1, table[p, 8]
             if table[p, 0] == 0:
-                add_scaled(rows, cols, operands, place, out, into, width)
-            elif depth < size:
-                add_product(rows, cols, depth, operands, place, out, into, width)
-            elif width == size and table.shape[0] == 1:
-                np.dot(rows, operands[place:place + depth * width].reshape((depth, width)), out)
+                start = place + (last - j) * width
+                add_diagonal(rows, cols, values[start:start + width], out, into, add)
             else:
-                product = room[:rows.shape[0] * width].reshape((rows.shape[0], width))
-                np.dot(rows, operands[place:place + depth * width].reshape((depth, width)), product)
-                for r in range(rows.shape[0]):
-                    o, u = out[r, into:into + width], product[r]
-                    for i in range(width):
-                        o[i] += u[i]
-        sums[:] = 0.0
-        tops[:] = 0.0
-        for r in range(out.shape[0] - 1):
-            o = out[r]
-            for i in range(size):
-                v = abs(o[i])
-                sums[i] += v * v
-                tops[i] = v if v > tops[i] else tops[i]
-        squares[j], largest[j] = sums.sum(), tops.max()
-        probes[j] = (out[-1] * out[-1]).sum()
-
-
-def form(scales, stack, out):
-    """out[t, r] = sum_k scales[t, r, k] stack[r, k]."""
-    for r in range(stack.shape[0]):
-        for t in range(out.shape[0]):
-            o = out[t, r]
-            o[:] = 0.0
-            for k in range(stack.shape[1]):
-                s, u = scales[t, r, k], stack[r, k]
-                for i in range(u.shape[0]):
-                    o[i] += s * u[i]
+                operand = matrix
+                if table[p, 0] == 1:
+                    form(last - j, pieces[table[p, 6]:table[p, 7]], values, weights, width, matrix)
+                else:
+                    operand = given[place + (lags - 1 - j) * depth * width:]
+                add_matrix(rows, cols, depth, operand[:depth * width], width, room, out, into, add)
+        found[0, j], found[1, j] = measure(out[:-1], sums, tops)
+        found[2, j] = measure(out[-1:], sums, tops)[0]
+        rows = out
 
 
 def back(rows, end, slopes, table, weights, direct, out):
@@ -119,23 +155,12 @@ class Products:
     """The compiled loops with the arguments that NumPy's ways have."""
 
     def __init__(self, interpreted):
-        functions = [add_product, add_scaled, advance, form, back]
-        loaded = load("products", driver_source(*functions), [f.__name__ for f in functions[2:]], interpreted)
-        self._advance, self.form, self._back = (loaded[f.__name__] for f in functions[2:])
+        functions = [add_product, form, add_diagonal, add_matrix, measure, advance, back]
+        self.loops = load("products", driver_source(*functions), ["advance", "back"], interpreted)
 
-    def advance(self, here, slots, parts, operands):
-        """Fill `slots` (lags, rows, joint state); (squares of the norms, squares of the last row, largest |entries|), arrays over lags."""
-        table, flat, place = [], [], 0
-        for part, operand in zip(parts, operands, strict=True):
-            depth, width = part.cols.stop - part.cols.start, part.into.stop - part.into.start
-            operand = np.ascontiguousarray(operand)
-            table.append((part.is_dense, part.cols.start, depth, part.into.start, width, place, operand[0].size))
-            flat.append(operand.reshape(-1))
-            place += operand.size
-        found = np.empty((3, len(slots)))
-        operands = flat[0] if len(flat) == 1 else np.concatenate([*flat, np.empty(0)])
-        self._advance(here, slots, np.array(table, np.int64).reshape(-1, 7), operands, *found)
-        return found
+    def product(self, parts, steps):
+        """A `Product` of the parts of J (`product.JointJacobian`) along a sequence."""
+        return Product(self.loops, parts, steps)
 
     def back(self, rows, end, slopes, weights, direct, out):
         """Fill `out` (lags, k, joint state) with rows @ J(end) ...; weights [(columns, read, matrix)], direct [(columns, read)]."""
@@ -145,8 +170,53 @@ class Products:
             flat.append(np.ravel(matrix))
             place += matrix.size
         pairs = [(columns.start, read.start) for columns, read in direct]
-        self._back(np.ascontiguousarray(rows), end, slopes, np.array(table, np.int64).reshape(-1, 4), np.concatenate(flat),
-                   np.array(pairs, np.int64).reshape(-1, 2), out)
+        self.loops["back"](np.ascontiguousarray(rows), end, slopes, np.array(table, np.int64).reshape(-1, 4), np.concatenate(flat),
+                           np.array(pairs, np.int64).reshape(-1, 2), out)
+
+
+class Product:
+    """Rows times J(t), lag after lag: constant weights, the values of all steps, and a table that says where everything lies."""
+
+    def __init__(self, loops, parts, steps):
+        self.loops, self.parts, self.weights, self.values, self.inside = loops, parts, [np.empty(0)], [np.empty(0)], []
+        self.table, pieces = np.zeros((len(parts), 9), np.int64), []
+        for part, row in zip(parts, self.table, strict=True):
+            width, found = part.into.stop - part.into.start, part.operand.pieces() if part.is_dense else None
+            row[:8] = (2, part.cols.start, part.cols.stop - part.cols.start, part.into.start, width, part.add, len(pieces), len(pieces))
+            if not part.is_dense:
+                row[0], row[8] = 0, self._placed(self.values, np.broadcast_to(part.operand, (steps, width)))
+            elif found is not None:
+                pieces += [self._piece(steps, *piece) for piece in found]
+                row[0], row[7] = 1, len(pieces)
+            self.inside.append(found is not None)
+        self.pieces = np.array(pieces, np.int64).reshape(-1, 6)
+        self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
+
+    @staticmethod
+    def _placed(arrays, array):
+        """Where the entries of an array start behind those before it."""
+        place = sum(a.size for a in arrays)
+        arrays.append(np.ravel(array))
+        return place
+
+    def _piece(self, steps, rows, scales, stack, diagonal):
+        count = rows.stop - rows.start
+        columns = [np.broadcast_to(1.0 if s is None else s, (steps, count)) for s in scales]
+        return (rows.start, count, len(scales), self._placed(self.weights, stack) if scales else 0,
+                self._placed(self.values, np.stack(columns, axis=2)) if scales else 0,
+                -1 if diagonal is None else self._placed(self.values, np.broadcast_to(diagonal, (steps, count))))
+
+    def advance(self, here, slots, times):
+        """Fill `slots` (some lags, rows, joint state), one after the other and again, over the steps of a slice, latest first: norms,
+        largest |entries|, norms of the last row, (3, lags); and the parts' operands, None where they are formed on the way."""
+        operands = [None if inside else p.at(times) for p, inside in zip(self.parts, self.inside, strict=True)]
+        given = [np.empty(0)]
+        for row, operand in zip(self.table, operands, strict=True):
+            if row[0] == 2:
+                row[8] = self._placed(given, operand)
+        found = np.empty((3, times.stop - times.start))
+        self.loops["advance"](here, slots, times.stop - 1, self.table, self.pieces, self.values, self.weights, np.concatenate(given), found)
+        return found, operands
 
 
 @cache

@@ -151,11 +151,12 @@ class StateProduct:
 
         P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
 
-    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says.
+    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where compiled loops
+    multiply and matrices are not `kept`, chunks have none, and the products stay in the cache.
     """
 
-    def __init__(self, step, b, end, lags, rows=slice(None)):
-        self.jacobian = self._of(step, b)
+    def __init__(self, step, b, end, lags, rows=slice(None), kept=True):
+        self.jacobian, self.kept = self._of(step, b), kept
         self.columns, n = self.jacobian.columns, self.jacobian.size
         self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
         self.end, self.lags, self.loops = end, lags, step.trajectory.loops
@@ -168,9 +169,13 @@ class StateProduct:
     def _allocate(self):
         lags, n = self.lags, self.jacobian.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
-        self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
-        self.work = np.empty(self.start.shape)
-        if self.loops is None:
+        if self.loops is not None:
+            self.longest = self.longest if self.kept else min(lags, _LONGEST)
+            self.slots = [np.zeros((self.longest if self.kept else 2, *self.start.shape)) for _ in range(2)]
+            self.compiled = self.loops.products.product(self.parts, self.end + 1)
+        else:
+            self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+            self.work = np.empty(self.start.shape)
             few = max(1, _BLOCK_BYTES // (8 * n))
             self.blocks = [slice(r, min(r + few, len(self.start))) for r in range(0, len(self.start), few)]
             self.reads = [[self._read(m) for m in slot] for slot in self.slots]
@@ -224,15 +229,14 @@ class StateProduct:
         """Multiply over the lags q ... q+k-1: (products, the last as it goes on, norms, norms of the random row, largest entries, bounds
         of the norm of J)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
-        operands, slots = [p.at(times) for p in self.parts], self.slots[turn]
-        flats, rows = slots[:k, :-1].reshape(k, -1), slots[:k, -1]
+        slots = self.slots[turn][:k]
         if self.loops is None:
+            operands = [p.at(times) for p in self.parts]
             self._multiply(here, turn, k, operands)
-            (norms, entries), probes = norms_and_entries(flats), _norms(rows)
+            (norms, entries), probes = norms_and_entries(slots[:, :-1].reshape(k, -1)), _norms(slots[:, -1])
         else:
-            squares, probes, largest = self.loops.products.advance(here, slots[:k], self.parts, operands)
-            norms, probes, entries = _roots(squares, flats), _roots(probes, rows), largest
-        return slots[:k, :-1], slots[k - 1], norms, probes, entries, self._step_norms(operands, times)[::-1]
+            (norms, entries, probes), operands = self.compiled.advance(here, slots, times)
+        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, self._step_norms(operands, times)[::-1]
 
     def _multiply(self, here, turn, k, operands):
         reads = self._read(here)
@@ -284,10 +288,7 @@ def norms_and_entries(flats):
 
 def _norms(flats):
     """Norm of each row; scaled first where the squares would leave the range of float64."""
-    return _roots(np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0], flats)
-
-
-def _roots(squares, flats):
+    squares = np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0]
     if 1e-280 < squares.min() and squares.max() < 1e280:
         return np.sqrt(squares)
     return np.array([math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares.tolist(), flats, strict=True)])

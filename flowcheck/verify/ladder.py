@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import flow, gradients
+from .. import flow, gradients, sensitivity
 from ..jacobian import StepJacobian
 from ..kernels import compile_cell
 from ..oracles import STEP, high_precision
@@ -36,7 +36,7 @@ class Implementation:
     flow: callable = lambda p, lags, cut: _package_flow(p, lags, cut)
     net_errors: callable = lambda p, cut: gradients.bptt(p.trajectory, p.errors, cut).net_errors
     gradient: callable = lambda p, cut: gradients.bptt(p.trajectory, p.errors, cut).params
-    rtrl: callable = lambda p, cut: gradients.rtrl(p.trajectory, p.errors, cut).params
+    rtrl: callable = lambda p, cut: sensitivity.rtrl(p.trajectory, p.errors, cut).params
 
 
 def _package_jacobian(p, t):
