@@ -22,27 +22,31 @@ def extrapolated_differences(f, x, direction, eps=np.finfo(float).eps, levels=4,
     """
     first = float(eps) ** 0.125
     steps = [first / 8**k for k in range(levels)]
-    rows, rounding = [], []
+    middle, rows, bends, rounding = f(x), [], [], []
     for h in steps:
         plus, minus = (f({k: np.asarray(v) + s * np.asarray(direction[k]) for k, v in x.items()}) for s in (h, -h))
+        up, down = ({k: np.asarray(v[k], float) - np.asarray(middle[k], float) for k in middle} for v in (plus, minus))
         rows.append({k: (np.asarray(plus[k], float) - np.asarray(minus[k], float)) / (2 * h) for k in plus})
+        bends.append({k: np.abs(up[k] + down[k]) / h for k in middle})
         own = {k: eps * np.maximum(np.abs(plus[k]), np.abs(minus[k])).astype(float) for k in plus}
         rounding.append({k: 2 * (v if noise is None else np.maximum(v, noise[k])) / h for k, v in own.items()})
-    found = {k: _best([r[k] for r in rows], [r[k] for r in rounding], eps) for k in rows[0]}
+    found = {k: _best(*([part[k] for part in parts] for parts in (rows, bends, rounding)), eps) for k in rows[0]}
     return {k: v for k, (v, _) in found.items()}, {k: e for k, (_, e) in found.items()}
 
 
-def _best(row, rounding, eps):
-    """Entry-wise, the extrapolation of least estimated error; one that finer steps contradict has the contradiction as its error.
+def _best(row, bends, rounding, eps):
+    """Entry-wise, the extrapolation of least estimated error. What shows that a function is not smooth over these steps adds to it:
 
-    A difference that has more than doubled with the last step keeps growing for all one knows: its error is its size over eps.
+    finer steps that contradict it; slopes to both sides that differ by as much at the finer step (a kink within it); and a difference
+    that has more than doubled with the last step and keeps growing for all one knows: its error is its size over eps.
     """
     found, before = [], row
     for order in range(1, len(row)):
         now = [fine + (fine - coarse) / (64.0**order - 1) for coarse, fine in zip(before[:-1], before[1:], strict=True)]
         for k, value in enumerate(now):
-            spread = np.maximum(np.abs(value - before[k]), np.abs(value - before[k + 1]))
-            found.append((k + order, value, spread + rounding[k + order]))
+            spread = np.maximum(np.abs(value - before[k]), np.abs(value - before[k + 1])) + rounding[k + order]
+            kink = (bends[k + order] > bends[k] / 2) & (bends[k + order] > 3 * rounding[k + order])
+            found.append((k + order, value, np.where(kink, np.maximum(spread, bends[k + order]), spread)))
         before = now
     errors = np.array([error for _, _, error in found])
     for one, (level, value, _) in enumerate(found):

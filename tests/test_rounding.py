@@ -134,6 +134,15 @@ def test_differences_that_are_too_wide_for_a_function_do_not_trust_themselves(st
         assert np.all(np.abs(found["y"] - right) < 3 * error["y"])
 
 
+@pytest.mark.parametrize("distance", [1e-6, 1e-4, 1e-2])
+def test_differences_across_a_kink_say_so(distance):
+    """Differences over steps that reach beyond the kink agree with each other on the mean of the two slopes."""
+    eps = float(np.finfo(np.float32).eps)
+    f = lambda v: {"y": np.maximum(v["x"], 0.0) + v["x"]}  # noqa: E731
+    found, error = extrapolated_differences(f, {"x": np.array([distance])}, {"x": np.ones(1)}, eps)
+    assert abs(found["y"][0] - 2) < 3 * error["y"][0]
+
+
 @pytest.mark.parametrize(("precision", "gain", "above"), [("float64", 0.9, 1.05), ("float64", 8.0, 3.0), ("float32", 0.9, 3.0)],
                          ids=["float64", "saturated", "float32"])
 def test_a_mistake_just_above_the_tolerance_is_caught(precision, gain, above):
