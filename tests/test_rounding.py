@@ -111,16 +111,16 @@ def test_a_right_net_in_single_precision_throughout_passes_and_says_what_it_coul
 
 
 def test_in_single_precision_throughout_a_mistake_is_caught_at_every_lag_that_is_seen():
-    problem, forward = rnn_problem(0.7, 9), single(rnn_forward)
+    problem, forward = rnn_problem(0.6, 6), single(rnn_forward)
     right = verify_rnn(problem, single(rnn_backward), forward)
     seen = sorted(right.detectable["x"])
-    assert right.verdict == "pass" and len(seen) > 2 and 8 not in seen and "8 (the reference" in right.unseen["x"]
+    assert right.verdict == "pass" and len(seen) > 2 and 5 not in seen and "5 (the reference" in right.unseen["x"]
     for lag in seen:
         caught = verify_rnn(problem, single(flipped_from(lag)), forward)
         assert caught.verdict == "fail" and caught.findings[0].lag == lag, str(caught)
-    late = single(flipped_from(8))
+    late = single(flipped_from(5))
     assert verify_rnn(problem, late, forward).verdict == "pass"
-    assert verify_rnn(problem, late, forward, hard=True).verdict == "fail"  # where the flow is even, lag 8 is seen
+    assert verify_rnn(problem, late, forward, hard=True).verdict == "fail"  # where the flow is even, lag 5 is seen
 
 
 @pytest.mark.parametrize("steepness", [1e3, 1e5, 1e7])
