@@ -117,6 +117,7 @@ def main(arguments=None):
     rows = [known[case.id] for case in cases if case.id in known]
     right = [known[i] for i in (_id("right", k, given.seed) for k in range(given.right)) if i in known]
     result = {"seed": given.seed, "rounds": round(len(rows) / first, 2), "of": grid.ROUNDS, "mistakes": given.mistakes,
+              "grid": first * grid.ROUNDS, "right_nets": given.right,
               "missing": checkers.available()[1], "machine": _machine(), "rows": rows, "right": right}
     (given.out / "detection.json").write_text(json.dumps(result, indent=0) + "\n")
     (given.out / "detection.md").write_text(markdown(result))

@@ -17,10 +17,11 @@ def markdown(result):
     missing = ", ".join(result["missing"]) or "none"
     both = [r for r in rows if "others" in r]
     lines = ["# Who sees a wrong backward pass", "", INTRODUCTION.format(seed=result["seed"]), "",
-             f"{result['mistakes']} mistakes a net, spread over its terms; {result['rounds']} of {result['of']} rounds, each of which "
-             "takes every mistake once, first bad lags and spectral radii in turn, in random order; all of them make the whole grid of "
-             f"mistakes, lags and radii. The other checkers ran on {len(both)} of the {len(rows)} cases. "
-             f"{same} cases whose mistake changes no bit of the gradient are left out. Not installed and left out: {missing}.", ""]
+             f"The grid is {result['mistakes']} mistakes a net, spread over its terms, on six nets, with {len(LAGS)} first bad lags and "
+             f"{len(RADII)} spectral radii: {result['grid']} cases, in {result['of']} rounds, each of which takes every mistake once, lags "
+             f"and radii in turn, in random order. **{len(result['rows'])} of the {result['grid']} cases ran**, {result['rounds']} rounds. "
+             f"The other checkers ran on {len(both)} of them. {same} cases whose mistake changes no bit of the gradient are left out of "
+             f"the tables. Not installed and left out: {missing}.", ""]
     lines += _shares("first bad lag", {lag: [r for r in rows if r["first"] == lag] for lag in LAGS} | {"all": rows}, others)
     first = [r["lag"] == r.get("first_lag", r["first"]) for r in rows]
     named = [r["rank"] is not None and r["rank"] <= 2 for r in rows]
@@ -36,8 +37,8 @@ def markdown(result):
         some = [r for r in rows if r["net"] == net]
         lines.append(_row([net, len({(r["term"], r["kind"]) for r in some}), _share(r["flowcheck"] for r in some),
                            _share(r["lag"] == r.get("first_lag", r["first"]) for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
-    lines += ["", "## Right nets", "", f"{len(right)} right backward passes, spectral radius 0.3 to 5. float32: given so, and handed on as "
-              "float64; in backward: it computes in single precision; throughout: forward does, too, so that the reference is differences "
+    lines += ["", "## Right nets", "", f"{len(right)} of {result['right_nets']} right backward passes, spectral radius 0.3 to 5. float32: "
+              "given so, and handed on as float64; in backward: it computes in single precision; throughout: forward does, too, so that the reference is differences "
               "of single-precision numbers, which sees some lags only; a pass says which.", ""]
     lines += _row(["dtype", "nets", "pass", "inconclusive", "called wrong"]), _row(["---"] * 5)
     for dtype in (*dict.fromkeys(DTYPES), "all"):
