@@ -31,7 +31,11 @@ def extrapolated_differences(f, x, direction, eps=np.finfo(float).eps, levels=4,
         own = {k: eps * np.maximum(np.abs(plus[k]), np.abs(minus[k])).astype(float) for k in plus}
         rounding.append({k: 2 * (v if noise is None else np.maximum(v, noise[k])) / h for k, v in own.items()})
     found = {k: _best(*([part[k] for part in parts] for parts in (rows, bends, rounding)), eps) for k in rows[0]}
-    return {k: v for k, (v, _) in found.items()}, {k: e for k, (_, e) in found.items()}
+    derivatives, errors = ({k: pair[n] for k, pair in found.items()} for n in (0, 1))
+    for k in noise or ():  # noise / eps is the size of slopes: where the smallest step times that exceeds f, every step is too wide
+        wild = noise[k] * steps[-1] > eps * np.abs(middle[k]).max(initial=0.0)
+        errors[k] = np.where(wild, np.maximum(errors[k], noise[k] / eps), errors[k])
+    return derivatives, errors
 
 
 def _best(row, bends, rounding, eps):

@@ -134,6 +134,15 @@ def test_differences_that_are_too_wide_for_a_function_do_not_trust_themselves(st
         assert np.all(np.abs(found["y"] - right) < 3 * error["y"])
 
 
+def test_differences_of_a_chaotic_function_do_not_trust_themselves():
+    """All steps are too wide, and the differences are random; that rounding moves the function by 2 % tells."""
+    eps, slope = float(np.finfo(np.float32).eps), 3e5
+    f = lambda v: {"y": np.sin(slope * v["x"])}  # noqa: E731
+    for x in np.random.default_rng(0).normal(size=20):
+        found, error = extrapolated_differences(f, {"x": np.array([x])}, {"x": np.ones(1)}, eps, noise={"y": np.array([slope * eps])})
+        assert abs(found["y"][0] - slope * np.cos(slope * x)) < 3 * error["y"][0]
+
+
 @pytest.mark.parametrize("distance", [1e-6, 1e-4, 1e-2])
 def test_differences_across_a_kink_say_so(distance):
     """Differences over steps that reach beyond the kink agree with each other on the mean of the two slopes."""

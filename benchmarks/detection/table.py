@@ -38,8 +38,8 @@ def markdown(result):
         lines.append(_row([net, len({(r["term"], r["kind"]) for r in some}), _share(r["flowcheck"] for r in some),
                            _share(r["lag"] == r.get("first_lag", r["first"]) for r in some), _share((r["rank"] or 9) <= 2 for r in some)]))
     lines += ["", "## Right nets", "", f"{len(right)} of {result['right_nets']} right backward passes, spectral radius 0.3 to 5. float32: "
-              "given so, and handed on as float64; in backward: it computes in single precision; throughout: forward does, too, so that the reference is differences "
-              "of single-precision numbers, which sees some lags only; a pass says which.", ""]
+              "given so, and handed on as float64; in backward: it computes in single precision; throughout: forward, too, so that its "
+              "reference is differences of single-precision numbers; a pass says which lags it saw.", ""]
     lines += _row(["dtype", "nets", "pass", "inconclusive", "called wrong"]), _row(["---"] * 5)
     for dtype in (*dict.fromkeys(DTYPES), "all"):
         some = [r for r in right if dtype in (r["dtype"], "all")]

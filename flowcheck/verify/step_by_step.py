@@ -288,5 +288,6 @@ def _tilt(expected, trial, flowing, rng):
     for t in (0, trial.steps - 1):
         v = np.zeros(trial.values()[flowing].shape)
         v[trial.at_step(flowing, t)] = rng.normal(size=v[trial.at_step(flowing, t)].shape)
-        sizes.append(0.0 if seed is None else abs(expected.full(trial, flowing, v, [seed])[0][0]))
+        size, width = (0.0, 0.0) if seed is None else expected.full(trial, flowing, v, [seed])[0]
+        sizes.append(abs(size) if width < abs(size) else 0.0)
     return float(np.log(sizes[0] / sizes[1])) if min(sizes) > 0 and np.isfinite(max(sizes)) else None
