@@ -20,7 +20,8 @@ LOOKED = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 GAINS, REFINED, EVENLY = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 6, 5.0
 """Gains tried first, how many more between them, and the log ratio of flow at which the search stops."""
 SUMS = 64
-"""The reference's rounding, in eps a step of its sums over time: some tens of operations a step, each rounded once."""
+"""The reference's rounding, in eps a step of its sums over time: some tens of operations a step, each rounded once. A convention: parts
+of one step below 1.4e-13 (q + 1) of the whole sum are not judged; were it doubled, below 2.8e-13 (q + 1)."""
 
 
 def weights(outcome, expected, rng, arguments, where, lags=None):
