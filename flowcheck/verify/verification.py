@@ -52,9 +52,10 @@ class Verification:
 
     findings     Findings, the worst first; empty after a pass
     checks       one result.Check per comparison, passed ones too
-    detectable   {entry: {lag: smallest relative mistake that would have been caught}}; lag None where the lags of an entry are summed
+    detectable   {entry: {lag: smallest relative mistake that would have been caught}}, on the arguments given or, where those show nothing,
+                 on harder ones of the same shapes; lag None where the lags of an entry are summed
     omitted      {entry: {lag: share}}: under a declared truncation, the part of the full gradient at that lag that is left out (0 to 1)
-    unseen       {entry: words}: lags of an entry that no comparison isolates
+    unseen       {entry: words}: lags of an entry that no comparison isolates, or at which no reference can tell a tenth of the gradient
     notes        on the reference, the dtype, what was skipped
     intent       what the gradient was declared to be
     cell         name of the cell whose equations reproduce the forward pass, "" if none was asked for or found
