@@ -276,9 +276,10 @@ def test_every_row_has_the_weights_of_its_table_or_says_how_many_fewer(interpret
     alike = {replace(row.setting, alpha=1.0, budget=1): row for row in rows() if "weights" in row.printed and row.setting.p <= 100}
     for row in alike.values():
         built = Trial(row.setting, 0)
-        hidden = 6 * 6 if row.experiment == "2c" else 0  # connections between hidden units that are read as absent
+        # connections between hidden units that are read as absent; the bias of the output unit that is left out
+        absent = {"2c": 6 * 6, "4": 1, "5": 1}.get(row.experiment, 0)
         held = sum(np.prod(built.net.params[name].shape) for name in (built.hidden or ({}, {}, ()))[2])
-        assert len(built.net.free_w) + held + hidden == row.printed["weights"], row.words
+        assert len(built.net.free_w) + held + absent == row.printed["weights"], row.words
 
 
 def test_rows_are_attempted_by_their_own_settings_only():
@@ -333,4 +334,5 @@ def test_guesses_are_drawn_until_one_answers(monkeypatch, interpreted):
 
 
 def test_readings_are_words():
-    assert readings(["recurrent=false", "window=100", "enter=net_k"]) == {"recurrent": False, "window": 100, "enter": "net_k"}
+    words = ["recurrent=false", "window=100", "enter=net_k", "biases=gates"]
+    assert readings(words) == {"recurrent": False, "window": 100, "enter": "net_k", "biases": ("b_in", "b_out")}

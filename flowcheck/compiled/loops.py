@@ -11,11 +11,12 @@ import numpy as np
 from ..gradients import Gradients
 from ..kernels import ShapeError, Trajectory, compile_cell
 from . import drivers
-from .carried import Carried, print_carried
+from .carried import Carried
 from .modules import driver_source, load
 from .printer import Printer, _at, _loop
 from .products import products
 from .storage import Storage
+from .truncated import print_carried
 
 __all__ = ["Loops", "compile_loops"]
 

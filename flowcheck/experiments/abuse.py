@@ -12,6 +12,7 @@ from ..detectors import diagnose
 from ..detectors.bias_cell import HOLD, ZERO
 from ..detectors.state_drift import output_slope
 from ..formats import InputSet
+from .settings import ALL
 from .tables import rows
 from .trials import Trial
 
@@ -32,8 +33,8 @@ RULES = ("bias-cell", "redundant-cell", "state-drift")
 
 
 def settings(experiment):
-    """{condition: Setting} of one experiment; everything but the biases as in its first row."""
-    base = rows(experiment)[0].setting
+    """{condition: Setting} of one experiment; everything as in its first row, but that all units have a bias, as in the paper."""
+    base = replace(rows(experiment)[0].setting, biases=ALL)
     return {name: replace(base, output_gates=OUTPUT_GATES[experiment] if out else (), input_gates=base.input_gates if into else ())
             for name, (out, into) in CONDITIONS.items()}
 

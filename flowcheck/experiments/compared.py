@@ -4,6 +4,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from .settings import BIASED
+
 __all__ = ["chosen", "entries", "expected_steps"]
 
 CONFIDENCE = 1.96
@@ -63,9 +65,10 @@ def entries(rows, outcomes):
 
 
 def _differences(one, other):
-    """{field: value in `other`} where two settings differ, their budgets left out."""
+    """{field: value in `other`} where two settings differ, their budgets left out; sets of biases by name."""
     a, b = asdict(one), asdict(other)
-    return {name: b[name] for name in b if b[name] != a[name] and name != "budget"}
+    named = {value: name for name, value in BIASED.items()}
+    return {name: named.get(b[name], b[name]) for name in b if b[name] != a[name] and name != "budget"}
 
 
 def _entry(row, setting, trials):

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 
-__all__ = ["EXPERIMENTS", "READINGS", "Setting", "readings"]
+__all__ = ["BIASED", "EXPERIMENTS", "READINGS", "Setting", "readings"]
 
 EXPERIMENTS = {
     "1": "embedded Reber grammar", "2a": "noise-free sequences", "2b": "no local regularities", "2c": "very long time lags",
@@ -10,6 +10,8 @@ EXPERIMENTS = {
     "6a": "temporal order, two symbols", "6b": "temporal order, three symbols",
 }
 GATES, HIDDEN, ALL = ("b_in", "b_out"), ("b_in", "b_out", "b_c"), ("b_in", "b_out", "b_c", "b_k")
+BIASED = {"gates": GATES, "hidden": HIDDEN, "all": ALL}
+"""Which units have a bias: gates; hidden units, which are gates and cells; all but the inputs."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Setting:
     q, p, T, N    lag and number of distractors (2), length and signal (3 to 6), as in the paper
     units         memory cells, in `blocks` blocks; hidden units of a conventional net; the most that "rcc" adds
     reach         initial weights are uniform in [-reach, reach]
-    biases        biases that exist; `input_gates`, `output_gates` are their initial values where the paper gives them
+    biases        biases that exist, as in BIASED; `input_gates`, `output_gates` are initial values of theirs that the paper gives
     n_seq         experiment 5: fewer than so many of the last 2000 sequences wrong
     budget        training sequences after which a trial has failed
 
@@ -83,11 +85,12 @@ class Setting:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
-NO_OR_YES = (False, True)
+NO_OR_YES = {"false": False, "true": True}
 READINGS = {
-    "recurrent": NO_OR_YES, "every_step": NO_OR_YES, "enter": ("y_k", "net_k"), "window": int, "added_later": NO_OR_YES,
-    "output": ("sigma", "linear"), "at_end": NO_OR_YES, "drawn": NO_OR_YES,
+    "recurrent": NO_OR_YES, "every_step": NO_OR_YES, "enter": {"y_k": "y_k", "net_k": "net_k"}, "window": int, "added_later": NO_OR_YES,
+    "output": {"sigma": "sigma", "linear": "linear"}, "at_end": NO_OR_YES, "drawn": NO_OR_YES, "biases": BIASED,
 }
+"""Name: {word: value}, or int for any whole number."""
 
 
 def readings(words):
@@ -98,8 +101,8 @@ def readings(words):
         if name not in READINGS:
             raise ValueError(f"no reading {name!r}; readings are {', '.join(READINGS)}")
         allowed = READINGS[name]
-        known = {str(v).lower(): v for v in allowed} if isinstance(allowed, tuple) else {value: int(value)} if value.isdigit() else {}
+        known = allowed if allowed is not int else {value: int(value)} if value.isdigit() else {}
         if value.lower() not in known:
-            raise ValueError(f"{name} is {' or '.join(known) if isinstance(allowed, tuple) else 'a whole number'}, got {value!r}")
+            raise ValueError(f"{name} is {'a whole number' if allowed is int else ' or '.join(allowed)}, got {value!r}")
         found[name] = known[value.lower()]
     return found
