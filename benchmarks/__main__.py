@@ -49,9 +49,10 @@ def main():
         rows = []
         for case in (c for room in chosen(options.only) for c in room.cases(options.quick)):
             if options.only in case.name:
-                with (case.setup or contextlib.nullcontext)():
+                with case.setup or contextlib.nullcontext():
                     rows += run_case(case, 2 if options.quick else 3, _progress)
-        extra = {} if options.only else {"memory": memory.peaks(options.quick), "start_up": memory.start_up()}
+        extra = {} if options.only else {
+            "memory": memory.peaks(options.quick), "start_up": memory.start_up(), "truncated_rule": fast.truncated_rows(options.quick)}
     _progress("")
     _print(machine, rows, extra)
     if options.out:
@@ -97,8 +98,9 @@ def _print(machine, rows, extra):
     shown = None
     for r in rows:
         if r["case"] != shown:
-            shown = r["case"]
-            table.add_row(f"[bold]{shown}[/bold]" + (" (wall clock)" if r["clock"] == "wall" else ""))
+            shown, possible = r["case"], r["best_alternative_over_limit"]
+            table.add_row(f"[bold]{shown}[/bold]" + (" (wall clock)" if r["clock"] == "wall" else "")
+                          + (f"; at the limit {possible:.2f} times the best alternative" if possible else ""))
         share, peak = r["share_of_limit"], r["peak_bytes"]
         table.add_row("  " + r["way"], ("~" if r["extrapolated"] else "") + f"{r['seconds']:.3g}", f"{r['ratio_to_flowcheck']:.2f}",
                       f"{share:.0%}" if share else "", "" if peak is None else f"{peak / 1e6:.0f}")

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from flowcheck.flow.lyapunov import exponents
 from flowcheck.flow.pairs import pair_flows
 from flowcheck.flow.probes import probe_flow
 from flowcheck.flow.spectra import spectral_norms
+from flowcheck.formats import write_npz
 from flowcheck.network import fresh
+from flowcheck.runs import Settings, Store, measure_many
 
 from . import jax_ways, numpy_ways, torch_ways
 from .case import Case, Way
@@ -27,10 +30,10 @@ BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched b
 def cases(quick):
     """Yield Cases one by one, so that only one net is in memory at a time."""
     few = 0.4 if quick else 1.0
-    lags = {("tanh", 64): 1000, ("tanh", 256): 200, ("tanh", 512): 40, ("lstm", 64): 200, ("lstm", 256): 50, ("gru", 64): 200,
-            ("gru", 256): 80}
+    lags = {("tanh", 64): 1000, ("tanh", 256): 200, ("tanh", 512): 40, ("lstm", 64): 1000, ("lstm", 256): 50, ("lstm", 512): 10,
+            ("gru", 64): 1000, ("gru", 256): 80, ("gru", 512): 20}
     for (cell, n), q in lags.items():
-        yield profile(cell, n, max(int(few * q), 16), every=not quick or n < 256)
+        yield profile(cell, n, max(int(few * q), 10), every=n == 64 if quick else n < 512 or cell == "tanh")
     for n, q in [(64, 40)] if quick else [(64, 60), (256, 12)]:
         yield jacobian_per_lag(n, 1000, q)
     for cell, n in [("tanh", 64), ("tanh", 256), ("lstm", 256), ("gru", 256)]:
@@ -46,6 +49,8 @@ def cases(quick):
         yield learning(cell, n, steps)
     for busy in (False, True):
         yield two_cores("tanh", 256, int(few * 500), busy)
+    if not quick:
+        yield checkpoints(200)
 
 
 def log_norms(trajectory, lags):
@@ -194,7 +199,24 @@ def two_cores(cell, n, lags, busy):
     return Case(f"two cores {cell} n={n}, {lags} lags" + (", one core busy" if busy else ""), {
         "flowcheck, two threads": lambda: state_flow(run, lags, threads=2).log10_norm[0],
         "flowcheck, one thread": lambda: log_norms(run, lags),
-    }, wall=True, setup=_busy_neighbour if busy else None)
+    }, wall=True, setup=_busy_neighbour() if busy else None)
+
+
+def checkpoints(count):
+    """A training run's small nets, measured over 100 lags by one worker and by two, workers' start included."""
+    folder = tempfile.TemporaryDirectory()
+    paths = [f"{folder.name}/{k}.npz" for k in range(count)]
+    for seed, path in enumerate(paths):
+        write_npz(fresh(catalogue()["lstm"], 32, 8, seed), path)
+
+    def measured(workers):
+        with tempfile.TemporaryDirectory() as store:
+            rows = measure_many(paths, Settings(), Store(f"{store}/nets.sqlite"), workers=workers)
+        return np.concatenate([flow["log10_norm"] for *_, document in rows for flow in document["flows"]])
+
+    return Case(f"{count} checkpoints, lstm n=32", {
+        "flowcheck, two workers": lambda: measured(2), "flowcheck, one worker": lambda: measured(1)}, agree=1e-15, wall=True,
+        setup=folder, rounds=1)
 
 
 @contextlib.contextmanager

@@ -164,8 +164,13 @@ def _sigma(z):
 
 def _sigma_prime(z):
     z = np.asarray(z)
-    e = np.exp(-np.abs(z)) if z.dtype.kind == "f" else _decaying_exp(z)[1]
-    return e / (1 + e) ** 2
+    if z.dtype.kind != "f":
+        e = _decaying_exp(z)[1]
+        return e / (1 + e) ** 2
+    e, whole = np.empty_like(z), np.empty_like(z)  # in place: more arrays would cost more than the arithmetic
+    np.exp(np.negative(np.abs(z, out=e), out=e), out=e)
+    np.square(np.add(e, 1, out=whole), out=whole)
+    return np.divide(e, whole, out=e)
 
 
 def _softplus(z):

@@ -29,6 +29,7 @@ def test_rows_have_ratios_to_the_best_alternative():
     rows = run_case(case, 2, lambda words: None)
     assert [r["way"] for r in rows] == ["ours", "slow", "part"] and rows[2]["extrapolated"]
     assert rows[0]["ratio_to_flowcheck"] == 1.0 and rows[1]["ratio_to_flowcheck"] >= 1.0
+    assert rows[0]["best_alternative_over_this"] == pytest.approx(min(r["ratio_to_flowcheck"] for r in rows[1:]))
 
 
 def test_ways_that_disagree_are_not_timed():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
-from flowcheck.flow import state_matrices
+from flowcheck.flow import probes, state_matrices
 from flowcheck.flow.probes import probe_flow, streamed_probes
 from flowcheck.flow.rows import RowProduct
 from flowcheck.kernels import ShapeError
@@ -30,7 +30,8 @@ def size_of(run):
 
 @pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
 @pytest.mark.parametrize("count", [1, 7], ids=["vectors", "a matrix"])
-def test_probes_are_rows_times_the_flow(cell, count, cut, rng):
+def test_probes_are_rows_times_the_flow(cell, count, cut, rng, monkeypatch):
+    monkeypatch.setattr(probes, "_WINDOW", 15)  # two seams
     run = a_run(cell, rng)
     found = probe_flow(run, 38, count=count, seed=5, cut=cut)
     v = np.random.default_rng(5).normal(size=(count, size_of(run)))

@@ -22,6 +22,9 @@ __all__ = ["Probes", "probe_flow", "streamed_probes"]
 _CHUNK = 64
 """Lags whose rows are kept to be measured together."""
 
+_WINDOW = 256
+"""Steps whose slopes are multiplied together: all at once would be as large as the trajectory."""
+
 
 @dataclass(frozen=True)
 class Probes:
@@ -66,10 +69,15 @@ def probe_flow(trajectory, lags, errors=None, *, count=4, seed=0, b=0, end=None,
     states. Full unless `cut`.
     """
     end, lags = end_and_lags(trajectory, end, lags)
-    step = Step(trajectory, cut)
-    sender = _Sender(step, errors, count, seed, lags, end, b)
-    sender.through(RowProduct(step, b), end - sender.done, lags - sender.done)
-    return sender.probes(step.cut)
+    part = lambda first, stop: Step(trajectory.window(first, stop), cut)  # noqa: E731
+    sender = _Sender(part(end, end + 1), errors, count, seed, lags, 0, b)
+    if trajectory.loops is not None:
+        sender.through(RowProduct(Step(trajectory, cut), b), end - sender.done, lags - sender.done)
+    while sender.done < lags:
+        stop = end + 1 - sender.done
+        first = max(stop - _WINDOW, end + 1 - lags)
+        sender.through(RowProduct(part(first, stop), b), stop - 1 - first, stop - first)
+    return sender.probes(trajectory.kernel.cell.cut(cut))
 
 
 def streamed_probes(kernel, params, inputs, errors=None, *, count=4, seed=0, state0=None, cut=(), memory=None, progress=lambda words: None):
