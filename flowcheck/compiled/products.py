@@ -35,20 +35,20 @@ def add_product(rows, cols, depth, matrix, place, out, into, width):
 
 def form(t, pieces, values, weights, width, matrix):
     """J(t)'s dense part: row r is the sum of weights' rows times values, plus a value on the diagonal. A row of `pieces`: first row, rows,
-    terms, place in `weights`, place of the scales in `values`, place of the diagonal there or -1."""
+    terms, place in `weights`, place of the scales of each term in `values`, how far apart terms are there, place of the diagonal or -1."""
     for p in range(pieces.shape[0]):
         first, rows, terms = pieces[p, 0], pieces[p, 1], pieces[p, 2]
-        scales, w = pieces[p, 4] + t * rows * terms, pieces[p, 3]
+        scales, apart, w = pieces[p, 4] + t * rows, pieces[p, 5], pieces[p, 3]
         for r in range(rows):
             o = matrix[(first + r) * width:(first + r + 1) * width]
             if terms == 0:
                 o[:] = 0.0
             for k in range(terms):
-                s, u = values[scales + r * terms + k], weights[w + (r * terms + k) * width:w + (r * terms + k + 1) * width]
+                s, u = values[scales + k * apart + r], weights[w + (r * terms + k) * width:w + (r * terms + k + 1) * width]
                 for i in range(width):
                     o[i] = (o[i] if k else 0.0) + s * u[i]
-            if pieces[p, 5] >= 0:
-                o[r] += values[pieces[p, 5] + t * rows + r]
+            if pieces[p, 6] >= 0:
+                o[r] += values[pieces[p, 6] + t * rows + r]
 
 
 def add_diagonal(rows, cols, diagonal, out, into, add):
@@ -189,7 +189,7 @@ class Product:
                 pieces += [self._piece(steps, *piece) for piece in found]
                 row[0], row[7] = 1, len(pieces)
             self.inside.append(found is not None)
-        self.pieces = np.array(pieces, np.int64).reshape(-1, 6)
+        self.pieces = np.array(pieces, np.int64).reshape(-1, 7)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
 
     @staticmethod
@@ -200,11 +200,16 @@ class Product:
         return place
 
     def _piece(self, steps, rows, scales, stack, diagonal):
+        """A row of `pieces`."""
         count = rows.stop - rows.start
-        columns = [np.broadcast_to(1.0 if s is None else s, (steps, count)) for s in scales]
-        return (rows.start, count, len(scales), self._placed(self.weights, stack) if scales else 0,
-                self._placed(self.values, np.stack(columns, axis=2)) if scales else 0,
-                -1 if diagonal is None else self._placed(self.values, np.broadcast_to(diagonal, (steps, count))))
+
+        def values(array):
+            return self._placed(self.values, np.broadcast_to(array, (steps, count)))
+
+        weights = self._placed(self.weights, stack) if scales else 0
+        places = [values(1.0 if s is None else s) for s in scales]
+        return (rows.start, count, len(scales), weights, places[0] if scales else 0, steps * count,
+                -1 if diagonal is None else values(diagonal))
 
     def advance(self, here, slots, times):
         """Fill `slots` (some lags, rows, joint state), one after the other and again, over the steps of a slice, latest first: norms,

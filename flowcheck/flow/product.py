@@ -161,18 +161,18 @@ class StateProduct:
         self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
         self.end, self.lags, self.loops = end, lags, step.trajectory.loops
         self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
-        self._allocate()
+        self._allocate(step.trajectory.steps)
 
     def _of(self, step, b):
         return JointJacobian(step, b)
 
-    def _allocate(self):
+    def _allocate(self, steps):
         lags, n = self.lags, self.jacobian.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
             self.longest = self.longest if self.kept else min(lags, _LONGEST)
             self.slots = [np.zeros((self.longest if self.kept else 2, *self.start.shape)) for _ in range(2)]
-            self.compiled = self.loops.products.product(self.parts, self.end + 1)
+            self.compiled = self.loops.products.product(self.parts, steps)
         else:
             self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             self.work = np.empty(self.start.shape)

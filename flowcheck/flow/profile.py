@@ -38,7 +38,7 @@ class NormProduct(StateProduct):
         growth = math.prod(1.0 + float(np.abs(slope).max(initial=0.0)) for *_, slope in factored.within)
         return factored if growth <= _MILD else super()._of(step, b)
 
-    def _allocate(self):
+    def _allocate(self, steps):
         place = {cols.start: k for k, cols in enumerate(self.columns.values())}
         self.longest, last = min(self.lags, _LONGEST), len(self.start) - 1
         lengths = [cols.stop - cols.start for cols in self.columns.values()]
