@@ -56,8 +56,7 @@ class _Sequence:
         self.kinds = {n.out.name: n.kind for n in kernel.cell.nets}
         chunk = max(1, min(self.steps, _CHUNK_BYTES // (8 * self.jacobian.size**2)))
         self.chunks = [slice(t, min(t + chunk, self.steps)) for t in range(0, self.steps, chunk)]
-        kept = _KEPT_BYTES // (8 * chunk * self.jacobian.size**2)
-        self.operands = lru_cache(max(1, kept))(lambda k: [p.at(self.chunks[k]).copy() for p in self.jacobian.parts])
+        self.operands = _formed(self.jacobian.parts, self.chunks, _KEPT_BYTES // (8 * chunk * self.jacobian.size**2))
         partials = {k: v if isinstance(v, float) else v[:, b] for k, v in step.trajectory.partials.items()}
         self.entering = step.pullback(partials, {name: np.asarray(array, float)[:, b] for name, array in errors.items()})
         self.by_old = np.zeros((self.steps, self.jacobian.size))
@@ -86,8 +85,10 @@ class _Sequence:
         """dE/dw of all weights into a net, (entries, width)."""
         source, entries = self._sources(net), self.step.length(net)
         width, direct = source.shape[2], self.entering.get(net)
-        total = np.zeros((entries, width)) if direct is None else np.einsum("te,tew->ew", direct, np.broadcast_to(
-            source, (self.steps, entries, width)), optimize=True)
+        if direct is None:
+            total = np.zeros((entries, width))
+        else:
+            total = direct.T @ source[:, 0] if source.shape[1] == 1 else np.einsum("te,tew->ew", direct, source)
         columns = max(_FEWEST, _GROUP // self.jacobian.size)
         edges = np.linspace(0, entries, max(1, round(entries * width / columns)) + 1).round().astype(int).tolist()
         for first, last in zip(edges[:-1], edges[1:], strict=True):
@@ -116,6 +117,11 @@ class _Sequence:
             return self.by_net[net][:, :, rows] if net in self.by_net else None
         found = [(cols.start, self.slopes[new, net]) for new, cols in self.jacobian.columns.items() if (new, net) in self.slopes]
         return [(first, np.broadcast_to(slope, (self.steps, self.step.length(net)))[:, rows, None]) for first, slope in found]
+
+
+def _formed(parts, chunks, kept):
+    """A function of a chunk's number: its operands of all parts of J. As many chunks are `kept`."""
+    return lru_cache(max(1, kept))(lambda k: [p.at(chunks[k]).copy() for p in parts])  # no method: the cycle would keep all
 
 
 class _Group:
