@@ -261,14 +261,13 @@ def net_flow_by_complex_step(name, params, trajectory):
     exactly to size 1; its real part is the stored one, since a second run of a chaotic net is another trajectory.
     """
     nets, W, n = trajectory["net"][:, 0], params["W_y"], len(params["b"])
-    lanes, exponents = np.zeros((0, n, n)), np.zeros(0, int)
-    for t in range(LAGS + 1):
-        lanes, exponents = np.concatenate([lanes, np.eye(n)[None]]), np.append(exponents, 0)
-        if t < LAGS:
-            moved = SQUASH[name](nets[t] + 1j * STEP * lanes)
-            lanes = (moved.imag / STEP) @ W.T
-            shift = np.frexp(np.abs(lanes).max(axis=(1, 2)))[1]
-            lanes, exponents = np.ldexp(lanes, -shift[:, None, None]), exponents + shift
+    lanes, exponents = np.tile(np.eye(n), (LAGS + 1, 1, 1)), np.zeros(LAGS + 1, int)
+    for t in range(LAGS):
+        begun = lanes[:t + 1]
+        begun[...] = (SQUASH[name](nets[t] + 1j * STEP * begun).imag / STEP) @ W.T
+        if t % 4 == 3 or t == LAGS - 1:
+            shift = np.frexp(np.abs(begun).max(axis=(1, 2)))[1]
+            begun[...], exponents[:t + 1] = np.ldexp(begun, -shift[:, None, None]), exponents[:t + 1] + shift
     return lanes[::-1].transpose(0, 2, 1), exponents[::-1]
 
 
