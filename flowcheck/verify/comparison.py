@@ -1,33 +1,18 @@
 """One backward pass beside its reference: entry by entry, error by error, lag by lag, each relative to the gradient's size there.
 
-The tolerance at lag q is (q + 1) sqrt(eps) and, where that is exceeded, what rounding does to the tested gradient, as measured; see
-`rounding`. The first part covers slopes taken from rounded values, such as 1 - y^2, without a measurement: where 1 - |y| is above
-sqrt(eps), rounding of y costs the slope at most sqrt(eps) a step, and of q + 1 slopes the relative errors add; where it is below, the
-slope is itself below 2 sqrt(eps) and stops the flow. A net in which nothing else flows is what the measurement is for.
+What passes at one step or lag, and under which tolerance, is `pieces`.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from .pieces import Piece, judge, measure_piece
 from .rounding import of_neighbours, rounding_of
 
-__all__ = ["Comparison", "compare_gradients", "fits_single", "lags_of", "saturation"]
+__all__ = ["Comparison", "compare_gradients", "lags_of", "saturation"]
 
-SMALLEST = 1e-200
-"""Below this a gradient is not compared: the complex step (2^-300) and products of a few more factors reach the end of float64."""
-SATURATED, MOST_LOSS = 1e-6, 0.5
-"""Where the arithmetic inside cannot be perturbed: an output y within 1e-6 of +-1 leaves at most ten digits in 1 - y^2, whose relative
-rounding is eps / (1 - |y|) at each step. An error up to a half that this explains is no failure but inconclusive."""
 DIRECTIONS = 3
-TRUST, FAR = 3.0, 100.0
-"""The error estimate of extrapolated differences is a heuristic: it is believed to a factor of three. Measured on 8,857 derivatives of the
-right nets of benchmarks/detection, single and double precision, spectral radius 0.3 to 5: the error is half of the time below 0.03 of
-the estimate, once in a thousand above 0.25, at most 0.39. Doubled, 50 % of the lags of 96 nets in single precision are seen instead of
-59 %, on the arguments given. Where the estimate is wide, only what is off by a hundred of it is wrong."""
-WIDE = 0.1
-"""Where rounding, or the reference's own error, exceeds a tenth of the gradient, a lag counts as unseen. A convention: doubled, 65 % of
-those lags count as seen instead of 59 %; no verdict changes."""
 
 
 @dataclass
@@ -95,15 +80,10 @@ def compare_gradients(expected, arguments, seeds, rng, *, only=None, at=None, an
     if measure and all(one.verdict != "fail" and one.bad is None for one in found):
         for one, piece, rounding in passed:
             if one.seed is seeds[0]:
-                _measure(one, piece, rounding)
+                measure_piece(one, piece, rounding)
     for one in found:
         _conclude(one)
     return found
-
-
-def fits_single(grad):
-    """Whether double-precision numbers are all single-precision ones: something inside rounds to float32."""
-    return grad.dtype == np.float64 and grad.size > 3 and bool(np.any(grad)) and np.array_equal(grad, grad.astype(np.float32))
 
 
 def _well_formed(one, array, answer):
@@ -146,11 +126,11 @@ def _compare_entry(expected, arguments, name, array, pairs, rng, at, number, as_
             def again(trial, where=where, v=directions[0], seed=one.seed, t=t):
                 return _relative(expected, name, t, where, v, seed, trial)
 
-            piece = _Piece(lag, t if lag is None else None, (arguments.steps or 1) if lag is None else 1 + abs(lag),
+            piece = Piece(lag, t if lag is None else None, (arguments.steps or 1) if lag is None else 1 + abs(lag),
                            along(answer.answer), [a[0] for a in references], max(a[1] for a in references))
             neighbours = (lambda error, again=again: of_neighbours(error, again, arguments, rng)) if as_given else None
             rounding = lambda enough, a=answer, f=along: (a.bound(f, enough), a.inside)  # noqa: E731
-            if _judge(one, piece, rounding, neighbours):
+            if judge(one, piece, rounding, neighbours):
                 passed.append((one, piece, rounding))
     return passed
 
@@ -162,102 +142,6 @@ def _relative(expected, name, t, where, v, seed, trial):
     right = expected.declared(trial, name, t, whole, [seed])[0][0]
     got = float(np.sum(np.asarray(expected.functions.grads(trial, seed.grad_outputs)[name][where], float) * v))
     return (got - right) / abs(right) if right else np.inf
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One entry at one step, or whole: `got` and `expected` along some directions, the reference's own `width`, over `steps` slopes.
-
-    lag None: of a seed that enters everywhere, judged by its own size; `step` says where.
-    """
-
-    lag: int | None
-    step: int | None
-    steps: int
-    got: list
-    expected: list
-    width: float
-
-    @property
-    def size(self):
-        """Root mean square, safe from underflow."""
-        largest = max(map(abs, self.expected))
-        return largest and largest * float(np.sqrt(np.mean(np.square(np.divide(self.expected, largest)))))
-
-    @property
-    def difference(self):
-        return float(np.max(np.abs(np.subtract(self.got, self.expected))))
-
-
-def _judge(one, piece, rounding, neighbours=None):
-    """Compare one piece; whether it passes without rounding(enough) -> (bound, inside), which is called where it is needed."""
-    info = _precision(one)
-    tiny = max(float(info.tiny / info.eps), SMALLEST)
-    lag, width, size, difference = piece.lag, piece.width, piece.size, piece.difference
-    if width > 0:  # a reference with an error estimate of its own
-        if TRUST * width > WIDE * size:
-            if not difference <= FAR * width + tiny:
-                _fail(one, piece, difference / max(size, width), FAR * width / max(size, width))
-            else:
-                one.unseen.append(lag)
-            return False
-    elif size <= tiny:
-        if not difference <= tiny:
-            _fail(one, piece, np.inf, 0.0)
-        else:
-            one.below.append(lag)
-        return False
-    error, tolerance = difference / size, _tolerance(one, piece)
-    if error <= tolerance:
-        one.error = max(one.error, error)
-        if tolerance > WIDE:
-            one.unseen.append(lag)
-            return False
-        one.tolerances[lag] = max(tolerance, one.tolerances.get(lag, 0.0))
-        return True
-    bound, inside = rounding(max(tolerance * size, difference - tolerance * size))
-    tolerance += bound / size
-    one.tolerances[lag] = max(tolerance, one.tolerances.get(lag, 0.0))
-    if not error <= tolerance and not inside:
-        loss = piece.steps * info.eps / one.gap if one.gap < SATURATED else 0.0
-        if error <= min(loss, MOST_LOSS):
-            one.doubtful.append(lag)
-            one.error = max(one.error, error)
-            return False
-        if neighbours is not None and not fits_single(one.grad):
-            tolerance = max(tolerance, neighbours((piece.got[0] - piece.expected[0]) / size))
-            one.tolerances[lag] = max(tolerance, one.tolerances[lag])
-    if not error <= tolerance:
-        _fail(one, piece, error, tolerance)
-    elif tolerance > WIDE:
-        one.doubtful.append(lag)
-    one.error = max(one.error, error)
-    return False
-
-
-def _measure(one, piece, rounding):
-    """Widen the tolerance of a piece that passed by the rounding that is measured there; unseen where that leaves too much open."""
-    tolerance = _tolerance(one, piece)
-    tolerance += rounding(tolerance * piece.size)[0] / piece.size
-    if tolerance <= WIDE and piece.lag not in one.unseen:
-        one.tolerances[piece.lag] = max(tolerance, one.tolerances[piece.lag])
-    elif one.tolerances.pop(piece.lag, None):
-        one.unseen.append(piece.lag)
-
-
-def _tolerance(one, piece):
-    """Without a measurement of rounding, relative."""
-    return piece.steps * float(np.sqrt(_precision(one).eps)) + TRUST * piece.width / piece.size
-
-
-def _precision(one):
-    return np.finfo(one.grad.dtype if np.issubdtype(one.grad.dtype, np.floating) else float)
-
-
-def _fail(one, piece, error, tolerance):
-    key = abs(piece.lag) if piece.lag is not None else -1
-    if one.bad is None or (one.bad[0] is not None and key < abs(one.bad[0])):
-        one.bad = (piece.lag, float(error), float(tolerance), piece.got, piece.expected, piece.step)
 
 
 def _conclude(one):

@@ -51,7 +51,7 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     seed        of all random numbers
 
     Arguments of lower precision are promoted to float64, so that the formula is judged and not its rounding; a backward that
-    answers in float32 all the same is judged as float32. For the tolerances see `comparison`. A pass is of the lags in `detectable`; those
+    answers in float32 all the same is judged as float32. For the tolerances see `pieces`. A pass is of the lags in `detectable`; those
     at which a difference of a tenth could not be told from rounding, or from the reference's own error, are named in `unseen`. The verdict
     is "inconclusive" where no comparison sees anything of an entry, or where a difference was found that rounding of more than a tenth
     may explain. Where the flow is below the dtype's range, the gradient must be, too.

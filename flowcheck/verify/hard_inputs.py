@@ -7,8 +7,9 @@ import numpy as np
 
 from . import step_by_step
 from .arguments import REFUSED
-from .comparison import SATURATED, saturation
+from .comparison import saturation
 from .declared import compare_declared
+from .pieces import SATURATED
 from .seeds import make_seeds
 
 __all__ = ["harder", "randomised"]
@@ -32,9 +33,11 @@ def harder(outcome, expected, rng):
         if outcome.verdict == "fail":
             return
     if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
-        if not expected.tangents.exact:
+        even = None
+        if expected.tangents.exact:
+            even = step_by_step.sustained(outcome, expected, rng)
+        else:
             _where_flow_is_even(outcome, expected, rng)
-        even = step_by_step.sustained(outcome, expected, rng) if expected.tangents.exact else None
         for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
             if outcome.verdict != "fail":
                 step_by_step.weights(outcome, expected, rng, trial, where)

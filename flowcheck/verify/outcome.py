@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .comparison import SATURATED
+from .pieces import SATURATED
 from .result import Check
 from .soundness import clip_words
 from .verification import Finding, Verification

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..oracles import STEP, NotTrusted
 from .adjoint import Adjoint
-from .comparison import WIDE, lags_of
+from .comparison import lags_of
 from .enclosure import Enclosure, precision
+from .pieces import WIDE
 
 __all__ = ["settle"]
 

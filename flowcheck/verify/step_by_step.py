@@ -7,8 +7,9 @@ alone. Where the states are not known, inputs that are nonzero at one step only 
 import numpy as np
 
 from .arguments import REFUSED
-from .comparison import SATURATED, WIDE, Comparison, fits_single, saturation
+from .comparison import Comparison, saturation
 from .declared import compare_declared
+from .pieces import SATURATED, WIDE, fits_single
 from .rounding import Rounding, of_neighbours, rounding_of
 from .seeds import Seed, make_seeds
 

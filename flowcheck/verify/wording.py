@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .comparison import fits_single
+from .pieces import fits_single
 
 __all__ = ["describe", "doubt", "lag_words"]
 
