@@ -364,6 +364,7 @@ def changed(cell, **changes):
     first = other.nets[0]
     net = Net(first.out, *first.sources, **{"bias": first.bias, "size": first.size, **changes})
     object.__setattr__(other, "equations", (net, *other.equations[1:]))
+    vars(other).pop("nets")  # found once and kept
     return other
 
 
