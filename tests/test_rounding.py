@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_check_gradient import flipped_from, rnn_backward, rnn_forward, rnn_problem, verify_rnn
 
-from benchmarks.detection.grid import right_net
+from benchmarks.detection.grid import Case, right_net
 from benchmarks.detection.nets import NETS
 from flowcheck import verify_gradient
 from flowcheck.differences import extrapolated_differences
@@ -197,3 +197,10 @@ def test_neighbours_tell_rounding_from_a_mistake(errors, excused):
     again = {"mistake": lambda trial: size * (1 + 0.01 * rng.normal())}.get(errors, lambda trial: size * rng.normal())
     arguments = Arguments.read(*rnn_problem(0.9, 3), 0)
     assert (of_neighbours(size, again, arguments, rng) > size) is excused
+
+
+def test_the_first_lag_of_a_weight_is_named_where_rounding_hides_it_on_the_arguments_given():
+    """The part of lag 30 is below the rounding of the whole sum there, that of lag 31 is not: evenly flowing arguments tell."""
+    case = Case("conventional", "dE/dWx", "dropped", 30, "expanding", 1965)
+    found = verify_gradient(NETS[case.net].forward, case.backward, *case.arguments(), time_axis=0)
+    assert [(f.entry, f.lag) for f in found.findings] == [("Wx", 30)], str(found)

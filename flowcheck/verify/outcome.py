@@ -65,10 +65,12 @@ class Outcome:
                 self._find(one, lag, error, tolerance, words, arguments, where)
 
     def _find(self, one, lag, error, tolerance, words, arguments, where):
-        """One finding an entry: the first comparison that failed says it."""
+        """One finding an entry: the first comparison that failed says it, of a sum over time the one with the first lag."""
+        timed = self.arguments.axis(one.entry) is not None
         self.failed += [(one, arguments, where)] if one.verdict == "fail" else []
         known = [f for f in self.findings if f.entry == one.entry and f.term == f"dE/d{one.entry}"]
-        if known and ORDER[known[0].verdict] <= ORDER[one.verdict] and not (known[0].lag is None and lag is not None):
+        earlier = lag is not None and known and (known[0].lag is None or not timed and lag < known[0].lag)
+        if known and ORDER[known[0].verdict] <= ORDER[one.verdict] and not earlier:
             return
         self.findings = [f for f in self.findings if f not in known]
         self.findings.append(Finding(one.entry, lag, f"dE/d{one.entry}", error, tolerance, words, one.verdict))

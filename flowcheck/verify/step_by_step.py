@@ -98,19 +98,33 @@ def name_lags(outcome, expected, rng):
     if not summed or not arguments.steps or expected.intent.kind != "full":
         return
     if failed - arguments.groups["params"].keys():
-        first = min((f.lag for f in outcome.findings if f.lag is not None and arguments.axis(f.entry) is not None), default=0)
-        if first > 0 and not weights(outcome, expected, rng, arguments, "", [first - 1]):
-            even = sustained(outcome, expected, rng)
-            if even is not None:
-                weights(outcome, expected, rng, even, EVEN, [first - 1])
-        return
+        timed = {f.entry for f in outcome.findings if f.lag is not None and arguments.axis(f.entry) is not None}
+        return _earlier(outcome, expected, rng, timed, summed, draws=1)
     weights(outcome, expected, rng, arguments, "")
     for _ in range(DRAWS):
         if all(f.lag is not None for f in outcome.findings if f.entry in summed):
-            return
+            break
         even = sustained(outcome, expected, rng)
         if even is not None:
             weights(outcome, expected, rng, even, EVEN)
+    _earlier(outcome, expected, rng, summed, summed, draws=DRAWS)
+
+
+def _earlier(outcome, expected, rng, known, summed, draws):
+    """Whether weights are wrong one lag before the first known of the entries `known`, and so on, until a lag is seen to be right.
+
+    Looked for on the arguments given; where these do not show that lag, on `draws` others.
+    """
+    def first(entries):
+        return min((f.lag for f in outcome.findings if f.lag is not None and f.entry in entries), default=0)
+
+    lag = first(known)
+    for draw in range(1 + draws):
+        trial, where = (outcome.arguments, "") if draw == 0 else (sustained(outcome, expected, rng), EVEN)
+        while lag > 0 and trial is not None and weights(outcome, expected, rng, trial, where, [lag - 1]):
+            if first(summed) != lag - 1:
+                return
+            lag -= 1
 
 
 def _last(functions, arguments, rng):
