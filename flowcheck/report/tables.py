@@ -24,7 +24,9 @@ LEGEND = (
 NOTES = {
     "1": "Strings are drawn as the grammar makes them, so that short ones come more than once among the 256, and weights of the LSTM rows "
          "change after every step: with 256 different strings, which are longer, or changes at their ends no LSTM trial has succeeded. "
-         "Most trials fail even so: what the paper's nets owe their success to is not found.",
+         "Most trials fail even so. Nets of the last two rows that were looked at on the way come to know the grammar, but say the same "
+         "symbol before last for all strings, which is wrong for half of them: the second symbol is not stored. What the paper's nets "
+         "owe that to is not found.",
     "2": "The cell of the LSTM row is there from the start, weights change after every step, and the slope of the output units is left "
          "out. With the slope, outputs that the growing state has driven to their ends never come back; a cell that is added later "
          "ends with its gate closed to every symbol.",
