@@ -36,7 +36,7 @@ NOTES = {
     "7": "The output unit is linear and has no bias, so that there are 92 weights, not 93. With a logistic one the two numbers are stored "
          "just as soon, but sums near the ends of the range stay wrong by more than 0.04. A bias of the output unit moves with every "
          "error, and so do those of the cells, whose effect grows with T: what both do together drives the weights between cells and "
-         "output to zero, the more the longer the sequences, and no net has left that state at T = 500.",
+         "output to zero, the more the longer the sequences; at T = 500 a net with both has not left that state in 1,045,000 sequences.",
     "8": "The output unit is linear and has no bias, as in Table 7.",
 }
 """What the rows of a table take for granted where the paper says nothing or something else; found by trials that stand below them."""
