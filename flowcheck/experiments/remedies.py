@@ -3,7 +3,6 @@
 from functools import cache
 
 import numpy as np
-from scipy.special import betaincinv
 
 from .abuse import CONDITIONS, EXPERIMENTS
 
@@ -49,21 +48,17 @@ def study(outcomes):
 
 
 def _condition(name, outcomes):
+    from scipy.stats import binomtest
+
     def share(count):
-        return {"count": count, "interval": _clopper_pearson(count, len(outcomes))}
+        test = binomtest(count, len(outcomes)).proportion_ci(CONFIDENCE, "exact")
+        return {"count": count, "interval": [float(test.low), float(test.high)]}
 
     touched = {rule: share(sum(any(look[rule] for look in o["looks"] if look["sequences"] <= EARLY) for o in outcomes))
                for rule in ("bias-cell", "constants", "redundant-cell", "state-drift")}
     return {"condition": name, "nets": len(outcomes), "solved": share(sum(o["success"] for o in outcomes)), "nets_with_early": touched,
             "median_sequences": float(np.median([o["sequences"] for o in outcomes])),
             "means": {name: _mean([of(o) for o in outcomes]) for name, (_, of) in MEASURES.items()}}
-
-
-def _clopper_pearson(count, of):
-    """Exact interval of a share: quantiles of the beta distribution (Clopper & Pearson 1934)."""
-    tail = (1 - CONFIDENCE) / 2
-    return [float(betaincinv(count, of - count + 1, tail)) if count else 0.0,
-            float(betaincinv(count + 1, of - count, 1 - tail)) if count < of else 1.0]
 
 
 @cache
