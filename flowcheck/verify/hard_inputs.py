@@ -9,6 +9,7 @@ from . import step_by_step
 from .arguments import REFUSED
 from .comparison import saturation
 from .declared import compare_declared
+from .even_flow import DRAWS, EVEN, evenly_flowing
 from .pieces import SATURATED
 from .seeds import make_seeds
 
@@ -35,10 +36,10 @@ def harder(outcome, expected, rng):
     if arguments.steps and arguments.steps > 2 and expected.intent.kind in ("full", "clipped", "up_to_scale"):
         even = None
         if expected.tangents.exact:
-            even = step_by_step.sustained(outcome, expected, rng)
+            even = evenly_flowing(outcome, expected, rng)
         else:
             _where_flow_is_even(outcome, expected, rng)
-        for trial, where in ((arguments, ""), *([] if even is None else [(even, step_by_step.EVEN)])):
+        for trial, where in ((arguments, ""), *([] if even is None else [(even, EVEN)])):
             if outcome.verdict != "fail":
                 step_by_step.weights(outcome, expected, rng, trial, where)
     if not done:
@@ -48,14 +49,14 @@ def harder(outcome, expected, rng):
 def _where_flow_is_even(outcome, expected, rng):
     """Differences see no lag at which the flow is far below the outputs; on arguments where it is even they see more of them."""
     steps, names = outcome.arguments.steps, [n for _, n, _ in outcome.arguments.entries() if outcome.arguments.axis(n) is not None]
-    for _ in range(step_by_step.DRAWS):
+    for _ in range(DRAWS):
         missed = {lag for n in names for lag in range(steps) if lag not in outcome.detectable.get(n, {})}
-        even = step_by_step.sustained(outcome, expected, rng) if missed else None
+        even = evenly_flowing(outcome, expected, rng) if missed else None
         if even is None or outcome.verdict == "fail":
             return
         seeds = make_seeds(expected.functions, even, expected.functions.outputs(even), rng)
         comparisons, _ = compare_declared(expected, even, seeds[:1], rng, only=names, at=[steps - 1 - lag for lag in missed])
-        outcome.add(comparisons, where=step_by_step.EVEN, arguments=even)
+        outcome.add(comparisons, where=EVEN, arguments=even)
 
 
 def randomised(arguments, rng, gain=1.0, steps=None):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Seed", "make_seeds", "proved_time_axis"]
+__all__ = ["Seed", "last_step_seed", "make_seeds", "proved_time_axis"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ def make_seeds(functions, arguments, y, rng, everywhere=True):
     if everywhere or not seeds:
         seeds.append(Seed("errors at all steps", errors, None))
     return seeds
+
+
+def last_step_seed(functions, arguments, rng):
+    """The Seed at the last step; None where no output has time."""
+    seeds = make_seeds(functions, arguments, functions.outputs(arguments), rng)
+    return next((s for s in seeds if s.t == arguments.steps - 1), None)
 
 
 def _mask(ndim, axis, keep):

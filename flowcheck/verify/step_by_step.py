@@ -9,17 +9,14 @@ import numpy as np
 from .arguments import REFUSED
 from .comparison import Comparison, saturation
 from .declared import compare_declared
+from .even_flow import DRAWS, EVEN, evenly_flowing
 from .pieces import SATURATED, WIDE, fits_single
 from .rounding import Rounding, of_neighbours, rounding_of
-from .seeds import Seed, make_seeds
+from .seeds import Seed, last_step_seed, make_seeds
 
-__all__ = ["EVEN", "impulse", "name_lags", "sustained", "weights"]
+__all__ = ["impulse", "name_lags", "weights"]
 
-EVEN = "random arguments of the same shapes, weights scaled until error flows evenly"
-DRAWS = 4
 LOOKED = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
-GAINS, REFINED, EVENLY = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 6, 5.0
-"""Gains tried first, how many more between them, and the log ratio of flow at which the search stops."""
 SUMS = 64
 """The reference's rounding, in eps a step of its sums over time: some tens of operations a step, each rounded once. A convention: parts
 of one step below 1.4e-13 (q + 1) of the whole sum are not judged; were it doubled, below 2.8e-13 (q + 1)."""
@@ -30,7 +27,7 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
 
     Whether something was seen.
     """
-    seed = _last(expected.functions, arguments, rng)
+    seed = last_step_seed(expected.functions, arguments, rng)
     names = [n for n in arguments.groups["params"] if n in arguments.values()]
     if seed is None or not names or not expected.tangents.exact:
         return False
@@ -104,7 +101,7 @@ def name_lags(outcome, expected, rng):
     for _ in range(DRAWS):
         if all(f.lag is not None for f in outcome.findings if f.entry in summed):
             break
-        even = sustained(outcome, expected, rng)
+        even = evenly_flowing(outcome, expected, rng)
         if even is not None:
             weights(outcome, expected, rng, even, EVEN)
     _earlier(outcome, expected, rng, summed, summed, draws=DRAWS)
@@ -120,16 +117,11 @@ def _earlier(outcome, expected, rng, known, summed, draws):
 
     lag = first(known)
     for draw in range(1 + draws):
-        trial, where = (outcome.arguments, "") if draw == 0 else (sustained(outcome, expected, rng), EVEN)
+        trial, where = (outcome.arguments, "") if draw == 0 else (evenly_flowing(outcome, expected, rng), EVEN)
         while lag > 0 and trial is not None and weights(outcome, expected, rng, trial, where, [lag - 1]):
             if first(summed) != lag - 1:
                 return
             lag -= 1
-
-
-def _last(functions, arguments, rng):
-    seeds = make_seeds(functions, arguments, functions.outputs(arguments), rng)
-    return next((s for s in seeds if s.t == arguments.steps - 1), None)
 
 
 def _one_step(expected, arguments, seed, names, lag, quick=False):
@@ -237,73 +229,9 @@ def _idle_without_inputs(expected, arguments, name, rng):
 
 def _one_input(expected, arguments, names, lag, rng):
     trial = impulse(arguments, arguments.steps - 1 - lag)
-    comparisons, _ = compare_declared(expected, trial, [_last(expected.functions, trial, rng)], rng, only=names)
+    comparisons, _ = compare_declared(expected, trial, [last_step_seed(expected.functions, trial, rng)], rng, only=names)
     for one in comparisons:
         one.tolerances = {lag: v for v in one.tolerances.values()}
         if one.bad is not None:
             one.bad = (lag, *one.bad[1:])
     return comparisons
-
-
-def sustained(outcome, expected, rng):
-    """Random arguments of the user's length, weights scaled so that error flows as evenly as it can; None where there are none.
-
-    Inputs are small, so that units are not saturated; biases too, and weights without their means, since an activation's mean may be far
-    from zero, unless error flows more evenly with them (open gates).
-    """
-    from .hard_inputs import randomised
-
-    arguments = outcome.arguments
-    flowing = next((n for _, n, _ in arguments.entries() if arguments.axis(n) is not None), None)
-    if flowing is None or arguments.steps > 256:
-        return None
-    base, found = randomised(arguments, rng, 1.0), {}
-    for small_biases, centred in ((True, True), (True, False), (False, False)):
-        def scaled(gain, small_biases=small_biases, centred=centred):
-            values = {n: 0.1 * a for n, a in base.values().items() if arguments.axis(n) is not None}
-            for n in base.groups["params"].keys() & base.values().keys():
-                a = base.groups["params"][n]
-                a = a - a.mean(axis=0) - a.mean(axis=1, keepdims=True) + a.mean() if centred and a.ndim == 2 and min(a.shape) > 1 else a
-                values[n] = gain * (0.1 if small_biases and a.ndim == 1 else 1.0) * a
-            return base.with_values(values)
-
-        tilts = {gain: _tilt(expected, scaled(gain), flowing, rng) for gain in GAINS}
-        for _ in range(REFINED):
-            gain = _between(tilts)
-            if gain is None:
-                break
-            tilts[gain] = _tilt(expected, scaled(gain), flowing, rng)
-        found |= {abs(t): scaled(g) for g, t in tilts.items() if t is not None}
-        if min(found, default=np.inf) < EVENLY:
-            break
-    return found[min(found)] if found else None
-
-
-def _between(tilts):
-    """The next gain to try: between two whose tilts differ in sign, else beside the most even one; None where that is even enough."""
-    gains, known = sorted(tilts), {g: t for g, t in tilts.items() if t is not None}
-    if not known or min(map(abs, known.values())) < EVENLY:
-        return None
-    signs = sorted(known)
-    pairs = [(a, b) for a, b in zip(signs, signs[1:], strict=False) if known[a] * known[b] < 0]
-    if not pairs:
-        best = gains.index(min(known, key=lambda g: abs(known[g])))
-        pairs = [(gains[k], gains[k + 1]) for k in (best - 1, best) if 0 <= k < len(gains) - 1]
-    a, b = max(pairs, key=lambda p: p[1] / p[0])
-    return float(np.sqrt(a * b))
-
-
-def _tilt(expected, trial, flowing, rng):
-    """Log of the flow to the first step over that to the last; None where a net is saturated or nothing flows."""
-    from .hard_inputs import finite_outputs
-
-    y = finite_outputs(expected.functions, trial)
-    if y is None or saturation(y) < SATURATED:
-        return None
-    seed, sizes = _last(expected.functions, trial, rng), []
-    for t in (0, trial.steps - 1):
-        v = np.zeros(trial.values()[flowing].shape)
-        v[trial.at_step(flowing, t)] = rng.normal(size=v[trial.at_step(flowing, t)].shape)
-        size, width = (0.0, 0.0) if seed is None else expected.full(trial, flowing, v, [seed])[0]
-        sizes.append(abs(size) if width < abs(size) else 0.0)
-    return float(np.log(sizes[0] / sizes[1])) if min(sizes) > 0 and np.isfinite(max(sizes)) else None
