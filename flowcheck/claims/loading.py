@@ -39,14 +39,19 @@ def _reading_order(file):
 
 
 def _modules(files):
-    """Each file as a module of one passing package, so that a file is run once however many others import it."""
+    """Each file as a module of one passing package, so that a file is run once however many others import it.
+
+    No bytecode is kept: Python would take it for that of a later text with the same size and second.
+    """
     package = ModuleType(f"derivations_{next(_numbers)}")
     package.__path__ = [str(files[0].parent)]
     sys.modules[package.__name__] = package
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         for file in files:
             yield _module(file, f"{package.__name__}.{file.stem}")
     finally:
+        sys.dont_write_bytecode = kept
         for name in [n for n in sys.modules if n.split(".")[0] == package.__name__]:
             del sys.modules[name]
 
