@@ -5,6 +5,7 @@ by SymPy, nets are matrix products. Arrays are time-first: x is (time, batch, in
 (time, batch, units). The linearised step is in `step`; chains over time belong to `gradients` and `flow`.
 """
 
+import math
 import operator
 from functools import cache, cached_property, reduce
 
@@ -88,6 +89,7 @@ class Kernel:
             self.weights.setdefault(edge.net, {})[edge.source] = name
         nets, sizes = {n.out.name: n for n in cell.nets}, cell.sizes
         vectors = {name for name, e in self.parameters.items() if e.source == "1" or nets[e.net].kind == "diagonal"}
+        self._lengths, self._maps = {}, {}  # as found before: by the weights' own lengths, by all of them
         self.axes = {name: [sizes[e.net]] if name in vectors else [sizes[e.net], sizes[e.source]] for name, e in self.parameters.items()}
 
     def lengths(self, params):
@@ -106,13 +108,16 @@ class Kernel:
                 if found.setdefault(axis, (length, name))[0] != length:
                     raise ShapeError(f"{self.cell.name}: {name} has shape {shape}, but {axis} is "
                                      f"{found[axis][0]} in {found[axis][1]}")
-        return self._all_lengths({axis: length for axis, (length, _) in found.items()})
+        weights = tuple((axis, length) for axis, (length, _) in found.items())
+        if weights not in self._lengths:
+            self._lengths[weights] = self._all_lengths(dict(weights))
+        return dict(self._lengths[weights])
 
     def _all_lengths(self, lengths):
         """`lengths` with those that follow: blocks, products, and an axis that only a product tells."""
         for size, length in list(lengths.items()):
             unknown = [axis for axis in axes_of(size) if axis not in lengths]
-            rest = int(np.prod([lengths[axis] for axis in axes_of(size) if axis in lengths]))
+            rest = math.prod(lengths[axis] for axis in axes_of(size) if axis in lengths)
             if len(unknown) == 1 and rest and length % rest == 0:
                 lengths[unknown[0]] = length // rest
         lengths.setdefault("blocks", lengths["units"])
@@ -122,13 +127,19 @@ class Kernel:
             missing = [axis for axis in axes_of(size) if axis not in lengths]
             if missing:
                 raise ShapeError(f"{self.cell.name}: no weight tells how long {missing[0]!r} is")
-            product = int(np.prod([lengths[axis] for axis in axes_of(size)]))
+            product = math.prod(lengths[axis] for axis in axes_of(size))
             if lengths.setdefault(size, product) != product:
                 raise ShapeError(f"{self.cell.name}: {size} is {lengths[size]} in a weight, but its axes give {product}")
         return lengths
 
     def fixed_maps(self, lengths):
         """{net: FixedMap} of the shared and pooled nets."""
+        key = tuple(lengths.items())
+        if key not in self._maps:
+            self._maps[key] = self._fixed_maps(lengths)
+        return self._maps[key]
+
+    def _fixed_maps(self, lengths):
         sizes, maps = self.cell.sizes, {}
         for net in self.cell.nets:
             if net.fixed:

@@ -116,6 +116,7 @@ def test_a_wrong_index_in_the_step_jacobian_is_reported(monkeypatch):
         self.index = np.roll(self.index, 1)
 
     monkeypatch.setattr(FixedMap, "__init__", planted)
+    monkeypatch.setattr(compile_cell(fast_weights()), "_maps", {})
     last = check_cell(fast_weights(), lags=6)[-1]
     assert (last.verdict, last.rung) == ("fail", "step-jacobian")
 

@@ -126,7 +126,7 @@ def _is_bounded(check, numeric, cell):
                     entry = np.log10(np.abs(matrices[numeric.receiver]).max()) + exponent * np.log10(2)
                 largest = max(largest, _below(check, float(entry - numeric.evaluate(values, q)), q, f"seed {seed}"))
     q = max(lags[0], min(2, lags[-1]))
-    found = _below(check, largest_ratio(numeric, cell, q, values_of), q, "a net found by optimisation")
+    found = _below(check, largest_ratio(numeric, cell, q, values_of, enough=ROUNDING), q, "a net found by optimisation")
     return replace(check, error=float(10**max(largest, found)), tolerance=1.0, detectable=1.0,
                    words=f"largest ratio of flow to bound: {10**largest:.4g} on random nets, {10**found:.6g} by search")
 

@@ -14,12 +14,13 @@ __all__ = ["largest_ratio"]
 STARTS, EVALUATIONS, UNITS = 2, 500, 2
 
 
-def largest_ratio(numeric, cell, q, values_of, *, starts=STARTS, evaluations=EVALUATIONS):
+def largest_ratio(numeric, cell, q, values_of, *, starts=STARTS, evaluations=EVALUATIONS, enough=np.inf):
     """log10 of the largest ratio of |flow entry| to its bound at lag q that L-BFGS finds over recurrent weights and inputs of a small net.
 
     numeric      the check of an inequality: its evaluate gives log10 of the bound
     values_of    (trajectory, params) -> values for evaluate
     starts       random nets to start from, with `evaluations` of the ratio for each
+    enough       where the search ends: a ratio above it is all that is asked
     Differences of a smooth ratio guide it, kinks end it early: a lower estimate of the largest ratio.
     """
     best = -np.inf
@@ -42,7 +43,14 @@ def largest_ratio(numeric, cell, q, values_of, *, starts=STARTS, evaluations=EVA
                 return -np.inf
             return float(np.log10(largest) + exponent * np.log10(2) - numeric.evaluate(values_of(trajectory, params), q))
 
+        def end_early(intermediate_result):
+            if -intermediate_result.fun > enough:
+                raise StopIteration
+
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = minimize(lambda point: -log10_ratio(point), start, method="L-BFGS-B", options={"maxfun": evaluations})
+            found = minimize(lambda point: -log10_ratio(point), start, method="L-BFGS-B", callback=end_early,
+                             options={"maxfun": evaluations})
         best = max(best, -float(found.fun) if np.isfinite(found.fun) else log10_ratio(start))
+        if best > enough:
+            break
     return best
