@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .result import Mismatch, compare
+from .result import Mismatch, compare_at_lags
 
 __all__ = ["PROMISES"]
 
@@ -19,26 +19,16 @@ DISPLACEMENT = 8.0
 """A finite change of a state, as large as the states themselves: what is linear for small changes only shows."""
 
 
-def _joint(matrices, states):
-    return np.block([[matrices[a, b] for b in states] for a in states])
-
-
 def _flows(claim, implementation, p, cut):
-    """(q, flow of the claim's states over q steps) at every lag."""
-    for q, (matrices, _) in enumerate(implementation.flow(p, p.trajectory.steps - 1, cut), 1):
-        yield q, _joint(matrices, claim.states)
-
-
-def _worst(check, passed):
-    worst = max(c.error for c in passed)
-    tolerance = max(c.tolerance for c in passed)
-    return replace(check, error=worst, tolerance=tolerance, detectable=tolerance)
+    """(lags, flow of the claim's states over each): (lag,) and (lag, joint state, joint state)."""
+    flows = [matrices for matrices, _ in implementation.flow(p, p.trajectory.steps - 1, cut)]
+    return np.arange(1, len(flows) + 1), np.block([[np.stack([m[a, b] for m in flows]) for b in claim.states] for a in claim.states])
 
 
 def _carousel(check, claim, implementation, p):
     """Truncated flow: the identity, exactly."""
-    return _worst(check, [compare(replace(check, first_bad_lag=q), flow, np.eye(len(flow)), 0.0, term=claim.text)
-                          for q, flow in _flows(claim, implementation, p, p.cell.recurrent_edges)])
+    lags, flows = _flows(claim, implementation, p, p.cell.recurrent_edges)
+    return compare_at_lags(check, flows, np.broadcast_to(np.eye(flows.shape[-1]), flows.shape), 0.0, lags, term=claim.text)
 
 
 def _product(check, claim, implementation, p):
@@ -46,14 +36,12 @@ def _product(check, claim, implementation, p):
     gate = p.trajectory[claim.arguments[0]][:, 0]
     if len(claim.arguments) == 2:
         gate = gate + 1j * p.trajectory[claim.arguments[1]][:, 0]
-    product, steps, passed = np.ones(gate.shape[-1], gate.dtype), p.trajectory.steps, []
-    for q, flow in _flows(claim, implementation, p, p.cell.recurrent_edges):
-        product = product * gate[steps - q]
-        re, im = np.diag(product.real), np.diag(product.imag)
-        expected = re if len(claim.states) == 1 else np.block([[re, -im], [im, re]])
-        size = max(np.abs(product).max(), SMALLEST)
-        passed.append(compare(replace(check, first_bad_lag=q), flow, expected, 4 * q * EPS, size=size, term=claim.text))
-    return _worst(check, passed)
+    lags, flows = _flows(claim, implementation, p, p.cell.recurrent_edges)
+    products = np.cumprod(gate[:0:-1], axis=0)
+    re, im = (part[..., None] * np.eye(gate.shape[-1]) for part in (products.real, products.imag))
+    expected = re if len(claim.states) == 1 else np.block([[re, -im], [im, re]])
+    size = np.maximum(np.abs(products).max(axis=1), SMALLEST)
+    return compare_at_lags(check, flows, expected, 4 * lags * EPS, lags, size=size, term=claim.text)
 
 
 def _linear(check, claim, implementation, p):
@@ -72,58 +60,46 @@ def _linear(check, claim, implementation, p):
         x = {name: np.repeat(array[start:end], len(lanes[old]), axis=1) for name, array in p.trajectory.inputs.items()}
         after = p.kernel.forward(p.params, x, lanes)
         lanes = {old: after[new][-1] for old, new in states.items()}
-    ends = {q: np.concatenate([after[new][-1, k] for new in claim.states]) for k, q in enumerate(lags)}
-    kept, vector = np.concatenate([p.trajectory[new][-1, 0] for new in claim.states]), np.concatenate([*change.values()])
-    largest, passed = max(np.abs(p.trajectory[new]).max() for new in claim.states), []
-    for q, flow in _flows(claim, implementation, p, frozenset()):
-        if q in ends:
-            expected = flow @ vector
-            size = max(np.abs(expected).max(), largest, DISPLACEMENT)
-            passed.append(compare(replace(check, first_bad_lag=q), ends[q] - kept, expected, 64 * last * EPS, size=size, term=claim.text))
-    return _worst(check, passed)
+    moved = np.concatenate([after[new][-1] - p.trajectory[new][-1] for new in claim.states], axis=1)[::-1]
+    largest, lags = max(np.abs(p.trajectory[new]).max() for new in claim.states), np.array(lags[::-1])
+    expected = _flows(claim, implementation, p, frozenset())[1][lags - 1] @ np.concatenate([*change.values()])
+    size = np.maximum(np.abs(expected).max(axis=1), max(largest, DISPLACEMENT))
+    return compare_at_lags(check, moved, expected, 64 * last * EPS, lags, size=size, term=claim.text)
 
 
 def _independent(check, claim, implementation, p):
     """Full flow: zero off the diagonal, exactly; of a complex state, off the diagonals of its four blocks."""
-    passed = []
-    for q, flow in _flows(claim, implementation, p, frozenset()):
-        n = len(flow) // len(claim.states)
-        own = np.tile(np.eye(n), (len(claim.states),) * 2)
-        passed.append(compare(replace(check, first_bad_lag=q), flow * (1 - own), np.zeros_like(flow), 0.0, term=claim.text))
-    return _worst(check, passed)
+    lags, flows = _flows(claim, implementation, p, frozenset())
+    own = np.tile(np.eye(flows.shape[-1] // len(claim.states)), (len(claim.states),) * 2)
+    return compare_at_lags(check, flows * (1 - own), np.zeros_like(flows), 0.0, lags, term=claim.text)
 
 
 def _nonexpansive(check, claim, implementation, p):
     """Full flow: its spectral norm never grows. Tolerance: 64 eps of the norm before."""
-    passed, before = [], 1.0
-    for q, flow in _flows(claim, implementation, p, frozenset()):
-        norm = float(np.linalg.norm(flow, 2))
-        size = max(before, SMALLEST)
-        passed.append(compare(replace(check, first_bad_lag=q), max(norm - before, 0.0), 0.0, 64 * EPS, size=size, term=claim.text))
-        before = norm
-    return _worst(check, passed)
+    lags, flows = _flows(claim, implementation, p, frozenset())
+    norms = np.array([1.0, *np.linalg.norm(flows, 2, axis=(1, 2))])
+    growth, size = np.maximum(np.diff(norms), 0.0), np.maximum(norms[:-1], SMALLEST)
+    return compare_at_lags(check, growth, np.zeros_like(growth), 64 * EPS, lags, size=size, term=claim.text)
 
 
 def _delay(check, claim, implementation, p):
     """Full flow of all states together: exactly zero from lag Q on, and not before."""
-    last, passed = int(claim.arguments[0]), []
-    for q, (matrices, _) in enumerate(implementation.flow(p, p.trajectory.steps - 1, frozenset()), 1):
-        largest = max(float(np.abs(m).max()) for m in matrices.values())
-        at_lag = replace(check, first_bad_lag=q)
-        if q < last and largest == 0.0:
-            raise Mismatch(replace(at_lag, verdict="fail", term=claim.text, error=1.0, tolerance=0.0,
-                                   words=f"{check.id}, lag {q}: {claim.text}: the flow is zero already at lag {q}"))
-        if q >= last:
-            passed.append(compare(at_lag, largest, 0.0, 0.0, term=claim.text))
-    return _worst(check, passed)
+    last = int(claim.arguments[0])
+    largest = np.array([max(np.abs(m).max() for m in matrices.values())
+                        for matrices, _ in implementation.flow(p, p.trajectory.steps - 1, frozenset())])
+    early = np.flatnonzero(largest[:last - 1] == 0.0)
+    if early.size:
+        q = int(early[0]) + 1
+        raise Mismatch(replace(check, verdict="fail", first_bad_lag=q, term=claim.text, error=1.0, tolerance=0.0,
+                               words=f"{check.id}, lag {q}: {claim.text}: the flow is zero already at lag {q}"))
+    late = largest[last - 1:]
+    return compare_at_lags(check, late, np.zeros_like(late), 0.0, np.arange(last, len(largest) + 1), term=claim.text)
 
 
 def _coupled(check, claim, implementation, p):
     """The values of two gates add up to 1 at every step. Tolerance: 4 eps."""
-    a, b = (p.trajectory[name][:, 0] for name in claim.arguments)
-    last = p.trajectory.steps - 1
-    return _worst(check, [compare(replace(check, first_bad_lag=last - t), a[t] + b[t], np.ones_like(a[t]), 4 * EPS, term=claim.text)
-                          for t in range(last, -1, -1)])
+    total = sum(p.trajectory[name][::-1, 0] for name in claim.arguments)
+    return compare_at_lags(check, total, np.ones_like(total), 4 * EPS, np.arange(len(total)), term=claim.text)
 
 
 PROMISES = {

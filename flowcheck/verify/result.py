@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-__all__ = ["Check", "Mismatch", "compare"]
+__all__ = ["Check", "Mismatch", "compare", "compare_at_lags"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,19 @@ def compare(check, got, reference, tolerance, *, size=None, term=""):
                  f"(relative {error:.1e}, allowed {tolerance:.1e})")
         raise Mismatch(replace(check, verdict="fail", term=term, error=error, tolerance=tolerance, detectable=tolerance, words=words))
     return replace(check, error=error, tolerance=tolerance, detectable=tolerance)
+
+
+def compare_at_lags(check, got, reference, tolerance, lags, *, size=None, term=""):
+    """`compare` entry k of two stacks, which belongs to lags[k]; the first that fails raises. Tolerances and sizes: one, or one per lag."""
+    got, reference, tolerance = np.asarray(got), np.asarray(reference), np.broadcast_to(tolerance, len(lags))
+    entries = tuple(range(1, reference.ndim))
+    size = np.broadcast_to(np.abs(reference).max(axis=entries, initial=0.0) if size is None else size, len(lags))
+    largest = np.abs(got - reference).max(axis=entries, initial=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(size > 0, largest / size, np.where(largest != 0, np.inf, 0.0))
+    bad = ~(error <= tolerance) | ~np.isfinite(size) | ~np.isfinite(reference).all(axis=entries)
+    if bad.any():
+        k = int(bad.argmax())
+        return compare(replace(check, first_bad_lag=int(lags[k])), got[k], reference[k], tolerance[k], size=size[k], term=term)
+    widest = float(tolerance.max())
+    return replace(check, error=float(error.max()), tolerance=widest, detectable=widest)
