@@ -8,16 +8,17 @@ from flowcheck.report.derivations import text
 from flowcheck.report.plain import plain
 
 
-def steps(id):
-    """[(number, what is said)] of the proof."""
-    proof = text(CLAIMS[id], "").partition("\nproof:\n")[2]
+def steps(shown):
+    """[(number, what is said)] of the proof, where a claim is shown."""
+    proof = shown.partition("\nproof:\n")[2]
     return [(int(k), " ".join(said.split())) for k, said in re.findall(r"^  (\d+)\. (.*?)(?=^  \d+\. |\Z)", proof, re.S | re.M)]
 
 
 def wrong_with(id):
     """What a reader of one claim would stumble over."""
-    said, found = steps(id), []
-    if max(map(len, text(CLAIMS[id], "").splitlines())) > 80:
+    shown, found = text(CLAIMS[id], ""), []
+    said = steps(shown)
+    if max(map(len, shown.splitlines())) > 80:
         found.append("wider than 80 columns")
     if [k for k, _ in said] != list(range(1, len(said) + 1)) or len({words for _, words in said}) != len(said):
         found.append("steps are not numbered, or one is there twice")

@@ -1,6 +1,7 @@
 """Formulas for a terminal: the paper's letters in one line of plain text, y^in(t-q) for the activation of a gate q steps back."""
 
 import re
+from functools import cache
 
 from sympy.printing.str import StrPrinter
 
@@ -19,26 +20,28 @@ def plain(expression):
     return _PlainPrinter().doprint(expression)
 
 
+def _index(match):
+    words = match[1].split()
+    if len(words) > 1:
+        return "".join(words) if all(len(w) == 1 for w in words) else f"[{' '.join(words)}]"
+    return f"[{match[1]}]" if re.search(r"\w[-+]", match[1]) else match[1].strip()
+
+
 class _PlainPrinter(StrPrinter):
     printmethod = "_plain"
 
-    def unlatex(self, text):
+    @staticmethod
+    @cache
+    def unlatex(text):
         """LaTeX of one letter with its indices, without LaTeX."""
         text = re.sub(r"(?<=\w) ([-+]) (?=\w)", r"\1", text)
         text = re.sub(r"\\(?:left|right|mathrm|overline|text) ?", "", text)
         text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", text)
         text = re.sub(r"\\(Delta|partial|delta|epsilon) ", lambda m: _SIGNS[m[1]], text)
         text = re.sub(r"\\([A-Za-z]+|[#|,])", lambda m: _SIGNS.get(m[1], m[1]), text)
-        while (new := re.sub(r"\{([^{}]*)\}", self._index, text)) != text:
+        while (new := re.sub(r"\{([^{}]*)\}", _index, text)) != text:
             text = new
         return text
-
-    @staticmethod
-    def _index(match):
-        words = match[1].split()
-        if len(words) > 1:
-            return "".join(words) if all(len(w) == 1 for w in words) else f"[{' '.join(words)}]"
-        return f"[{match[1]}]" if re.search(r"\w[-+]", match[1]) else match[1].strip()
 
     def _print_Symbol(self, symbol):  # noqa: N802  (SymPy's hooks)
         return _NAMED.get(symbol.name) or self.unlatex(symbol.name)
