@@ -1,12 +1,13 @@
 """Many trials into one SQLite file: a row for each, keyed by its setting and seed, written when it is done.
 
 What the file holds is not run again, so an interrupted run goes on where it stopped. Rows do not depend on the number of workers, but for
-`cpu_seconds`.
+the times that they took.
 """
 
 import contextlib
 import hashlib
 import json
+import sqlite3
 from pathlib import Path
 
 from .. import jobs
@@ -16,11 +17,12 @@ from .trials import run_trial
 
 __all__ = ["Trials", "Watched", "reproduce"]
 
-COLUMNS = ("success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds")
+COLUMNS = ("success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds", "seconds")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS trials (
   key TEXT PRIMARY KEY, experiment TEXT NOT NULL, setting TEXT NOT NULL, seed INTEGER NOT NULL, error TEXT NOT NULL,
-  success INTEGER, sequences INTEGER, st1 INTEGER, steps INTEGER, weights INTEGER, wrong INTEGER, mean_error REAL, cpu_seconds REAL
+  success INTEGER, sequences INTEGER, st1 INTEGER, steps INTEGER, weights INTEGER, wrong INTEGER, mean_error REAL, cpu_seconds REAL,
+  seconds REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS watched (
   key TEXT PRIMARY KEY, experiment TEXT NOT NULL, setting TEXT NOT NULL, seed INTEGER NOT NULL, error TEXT NOT NULL, outcome TEXT
@@ -34,6 +36,7 @@ class Trials:
     def __init__(self, path):
         self.path = Path(path)
         self.database = jobs.database(path, _TABLES, application=b"1997", held="trials")
+        self.database.row_factory = sqlite3.Row
 
     @staticmethod
     def key(setting, seed):
@@ -45,22 +48,24 @@ class Trials:
 
     def outcome(self, setting, seed):
         """{"seed", "error", and the columns of `run_trial`}, or None for a trial that has not been run."""
-        query = f"SELECT seed, error, {', '.join(COLUMNS)} FROM trials WHERE key = ?"
-        row = self.database.execute(query, (self.key(setting, seed),)).fetchone()
-        return row and dict(zip(("seed", "error", *COLUMNS), row, strict=True))
+        row = self.database.execute("SELECT * FROM trials WHERE key = ?", (self.key(setting, seed),)).fetchone()
+        return row and _outcome(row)
 
     def write(self, setting, seed, outcome, error):
         """One row, whole or not at all."""
-        values = (self.key(setting, seed), setting.experiment, json.dumps(setting.as_json()), seed, error,
-                  *((outcome or {}).get(name) for name in COLUMNS))
+        values = {"key": self.key(setting, seed), "experiment": setting.experiment, "setting": json.dumps(setting.as_json()), "seed": seed,
+                  "error": error, **{name: (outcome or {}).get(name) for name in COLUMNS}}
         with self.database:
-            self.database.execute(f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(values))})", values)
+            if not self.database.execute("SELECT 1 FROM pragma_table_info('trials') WHERE name = 'seconds'").fetchone():
+                self.database.execute("ALTER TABLE trials ADD COLUMN seconds REAL")
+            self.database.execute(f"INSERT OR REPLACE INTO trials ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+                                  tuple(values.values()))
 
     def settings(self):
         """{Setting: [outcome by seed]} of everything the file holds, of whatever version."""
-        query, found = f"SELECT setting, seed, error, {', '.join(COLUMNS)} FROM trials ORDER BY setting, seed", {}
-        for text, *row in self.database.execute(query):
-            found.setdefault(Setting.from_json(json.loads(text)), []).append(dict(zip(("seed", "error", *COLUMNS), row, strict=True)))
+        found = {}
+        for row in self.database.execute("SELECT * FROM trials ORDER BY setting, seed"):
+            found.setdefault(Setting.from_json(json.loads(row["setting"])), []).append(_outcome(row))
         return found
 
 
@@ -77,6 +82,11 @@ class Watched(Trials):
         values = (self.key(setting, seed), setting.experiment, json.dumps(setting.as_json()), seed, error, outcome and json.dumps(outcome))
         with self.database:
             self.database.execute(f"INSERT OR REPLACE INTO watched VALUES ({', '.join('?' * len(values))})", values)
+
+
+def _outcome(row):
+    """What a row of `trials` holds; None in a column that its file does not have: files of before have no wall time."""
+    return {name: row[name] if name in row.keys() else None for name in ("seed", "error", *COLUMNS)}  # noqa: SIM118  (a Row has values)
 
 
 def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", workers=None, progress=lambda words, done, total: None):
