@@ -7,12 +7,15 @@ the times that they took.
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from .. import jobs
 from ..compiled.modules import compiler
 from .settings import Setting
+from .together import FEWEST, run_together, together
 from .trials import run_trial
 
 __all__ = ["Trials", "Watched", "reproduce"]
@@ -84,6 +87,29 @@ class Watched(Trials):
             self.database.execute(f"INSERT OR REPLACE INTO watched VALUES ({', '.join('?' * len(values))})", values)
 
 
+def _parts(trials, call, scheduler, workers):
+    """[(setting, seeds)] of what one worker is to run: one trial, or several of a setting that learn together."""
+    seeds = {}
+    for setting, seed in trials:
+        seeds.setdefault(setting, []).append(seed)
+    parts = []
+    for setting, some in seeds.items():
+        fit = call is run_trial and scheduler == "local" and together(setting) and len(some) >= FEWEST * workers
+        parts += [(setting, tuple(some[k::workers])) for k in range(workers)] if fit else [(setting, (seed,)) for seed in some]
+    return parts
+
+
+def _run(call, path, setting, seeds):
+    """[outcome] of the trials of one part. Those that learn together are written one by one, so that an interrupt loses no finished one."""
+    if len(seeds) == 1:
+        return [call(setting, *seeds)]
+    store = Trials(path)
+    held = {seed: store.outcome(setting, seed) for seed in seeds}
+    for seed, outcome in run_together(setting, [seed for seed, there in held.items() if there is None or there["error"]]):
+        store.write(setting, seed, outcome, "")
+    return [store.outcome(setting, seed) for seed in seeds]
+
+
 def _outcome(row):
     """What a row of `trials` holds; None in a column that its file does not have: files of before have no wall time."""
     return {name: row[name] if name in row.keys() else None for name in ("seed", "error", *COLUMNS)}  # noqa: SIM118  (a Row has values)
@@ -94,8 +120,9 @@ def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", work
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
 
-    A trial whose worker dies is run again alone; if it dies again, that is its `error`. Raises ValueError where no scheduler answers,
-    and where trials are to run on machines without Numba; then nothing is run or written.
+    Where every worker has FEWEST trials of a setting or more, they learn together, in lanes. A trial whose worker dies is run again alone;
+    if it dies again, that is its `error`. Raises ValueError where no scheduler answers, and where trials are to run on machines without
+    Numba; then nothing is run or written.
     """
     settings, seeds = list(dict.fromkeys(settings)), list(seeds)
     trials = [(setting, seed) for setting in settings for seed in seeds]
@@ -105,9 +132,12 @@ def reproduce(settings, seeds, store, *, call=run_trial, scheduler="local", work
         compiler("or show what a store holds with --stored")
     done = len(trials) - len(waiting)
     progress("trials", done, len(trials))
-    with contextlib.closing(jobs.results(call, waiting, scheduler, workers, needs=("numba",))) as results:
-        for trial, outcome, error in results:
-            store.write(*trial, outcome, error)
-            done += 1
-            progress(f"experiment {trial[0].experiment}, seed {trial[1]}", done, len(trials))
+    parts = _parts(waiting, call, scheduler, workers or os.cpu_count() or 1)
+    with contextlib.closing(jobs.results(partial(_run, call, store.path), parts, scheduler, workers, needs=("numba",))) as results:
+        for (setting, some), outcomes, error in results:
+            for k, seed in enumerate(some):
+                if outcomes or not (len(some) > 1 and store.outcome(setting, seed)):
+                    store.write(setting, seed, outcomes and outcomes[k], error)
+            done += len(some)
+            progress(f"experiment {setting.experiment}, seed {seed}", done, len(trials))
     return {setting: [store.outcome(setting, seed) for seed in seeds] for setting in settings}
