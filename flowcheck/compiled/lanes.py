@@ -45,7 +45,7 @@ class Lanes:
         functions = {f.name: f for f in ast.parse(net.printed).body if isinstance(f, ast.FunctionDef)}
         step = [*_states(storage), *(line for name in ("step", "gather", "coefficients", "advance") for line in functions[name].body)]
         parts = [net.printed, f"LANES, ROW, WEIGHTS, CARRIED = {lanes}, {rows}, {places['w']}, {places['p']}",
-                 _function("step_in_lanes(many, zero)", [form.loop(line) for line in step]), *self._inputs(net, places, form, functions)]
+                 _function("step_in_lanes(many, zero)", [loop for line in step for loop in form.loops(line)]), *self._inputs(net, places, form, functions)]
         title = f"{net.title} in {lanes} lanes"
         self.learn = load(title, "\n\n\n".join([*parts, inspect.getsource(learn_in_lanes).rstrip()]), ["learn_in_lanes"],
                           interpreted)["learn_in_lanes"]
@@ -113,10 +113,10 @@ class _InLanes(ast.NodeTransformer):
     def __init__(self, places, lanes, one_hot, dense):
         self.places, self.lanes, self.one_hot, self.dense = places, lanes, one_hot, dense
 
-    def loop(self, statement):
-        """A loop over entries i as one over all entries of all lanes where each stands at c + i, else over i and lanes."""
+    def loops(self, statement):
+        """A loop over entries i as one over all entries of all lanes where each stands at c + i, else as one over lanes for every i."""
         if isinstance(statement, ast.Pass):
-            return statement
+            return []
         if not isinstance(statement, ast.For) or any(isinstance(n, ast.Slice | ast.If) for n in ast.walk(statement)):
             raise EquationError(f"no lanes for: {ast.unparse(statement).splitlines()[0]}")
         count = _count(statement.iter)
@@ -126,8 +126,8 @@ class _InLanes(ast.NodeTransformer):
         self.flat, self.target = one_loop, None
         body = [self._assigned(line) for line in body]
         if one_loop:
-            return _for("i", f"{count * self.lanes} + zero", body)
-        return _for("i", str(count), [_for("lane", f"{self.lanes} + zero", body)])
+            return [_for("i", f"{count * self.lanes} + zero", body)]
+        return [_for("lane", f"{self.lanes} + zero", [_At("i", i).visit(copy.deepcopy(line)) for line in body]) for i in range(count)]
 
     def column(self, statement):
         """What of a loop adds to the derivatives by a one-hot input's weights, in one lane."""
