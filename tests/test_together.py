@@ -80,6 +80,9 @@ def test_what_has_no_lanes_is_refused_or_learns_alone(monkeypatch):
     assert not together.together(rows("1")[-1].setting) and not together.together(rows("2a")[-1].setting)
     with pytest.raises(EquationError, match="changes at the ends of sequences"):
         Lanes(Trial(replace(SMALL, every_step=True), 0).net, interpreted=True)
+    net = Trial(SMALL, 0).net
+    with pytest.raises(ValueError, match="a target at their last step only"):
+        Lanes(net, interpreted=True).run([net], [replace(s := Trial(SMALL, 0).draw(2), has_target=np.ones(len(s.x), bool))])
     large = Setting("2b", p=70, alpha=1.0, reach=0.2, budget=1, at_end=True)
     with pytest.raises(EquationError, match="no lanes for"):
         Lanes(Trial(large, 0).net, interpreted=True)

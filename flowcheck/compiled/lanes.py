@@ -44,16 +44,16 @@ class Lanes:
         form = _InLanes(places, lanes, net.one_hot, self.dense)
         functions = {f.name: f for f in ast.parse(net.printed).body if isinstance(f, ast.FunctionDef)}
         step = [*_states(storage), *(line for name in ("step", "gather", "coefficients", "advance") for line in functions[name].body)]
+        step = [loop for line in step for loop in form.loops(line)]
         parts = [net.printed, f"LANES, ROW, WEIGHTS, CARRIED = {lanes}, {rows}, {places['w']}, {places['p']}",
-                 _function("step_in_lanes(many, zero)", [loop for line in step for loop in form.loops(line)]), *self._inputs(net, places, form, functions)]
+                 _function("step_in_lanes(many, zero)", step), *self._inputs(net, places, form, functions["advance"].body)]
         title = f"{net.title} in {lanes} lanes"
         self.learn = load(title, "\n\n\n".join([*parts, inspect.getsource(learn_in_lanes).rstrip()]), ["learn_in_lanes"],
                           interpreted)["learn_in_lanes"]
-
         self.buffers = [_aligned(lanes, size) for size in (storage.weights, storage.weights, self.size, carried.carried_size)]
         self.buffers[2] = self.buffers[2].ravel()
 
-    def _inputs(self, net, places, form, functions):
+    def _inputs(self, net, places, form, advance):
         """give(x, w, many, lane): the input of one lane, or what a one-hot one sends to the nets; take(x, p, many, lane): the
         derivatives by the weights of a one-hot one."""
         if not net.one_hot:
@@ -63,12 +63,15 @@ class Lanes:
             given = [f"    x = np.uint32(x)  # no place is counted from the end\n    for i in range({run.rows}):\n"
                      f"        many[({places['now'] + run.to} + i) * {self.lanes} + lane] = w[{run.place} + x * {run.rows} + i]"
                      for run in net.storage.runs if run.source in net.storage.input_place]
-            taken = [ast.unparse(form.column(line)) for line in functions["advance"].body if isinstance(line, ast.For)]
+            taken = [ast.unparse(form.column(line)) for line in advance if isinstance(line, ast.For)]
             taken = ["    x = np.uint32(x)", *("\n".join(f"    {row}" for row in text.splitlines()) for text in taken)]
         return "\n".join(["def give(x, w, many, lane):", *given]), "\n".join(["def take(x, p, many, lane):", *taken])
 
     def run(self, nets, sequences):
-        """Every net learns its Sequences, targets at their ends only; [found], each as `Online.run` gives it."""
+        """Every net learns its Sequences; [found], each as `Online.run` gives it. Raises ValueError for targets elsewhere than at their ends."""
+        for s in sequences:
+            if s.has_target.sum() != len(s) or not s.has_target[s.starts[1:] - 1].all():
+                raise ValueError("in lanes, sequences have a target at their last step only; let each net learn alone")
         first = np.cumsum([0, *(len(s) for s in sequences)])
         steps = np.cumsum([0, *(len(s.x) for s in sequences)])
         starts = np.concatenate([[0], *(s.starts[1:] + before for s, before in zip(sequences, steps, strict=False))])
@@ -123,7 +126,7 @@ class _InLanes(ast.NodeTransformer):
         body = [s for line in statement.body for s in _unrolled(line) if not (self.one_hot and _takes(s))]
         self._note(body, count)
         one_loop = all(_beside(n.slice) for line in body for n in ast.walk(line) if isinstance(n, ast.Subscript) and not self._column(n))
-        self.flat, self.target = one_loop, None
+        self.flat = one_loop
         body = [self._assigned(line) for line in body]
         if one_loop:
             return [_for("i", f"{count * self.lanes} + zero", body)]
@@ -132,17 +135,13 @@ class _InLanes(ast.NodeTransformer):
     def column(self, statement):
         """What of a loop adds to the derivatives by a one-hot input's weights, in one lane."""
         body = [line for line in statement.body if not isinstance(line, ast.For)]
-        self.flat, self.target = False, None
-        places, self.places = self.places, {"k": self.places["k"]}
-        found = _for("i", str(_count(statement.iter)), [self.visit(copy.deepcopy(line)) for line in body])
-        self.places = places
-        return ast.fix_missing_locations(found)
+        form = _InLanes({"k": self.places["k"]}, self.lanes, False, {})
+        form.flat = False
+        return ast.fix_missing_locations(_for("i", str(_count(statement.iter)), [form.visit(copy.deepcopy(line)) for line in body]))
 
     def _assigned(self, line):
-        line = copy.deepcopy(line)
         self.target = line.targets[0] if isinstance(line, ast.Assign) else line.target
-        self.target = copy.deepcopy(self.target)
-        return self.visit(line)
+        return self.visit(copy.deepcopy(line))
 
     def _column(self, node):
         """Whether an entry is that of a one-hot input: w[... x ...]; `give` puts it where the sum is to stand."""

@@ -10,8 +10,8 @@ __all__ = ["FEWEST", "run_together", "together"]
 
 FEWEST = 4
 """Fewer trials than this are as fast one after the other."""
-PATIENCE = 10.0
-"""Seconds of learning before lanes are compiled, about as long as that takes."""
+PATIENCE = 30.0
+"""Seconds of learning before lanes are compiled, which takes ten to twenty: trials that are soon done do without."""
 
 
 def together(setting):
