@@ -82,7 +82,7 @@ COMMAND = ["reproduce", "2c", "--q", "50", "--p", "50", "--rate", "1", "--trials
 
 def test_killed_at_a_random_time_and_started_again_gives_the_same_rows(whole, tmp_path, monkeypatch):
     path = tmp_path / "s.sqlite"
-    command = [sys.executable, "-m", "flowcheck.cli", *COMMAND, "--store", str(path)]
+    command = [sys.executable, "-m", "flowcheck.cli", *COMMAND, "--trials", "3", "--store", str(path)]  # too few to learn together
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     wanted, held = np.random.default_rng().integers(1, 4), 0
@@ -108,9 +108,9 @@ def test_an_interrupted_run_goes_on_and_runs_nothing_twice(whole, tmp_path, in_p
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce([SMALL], SEEDS, Trials(path), progress=interrupt)
+        reproduce([SMALL], SEEDS, Trials(path), progress=interrupt, workers=2)
     assert len(stored(path)) == 2
-    reproduce([SMALL], SEEDS, Trials(path), progress=lambda words, done, total: again.append(done))
+    reproduce([SMALL], SEEDS, Trials(path), progress=lambda words, done, total: again.append(done), workers=2)
     assert again == [2, 3, 4] and stored(path) == whole
 
 

@@ -1,8 +1,9 @@
 """Nets that learn in lanes learn what each learns alone, to the last bit; trials that learn together have the outcomes of trials alone."""
 
+import copy
 import re
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -31,25 +32,39 @@ SMALL = SETTINGS["one-hot"]
 def interpreted(monkeypatch):
     """Nothing is compiled: the same loops, without the compiler's seconds."""
     monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
-    monkeypatch.setattr(together, "Lanes", partial(Lanes, lanes=5, interpreted=True))
-    monkeypatch.setattr(together, "LANES", 5)
+    monkeypatch.setattr(together, "Lanes", partial(Lanes, lanes=4, interpreted=True))
+    monkeypatch.setattr(together, "LANES", 4)
     monkeypatch.setattr(together, "PATIENCE", -1.0)
     monkeypatch.setattr(trials, "EVERY", 4)
 
 
+@cache
+def trial(setting, seed):
+    """Printed once."""
+    return Trial(setting, seed)
+
+
+def fresh(net):
+    """The same net with weights of its own."""
+    found = copy.copy(net)
+    found.w, found.w_back = net.w.copy(), net.w_back.copy()
+    return found
+
+
 def assert_alike(setting, lanes=3):
     """Nets in lanes, fewer than there are lanes and with sequences of different number and length, against nets alone."""
-    built, twins = ([Trial(setting, seed) for seed in range(lanes - 1)] for _ in range(2))
-    loops = Lanes(built[0].net, lanes, interpreted=True)
+    built = [trial(setting, seed) for seed in range(lanes - 1)]
+    nets, twins = ([fresh(b.net) for b in built] for _ in range(2))
+    loops = Lanes(nets[0], lanes, interpreted=True)
     for _ in range(2):
-        sequences = [b.draw(1 + 2 * k) for k, b in enumerate(built)]
-        found = loops.run([b.net for b in built], sequences)
+        sequences = [b.draw(1 + k) for k, b in enumerate(built)]
+        found = loops.run(nets, sequences)
         for twin, some, errors in zip(twins, sequences, found, strict=True):
-            np.testing.assert_array_equal(twin.net.run(some), errors)
-    for one, twin in zip(built, twins, strict=True):
-        np.testing.assert_array_equal(one.net.w, twin.net.w)
-        np.testing.assert_array_equal(one.net.w_back, twin.net.w_back)
-        assert (one.net.w != Trial(setting, 0).net.w).any()
+            np.testing.assert_array_equal(twin.run(some), errors)
+    for one, twin, b in zip(nets, twins, built, strict=True):
+        np.testing.assert_array_equal(one.w, twin.w)
+        np.testing.assert_array_equal(one.w_back, twin.w_back)
+        assert (one.w != b.net.w).any()
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
@@ -80,13 +95,13 @@ def test_what_has_no_lanes_is_refused_or_learns_alone(monkeypatch):
     assert not together.together(rows("1")[-1].setting) and not together.together(rows("2a")[-1].setting)
     with pytest.raises(EquationError, match="changes at the ends of sequences"):
         Lanes(Trial(replace(SMALL, every_step=True), 0).net, interpreted=True)
-    net = Trial(SMALL, 0).net
+    net = fresh(trial(SMALL, 0).net)
     with pytest.raises(ValueError, match="a target at their last step only"):
-        Lanes(net, interpreted=True).run([net], [replace(s := Trial(SMALL, 0).draw(2), has_target=np.ones(len(s.x), bool))])
+        Lanes(net, interpreted=True).run([net], [replace(s := trial(SMALL, 0).draw(2), has_target=np.ones(len(s.x), bool))])
     large = Setting("2b", p=70, alpha=1.0, reach=0.2, budget=1, at_end=True)
     with pytest.raises(EquationError, match="no lanes for"):
         Lanes(Trial(large, 0).net, interpreted=True)
-    assert [seed for seed, _ in together.run_together(large, range(4))] == [0, 1, 2, 3]
+    assert [seed for seed, _ in together.run_together(large, [7])] == [7]
 
 
 def untimed(outcome):
@@ -98,8 +113,8 @@ def test_trials_together_have_the_outcomes_of_trials_alone(monkeypatch):
     sizes, right = [], Lanes.run
     monkeypatch.setattr(Lanes, "run", lambda self, nets, sequences: sizes.append(len(nets)) or right(self, nets, sequences))
     monkeypatch.setattr(trials.Streak, "solved", lambda self, found, net: int(1e6 * found.max()) % 2 or None)
-    found = dict(together.run_together(SMALL, range(7)))
-    assert sorted(found) == list(range(7)) and max(sizes) == 5 and 0 < len(sizes) < 4
+    found = dict(together.run_together(SMALL, range(5)))
+    assert sorted(found) == list(range(5)) and max(sizes) == 4 and 0 < len(sizes) < 4
     assert len({outcome["success"] for outcome in found.values()}) == 2
     for seed, outcome in found.items():
         assert untimed(outcome) == untimed(run_trial(SMALL, seed)) and outcome["cpu_seconds"] > 0 and outcome["seconds"] > 0
@@ -113,24 +128,22 @@ def here(monkeypatch):
 
 
 def test_an_interrupt_loses_no_finished_trial_of_those_that_learn_together(here, tmp_path, monkeypatch):
-    monkeypatch.setattr(together, "PATIENCE", np.inf)
-    together_here, store = reproducing.run_together, Trials(tmp_path / "s.sqlite")
+    store, told = Trials(tmp_path / "s.sqlite"), []
 
     def interrupted(setting, seeds):
-        for count, found in enumerate(together_here(setting, seeds)):
-            if count == 2:
+        told.append(seeds)
+        for seed in seeds:
+            if seed == 2 and len(told) == 1:
                 raise KeyboardInterrupt
-            yield found
+            yield seed, {"success": True, "sequences": 100 + seed}
 
     monkeypatch.setattr(reproducing, "run_together", interrupted)
+    monkeypatch.setattr(reproducing, "FEWEST", 2)
     with pytest.raises(KeyboardInterrupt):
         reproduce([SMALL], range(4), store, workers=1)
     assert [bool(store.outcome(SMALL, seed)) for seed in range(4)] == [True, True, False, False]
-    told, rest = [], dict(together_here(SMALL, [2, 3]))
-    monkeypatch.setattr(reproducing, "run_together", lambda setting, seeds: told.append(seeds) or rest.items())
-    monkeypatch.setattr(reproducing, "FEWEST", 2)
     found = reproduce([SMALL], range(4), store, workers=1)[SMALL]
-    assert told == [[2, 3]] and not any(t["error"] for t in found) and found[2] == {"seed": 2, "error": "", **rest[2]}
+    assert told == [[0, 1, 2, 3], [2, 3]] and [t["sequences"] for t in found] == [100, 101, 102, 103]
 
 
 def test_an_error_is_that_of_every_trial_that_it_left_undone(here, tmp_path, monkeypatch):
