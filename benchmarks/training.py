@@ -6,6 +6,7 @@ All ways make the same change of weights over one sequence, checked first. `pyth
 import numpy as np
 
 from flowcheck import catalogue
+from flowcheck.compiled.lanes import LANES, Lanes
 from flowcheck.compiled.online import Online
 from flowcheck.experiments.adding import adding
 from flowcheck.experiments.long_lag import very_long
@@ -172,7 +173,10 @@ def cases(quick):
     learn(one.starts, one.x, one.target, W, V, W, *room)
     agree("a loop by hand", (W.T, V), expected)
     whole, single = 1e6 / len(batch.x), 1e6 / len(one.x)
+    nets, batches = [start() for _ in range(LANES)], [very_long(rng, len(batch), Q, P) for _ in range(LANES)]
+    lanes = together(nets, batches, start)
     ways = {"flowcheck": Way(lambda: nothing(net.run(batch)), whole),
+            f"flowcheck, {LANES} nets in lanes": Way(lambda: nothing(lanes.run(nets, batches)), 1e6 / sum(len(b.x) for b in batches)),
             "a Numba loop by hand": Way(lambda: nothing(learn(batch.starts, batch.x, batch.target, W, V, W, *room)), whole)}
     for name, way in (("JAX jit, one sequence a call", jax_way), ("torch eager", torch_way)):
         try:
@@ -185,8 +189,25 @@ def cases(quick):
     cell = with_outputs(catalogue()["lstm1997"])
     params, frozen = initial(cell, {"units": 4, "inputs": 2, "outputs": 1}, rng, 0.1, blocks=2, biases=("b_in", "b_out", "b_c", "b_k"),
                              fixed={"b_in": [-3, -6]})
-    adder, sums = Online(cell, params, alpha=0.5, frozen=frozen), adding(rng, 40, 500)
-    yield Case("training on adding, T = 500, 1e6 steps", {"flowcheck": Way(lambda: nothing(adder.run(sums)), 1e6 / len(sums.x))})
+    start = lambda: Online(cell, params, alpha=0.5, frozen=frozen)  # noqa: E731
+    adder, sums = start(), adding(rng, 40, 500)
+    adders, tasks = [start() for _ in range(LANES)], [adding(rng, 40, 500) for _ in range(LANES)]
+    added = together(adders, tasks, start)
+    yield Case("training on adding, T = 500, 1e6 steps", {
+        "flowcheck": Way(lambda: nothing(adder.run(sums)), 1e6 / len(sums.x)),
+        f"flowcheck, {LANES} nets in lanes": Way(lambda: nothing(added.run(adders, tasks)), 1e6 / sum(len(t.x) for t in tasks))})
+
+
+def together(nets, batches, start):
+    """Lanes for the nets, after a first run in which each has learned exactly what a net alone learns."""
+    lanes = Lanes(nets[0])
+    lanes.run(nets, batches)
+    for net, batch in zip(nets, batches, strict=True):
+        alone = start()
+        alone.run(batch)
+        if not np.array_equal(net.w, alone.w):
+            raise SystemExit("a net in a lane learns something else than alone; nothing was timed")
+    return lanes
 
 
 def nothing(_):

@@ -14,7 +14,7 @@ from flowcheck.formats import write_npz
 from flowcheck.network import fresh
 from flowcheck.runs import Settings, Store, measure_many
 
-SMALL = Setting("2c", q=4, p=3, units=2, blocks=2, alpha=0.5, reach=0.2, budget=300)
+SMALL = Setting("2c", q=50, p=50, units=2, blocks=2, alpha=1.0, reach=0.2, budget=300)  # the net that test_reproduce.py compiles, too
 HIDE = "import sys; sys.hidden = sys.modules.get('numba'); sys.modules['numba'] = None"
 SHOW = "import sys; sys.modules.pop('numba'); sys.hidden and sys.modules.update(numba=sys.hidden)"
 

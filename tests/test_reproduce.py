@@ -26,14 +26,16 @@ from flowcheck.experiments import criteria, trials
 from flowcheck.experiments.compared import entries
 from flowcheck.experiments.criteria import Recent, Streak, Strings
 from flowcheck.experiments.reber import as_sequences, next_symbols, two_sets
-from flowcheck.experiments.reproduce import Trials, reproduce
+from flowcheck.experiments.reproduce import COLUMNS, Trials, reproduce
 from flowcheck.experiments.settings import Setting, readings
 from flowcheck.experiments.tables import ROWS, rows
 from flowcheck.experiments.trials import Trial, run_trial
 from flowcheck.report import documents
 
 ROOT = Path(__file__).parent.parent
-SMALL = Setting("2c", q=4, p=3, units=2, blocks=2, alpha=0.5, reach=0.2, budget=300)
+STORED = Setting("2c", q=50, p=50, units=2, blocks=2, alpha=1.0, reach=0.2, budget=60_000)
+"""The setting of trials of reports/experiments.sqlite."""
+SMALL = replace(STORED, budget=300)
 SEEDS = range(4)
 
 
@@ -74,13 +76,13 @@ def whole(tmp_path_factory):
     return stored(path)
 
 
-COMMAND = ["reproduce", "2c", "--q", "4", "--p", "3", "--rate", "0.5", "--trials", "4", "--budget", "300", "--workers", "1",
+COMMAND = ["reproduce", "2c", "--q", "50", "--p", "50", "--rate", "1", "--trials", "4", "--budget", "300", "--workers", "1",
            "--reading", "recurrent=true"]
 
 
 def test_killed_at_a_random_time_and_started_again_gives_the_same_rows(whole, tmp_path, monkeypatch):
     path = tmp_path / "s.sqlite"
-    command = [sys.executable, "-m", "flowcheck.cli", *COMMAND, "--store", str(path)]
+    command = [sys.executable, "-m", "flowcheck.cli", *COMMAND, "--trials", "3", "--store", str(path)]  # too few to learn together
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     wanted, held = np.random.default_rng().integers(1, 4), 0
@@ -106,9 +108,9 @@ def test_an_interrupted_run_goes_on_and_runs_nothing_twice(whole, tmp_path, in_p
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce([SMALL], SEEDS, Trials(path), progress=interrupt)
+        reproduce([SMALL], SEEDS, Trials(path), progress=interrupt, workers=2)
     assert len(stored(path)) == 2
-    reproduce([SMALL], SEEDS, Trials(path), progress=lambda words, done, total: again.append(done))
+    reproduce([SMALL], SEEDS, Trials(path), progress=lambda words, done, total: again.append(done), workers=2)
     assert again == [2, 3, 4] and stored(path) == whole
 
 
@@ -116,6 +118,26 @@ def test_two_workers_give_the_rows_of_one(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "get_context", lambda method: get_context("fork"))  # what is imported and compiled is there already
     reproduce([SMALL], SEEDS, Trials(tmp_path / "s.sqlite"), workers=2)
     assert stored(tmp_path / "s.sqlite") == whole
+
+
+def test_a_store_without_wall_times_is_read_as_it_is_and_written_with_them(tmp_path, in_process):
+    path, columns = tmp_path / "s.sqlite", ", ".join(("key", "experiment", "setting", "seed", "error", *COLUMNS[:-1]))
+    reproduce([SMALL], [0, 1], Trials(path))
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("ALTER TABLE trials DROP COLUMN seconds")
+    database.close()
+    before, old = path.read_bytes(), sqlite3.connect(path).execute(f"SELECT {columns} FROM trials ORDER BY key").fetchall()
+    for outcomes in Trials(path).settings().values():
+        assert [t["seconds"] for t in outcomes] == [None] * 2
+    (measured,) = filter(None, (e["measured"] for e in entries(rows("2c"), Trials(path).settings())))
+    assert measured["trials"] == 2 and measured["seconds"] is None
+    reproduce([SMALL], [0, 1], Trials(path))
+    assert path.read_bytes() == before
+    found = reproduce([SMALL], range(3), Trials(path))[SMALL]
+    assert [t["seconds"] is None for t in found] == [True, True, False]
+    kept = sqlite3.connect(path).execute(f"SELECT {columns} FROM trials WHERE seed < 2 ORDER BY key").fetchall()
+    assert kept == old
 
 
 def test_other_settings_are_other_rows_and_a_usual_value_is_none(tmp_path, in_process):
@@ -140,7 +162,7 @@ def test_the_command_writes_text_json_and_markdown(whole, tmp_path, in_process, 
             (row,) = document["rows"]
             assert row["measured"]["trials"] == 4 and row["measured"]["steps"] == sum(t["steps"] for t in row["trials"])
         else:
-            assert "q 4, p 3" in printed and "4 trials" in printed
+            assert "q 50, p 50" in printed and "4 trials" in printed
     assert stored(tmp_path / "flowcheck-trials.sqlite") == whole
     with pytest.raises(SystemExit) as stop:
         main(["reproduce", "all", "--stored", "--format", "json"])
@@ -260,6 +282,16 @@ def test_strings_are_right_when_the_possible_symbols_are_the_most_active(rng):
 # Rows and trials.
 
 
+def test_a_trial_run_again_gives_its_stored_row(whole):
+    """One with 1,285,857 steps, so that a sum rounded otherwise would have shown; it was run on a processor with fused multiply-adds."""
+    uri = f"file:{ROOT / 'reports' / 'experiments.sqlite'}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        (row,) = database.execute("SELECT * FROM trials WHERE key = ?", (Trials.key(STORED, 0),))
+    found = run_trial(STORED, 0)
+    assert found["success"] and {name: row[name] for name in COLUMNS[:-2]} == {name: found[name] for name in COLUMNS[:-2]}
+
+
 def test_the_compiled_trainer_is_the_interpreted_one(whole, monkeypatch):
     """The net of the trials above, which has been compiled."""
     compiled = Trial(SMALL, 0)
@@ -284,14 +316,14 @@ def test_every_row_has_the_weights_of_its_table_or_says_how_many_fewer(interpret
 
 def test_rows_are_attempted_by_their_own_settings_only():
     outcome = {"seed": 0, "error": "", "success": 1, "sequences": 1000, "st1": None, "steps": 9, "weights": 328, "wrong": None,
-               "mean_error": None, "cpu_seconds": 1.0}
+               "mean_error": None, "cpu_seconds": 1.0, "seconds": 1.5}
     chosen = rows("2c")
     found = entries(chosen, {replace(chosen[1].setting, budget=7): [outcome, outcome | {"success": 0, "sequences": 7}],
                              replace(chosen[1].setting, alpha=0.5): [outcome]})
     assert [e["attempted"] for e in found[:3]] == [False, True, True] and len(found) == len(chosen) + 1
     assert found[2]["row"] == "LSTM, q 100, p 100; alpha 0.5"
     measured = found[1]["measured"]
-    assert (measured["solved"], measured["median"], measured["budget"]) == (1, 1000, 7)
+    assert (measured["solved"], measured["median"], measured["budget"], measured["seconds"]) == (1, 1000, 7, 3.0)
     low, high = measured["success_interval"]
     assert low == pytest.approx(0.0945, abs=1e-4) and high == pytest.approx(0.9055, abs=1e-4)  # Wilson, 1 of 2
 
@@ -300,7 +332,7 @@ def test_rows_are_attempted_by_their_own_settings_only():
 def test_every_method_runs_and_repeats_itself(method, interpreted):
     setting = Setting("1", method=method, units=2, blocks=2, alpha=0.3, reach=0.2, budget=100) if method == "elman" else Setting(
         "2a", method=method, p=3, alpha=1.0, reach=0.2, budget=100, every_step=method in ("1997", "rtrl"), added_later=method == "1997")
-    one, two = (run_trial(setting, 5) | {"cpu_seconds": 0} for _ in range(2))
+    one, two = (run_trial(setting, 5) | {"cpu_seconds": 0, "seconds": 0} for _ in range(2))
     assert one == two and one["sequences"] == 100 and not one["success"]
 
 

@@ -5,6 +5,7 @@ So the second process that needs the same loops starts at once. The folder is $F
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import os
@@ -65,6 +66,7 @@ def load(title, printed, entries, interpreted=False):
     return {entry: getattr(module, entry) for entry in entries}
 
 
+@functools.cache
 def _routines():
     """Constants and functions of `routines`, without its docstring and imports."""
     source = inspect.getsource(routines)

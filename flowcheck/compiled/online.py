@@ -15,7 +15,7 @@ import numpy as np
 from ..equations import EquationError
 from ..kernels import compile_cell
 from .carried import Carried
-from .learning import learn, learn_backward, learn_forward
+from .learning import change, judge, learn, learn_backward, learn_forward
 from .modules import load
 from .named import with_named_values
 from .printer import Printer, _at, _loop
@@ -65,9 +65,10 @@ class Online:
         else:
             self.carried, rule = None, learn_forward if method == "rtrl" else learn_backward
             parts += [printer.back(), _weights(printer)]
-        title = f"{cell.name} {method}, {self.storage.lengths['units']} units, {self.storage.lengths['inputs']} inputs"
-        source = "\n\n\n".join([*parts, inspect.getsource(rule).rstrip()])
-        self.rule = load(title, source, [rule.__name__], interpreted)[rule.__name__]
+        self.title = f"{cell.name} {method}, {self.storage.lengths['units']} units, {self.storage.lengths['inputs']} inputs"
+        self.printed = "\n\n\n".join([*parts, *(inspect.getsource(f).rstrip() for f in (judge, change))])
+        source = "\n\n\n".join([self.printed, inspect.getsource(rule).rstrip()])
+        self.rule = load(self.title, source, [rule.__name__], interpreted)[rule.__name__]
         self.w, self.w_back = self.storage.pack(params)
         self.freeze(frozen or {})
         self._allocate()

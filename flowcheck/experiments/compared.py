@@ -85,6 +85,7 @@ def _measured(trials, setting):
     after = np.array([t["sequences"] for t in solved])
     st1 = [t["st1"] for t in trials if t["st1"] is not None]
     wrong = [t["wrong"] / 2560 for t in solved if t["wrong"] is not None]
+    walls = [t["seconds"] for t in trials]
     return {
         "trials": len(trials), "solved": len(solved), "success_rate": len(solved) / len(trials),
         "success_interval": _wilson(len(solved), len(trials)), "weights": trials[0]["weights"],
@@ -93,6 +94,7 @@ def _measured(trials, setting):
         "least": int(after.min()) if solved else None, "most": int(after.max()) if solved else None,
         "st1_mean": float(np.mean(st1)) if st1 else None, "wrong": float(np.mean(wrong)) if wrong else None,
         "steps": sum(t["steps"] for t in trials), "cpu_seconds": round(sum(t["cpu_seconds"] for t in trials), 1),
+        "seconds": None if None in walls else round(sum(walls), 1),
     }
 
 

@@ -28,10 +28,10 @@ TESTED = ("3a", "3b", "3c", "4", "5", "6a", "6b")
 
 
 def run_trial(setting, seed):
-    """{"success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds"} of one trial, the last one not of the seed.
+    """{"success", "sequences", "st1", "steps", "weights", "wrong", "mean_error", "cpu_seconds", "seconds"} of one trial.
 
-    `sequences` were needed for success, or shown in vain; `wrong` and `mean_error` are those of 2560 new sequences. Raises ValueError for
-    a setting that cannot be run.
+    `sequences` were needed for success, or shown in vain; `wrong` and `mean_error` are those of 2560 new sequences. All but the last two,
+    processor and wall time, follow from setting and seed. Raises ValueError for a setting that cannot be run.
     """
     return Trial(setting, seed).run()
 
@@ -46,14 +46,28 @@ class Trial:
 
     def run(self, look=lambda done: None):
         """The outcome, as `run_trial` gives it. `self.net` is the trained net; `look` is told now and then how many sequences it saw."""
-        begin = time.process_time()
-        done, steps, solved, weights = self._grow() if self.setting.method == "rcc" else self._train(look)
+        begin, started = time.process_time(), time.perf_counter()
+        training, found = self.training(look), None
+        try:
+            while True:
+                found = self.learn(training.send(found))
+        except StopIteration as stop:
+            outcome = stop.value
+        return outcome | {"cpu_seconds": round(time.process_time() - begin, 3), "seconds": round(time.perf_counter() - started, 3)}
+
+    def learn(self, sequences):
+        """What the net's errors are while it learns some sequences, as `Online.run` gives them."""
+        return self.net.run(sequences, learn=self.setting.method != "guessing")
+
+    def training(self, look=lambda done: None):
+        """A generator of the sequences to learn, which is sent what `learn` made of them; its value is the outcome, but for the times."""
+        done, steps, solved, weights = self._grow() if self.setting.method == "rcc" else (yield from self._train(look))
         wrong, mean_error = None, None
         if self.setting.experiment in TESTED and solved is not None:
             wrong, mean_error = answers(self.net, self.draw_clean(TESTS), TOLERANCE[self.setting.experiment])
         return {"success": solved is not None, "sequences": done if solved is None else int(solved),
                 "st1": getattr(self.stop, "first", None), "steps": steps, "weights": weights, "wrong": wrong,
-                "mean_error": mean_error, "cpu_seconds": round(time.process_time() - begin, 3)}
+                "mean_error": mean_error}
 
     def _train(self, look):
         """(sequences shown, steps, sequences until success or None, weights), sequence by sequence."""
@@ -61,7 +75,7 @@ class Trial:
         outputs_alone = _Falling() if s.added_later else None
         while done < s.budget and solved is None:
             sequences = self.draw(min(EVERY, s.budget - done))
-            found = self.net.run(sequences, learn=s.method != "guessing")
+            found = yield sequences
             done, steps = done + len(sequences), steps + len(sequences.x)
             if outputs_alone and not outputs_alone.falls(found):
                 outputs_alone = self._add_hidden()

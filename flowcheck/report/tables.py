@@ -11,7 +11,7 @@ TITLES = {
     "": "Settings that are not printed",
 }
 HEAD = ("row", "printed: solved", "after", "measured: solved", "of all (95 %)", "median after", "range", "mean after", "wrong", "budget",
-        "steps", "CPU s")
+        "steps", "CPU s", "wall s")
 
 LEGEND = (
     "Every row has its setting in the paper's numbers; a row whose words go on behind a semicolon differs from the row above by that",
@@ -19,6 +19,7 @@ LEGEND = (
     "sequences until the stopping rule was met, of the solved trials: printed as a mean, \"> 5,000,000\" where no net had met it by then.",
     "\"Of all\" is Wilson's 95 % interval of the share solved. \"Wrong\" is the share of 2560 new sequences, printed in brackets. A trial",
     "that has not met the rule within its budget, which stands beside the paper's number, is not solved; a smaller budget says less.",
+    "CPU and wall time are those of all trials together; the wall time of older trials was not kept.",
 )
 
 NOTES = {
@@ -48,13 +49,13 @@ def _cells(entry):
     before = f"{printed['success']:g} %" if "success" in printed else ""
     after = f"> {_count(printed['in_vain'])}" if "in_vain" in printed else _count(printed.get("sequences"))
     if m is None:
-        return [entry["row"], before, after, entry["why"] or "not attempted", *[""] * 8]
+        return [entry["row"], before, after, entry["why"] or "not attempted", *[""] * (len(HEAD) - 4)]
     low, high = (f"{100 * share:.0f}" for share in m["success_interval"])
     return [
         entry["row"], before, after, f"{m['solved']} of {m['trials']}", f"{low} to {high} %", _count(m["median"]),
         f"{_count(m['least'])} to {_count(m['most'])}" if m["solved"] else "", _count(m["mean"]),
         "" if m["wrong"] is None else f"{m['wrong']:.2g}" + (f" ({printed['wrong']:.2g})" if "wrong" in printed else ""),
-        _count(m["budget"]), f"{m['steps']:.2g}", f"{m['cpu_seconds']:.3g}",
+        _count(m["budget"]), f"{m['steps']:.2g}", f"{m['cpu_seconds']:.3g}", "" if m["seconds"] is None else f"{m['seconds']:.3g}",
     ]
 
 

@@ -46,7 +46,7 @@ def main():
             h = network.layers[0].run(x.transpose(1, 0, 2))["y"].transpose(1, 0, 2)
             write_npz(network, HERE / f"{name}{words}.npz")
             np.savez_compressed(HERE / f"{name}{words}.io.npz", **{"cells.x": x.astype(np.float32), "cells.h": h})
-            outcome.pop("cpu_seconds")
+            del outcome["cpu_seconds"], outcome["seconds"]
             known[f"{name}{words}"] = {"setting": setting.as_json(), "seed": SEED, "outcome": outcome}
             print(f"{name}{words}: {'solved' if outcome['success'] else 'not solved'} after {outcome['sequences']} sequences, "
                   f"{outcome['wrong']} of 2560 wrong")
