@@ -115,7 +115,9 @@ def test_an_interrupted_run_goes_on_and_runs_nothing_twice(whole, tmp_path, in_p
 
 
 def test_two_workers_give_the_rows_of_one(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "get_context", lambda method: get_context("fork"))  # what is imported and compiled is there already
+    server = get_context("forkserver")  # what it has imported once is there in both workers
+    server.set_forkserver_preload(["flowcheck.experiments.trials"])
+    monkeypatch.setattr(jobs, "get_context", lambda method: server)
     reproduce([SMALL], SEEDS, Trials(tmp_path / "s.sqlite"), workers=2)
     assert stored(tmp_path / "s.sqlite") == whole
 
