@@ -171,8 +171,8 @@ class StateProduct:
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
             self.longest = self.longest if self.kept else min(lags, _LONGEST)
-            self.slots = [np.zeros((self.longest if self.kept else 2, *self.start.shape)) for _ in range(2)]
-            self.compiled = self.loops.products.product(self.parts, steps)
+            self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
+            self.compiled = self.loops.products.product(self.parts, self.columns, steps, len(self.start))
         else:
             self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             self.work = np.empty(self.start.shape)
