@@ -3,19 +3,26 @@
 NumPy is the default everywhere; these loops give the same numbers to rounding. Nothing here names a cell.
 """
 
+from . import products
 from .loops import Loops, compile_loops
 
-__all__ = ["SMALL", "Loops", "compile_loops", "run_layer"]
+__all__ = ["MIDDLE", "SMALL", "Loops", "compile_loops", "run_layer"]
 
 SMALL = 64
-"""Units up to which loops pay; from there on a step is a matrix product, which BLAS does best."""
+"""Units up to which loops over a step pay; from there on it is a few calls of BLAS."""
+
+MIDDLE = 256
+"""Units up to which products of step Jacobians are faster by tiles than by BLAS."""
 
 
 def run_layer(layer, x):
-    """`Layer.run` of a layer of at most SMALL units by compiled loops, as is all that is measured along its Trajectory; else `Layer.run`.
+    """`Layer.run` of a layer of at most SMALL units by compiled loops, as is all that is measured along its Trajectory; of one of at most
+    MIDDLE units `Layer.run`, and products of its step Jacobians by compiled loops; else `Layer.run`.
 
     Raises EquationError when Numba is not installed.
     """
     if layer.units > SMALL:
-        return layer.run(x)
+        trajectory = layer.run(x)
+        trajectory.products = products.products() if layer.units <= MIDDLE else None
+        return trajectory
     return compile_loops(layer.cell).forward(layer.params, x[::-1] if layer.reverse else x)

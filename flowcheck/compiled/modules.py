@@ -20,8 +20,8 @@ from . import routines
 
 __all__ = ["cache_folder", "compiler", "driver_source", "load"]
 
-OPTIONS = "error_model='numpy', fastmath={'contract', 'nsz'}"
-"""Fused multiply-add and unsigned zeros: no other change of the order or kind of floating-point operations."""
+OPTIONS = "nogil=True, error_model='numpy', fastmath={'contract', 'nsz'}"
+"""Threads run side by side. Fused multiply-add and unsigned zeros: no other change of the order or kind of floating-point operations."""
 
 
 def cache_folder():

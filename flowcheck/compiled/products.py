@@ -3,17 +3,15 @@
 They do what `product.StateProduct`, `jacobian.Dense` and `rows.RowProduct` do without them. Their source is compiled once for all cells.
 """
 
-import math
 from functools import cache
 
 import numpy as np
 
 from .modules import driver_source, load
-from .tile import COLUMNS, DEPTH, ROWS, constants, llvm_tile, plain_tile
+from .panels import LOOPS
+from .tile import COLUMNS, ROWS, constants, llvm_tile, plain_tile
 
 __all__ = ["Products", "products"]
-
-tile = None  # printed before the loops
 
 
 def add_product(rows, cols, depth, matrix, place, out, into, width):
@@ -34,136 +32,6 @@ def add_product(rows, cols, depth, matrix, place, out, into, width):
             v0, o = rows[r, cols + c], out[r, into:into + width]
             for i in range(width):
                 o[i] += v0 * u0[i]
-
-
-def form(t, pieces, values, weights, depth, width, spread, matrix):
-    """J(t)'s dense part, (depth, width), in panels: row r is the sum of weights' rows times values, plus a value on the diagonal. A row of
-    `pieces`: first row, rows, terms, place in `weights`, place of the scales of each term in `values`, how far apart terms are there,
-    place of the diagonal or -1."""
-    for p in range(pieces.shape[0]):
-        first, rows, terms, diagonal = pieces[p, 0], pieces[p, 1], pieces[p, 2], pieces[p, 6]
-        size = rows * COLUMNS
-        for k in range(terms):
-            scales = pieces[p, 4] + t * rows + k * pieces[p, 5]
-            for r in range(rows):
-                spread[k * size + r * COLUMNS:k * size + (r + 1) * COLUMNS] = values[scales + r]
-        for j in range(width // COLUMNS):
-            o = matrix[(j * depth + first) * COLUMNS:(j * depth + first) * COLUMNS + size]
-            for k in range(terms):
-                place = pieces[p, 3] + (k * (width // COLUMNS) + j) * size
-                s, u = spread[k * size:(k + 1) * size], weights[place:place + size]
-                for i in range(size):
-                    o[i] = (o[i] if k else 0.0) + s[i] * u[i]
-            if terms == 0:
-                o[:] = 0.0
-        if diagonal >= 0:
-            for r in range(rows):
-                matrix[(r // COLUMNS * depth + first + r) * COLUMNS + r % COLUMNS] += values[diagonal + t * rows + r]
-
-
-def pack(pieces, given, place, columns, depth, width, matrix):
-    """A matrix that lies at `place` of a flat array, row by row, in panels. A row of `pieces`: first row, rows, first row in what is given."""
-    for p in range(pieces.shape[0]):
-        for r in range(pieces[p, 1]):
-            start = place + (pieces[p, 2] + r) * columns
-            for j in range(width // COLUMNS):
-                few = min(COLUMNS, columns - j * COLUMNS)
-                at, u = (j * depth + pieces[p, 0] + r) * COLUMNS, start + j * COLUMNS
-                matrix[at:at + few] = given[u:u + few]
-
-
-def add_diagonal(rows, cols, diagonal, out, into, add):
-    """out[:, into:] (+)= rows[:, cols:] * diagonal."""
-    width = diagonal.shape[0]
-    for r in range(rows.shape[0]):
-        v, o = rows[r, cols:cols + width], out[r, into:into + width]
-        for i in range(width):
-            o[i] = (o[i] if add else 0.0) + v[i] * diagonal[i]
-
-
-def add_matrix(rows, cols, depth, matrix, width, out, into, add):
-    """out[:, into:into + width] (+)= rows[:, cols:cols + depth] @ matrix, in panels. Rows are a multiple of ROWS."""
-    for k in range(0, depth, DEPTH):
-        few = min(DEPTH, depth - k)
-        for r in range(0, rows.shape[0], ROWS):
-            for j in range(width // COLUMNS):
-                tile(rows, r * rows.shape[1] + cols + k, rows.shape[1], matrix, (j * depth + k) * COLUMNS, few,
-                     out, r * out.shape[1] + into + j * COLUMNS, out.shape[1], add or k > 0)
-
-
-def measure(rows, sums, tops):
-    """(Frobenius norm, largest |entry|): the sum of squares where that stays inside float64, else of scaled entries."""
-    sums[:] = 0.0
-    tops[:] = 0.0
-    whole = rows.shape[0] - rows.shape[0] % 4
-    for r in range(0, whole, 4):
-        a, b, c, d = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
-        for i in range(sums.shape[0]):
-            sums[i] += (a[i] * a[i] + b[i] * b[i]) + (c[i] * c[i] + d[i] * d[i])
-            v, w, x, y = abs(a[i]), abs(b[i]), abs(c[i]), abs(d[i])
-            v = w if w > v else v
-            x = y if y > x else x
-            v = x if x > v else v
-            tops[i] = v if v > tops[i] else tops[i]
-    for r in range(whole, rows.shape[0]):
-        a = rows[r]
-        for i in range(sums.shape[0]):
-            v = abs(a[i])
-            sums[i] += v * v
-            tops[i] = v if v > tops[i] else tops[i]
-    square, largest = 0.0, 0.0
-    for i in range(sums.shape[0]):
-        square += sums[i]
-        largest = max(largest, tops[i])
-    if 1e-280 < square < 1e280 or largest == 0.0:
-        return math.sqrt(square), largest
-    square = 0.0
-    for r in range(rows.shape[0]):
-        for i in range(sums.shape[0]):
-            square += (rows[r, i] / largest) ** 2
-    return largest * math.sqrt(square), largest
-
-
-def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, values, weights, given, found):
-    """P(j) = P(j - 1) J(last - j), from `here` on, in one of `slots` after the other, or the last one where there is only one. `found`: what
-    `measure` finds of all rows but the last, and the norm of that.
-
-    The product is in one of three `rooms`, with zeros between: rows and each state's columns begin at whole tiles; the last row is last.
-    A row of `spans`: first column in `here`, how many, first column in a room. A row of `table` is a part of J: kind, first column read, how
-    many, first column written, how many, whether it adds, first and last of its `pieces`, place, place in `matrices`, columns given.
-    Kinds: 0 a diagonal, (steps, how many) at `place` of `values`; 1 a matrix to be formed; 2 one that lies in `given`, those of all lags at
-    `place`, the last lag first.
-    """
-    lags, count = found.shape[1], here.shape[0] - 1
-    rows, sums, tops = rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
-    for s in range(spans.shape[0]):
-        start, size, at = spans[s]
-        rows[:count, at:at + size] = here[:count, start:start + size]
-        rows[-1, at:at + size] = here[count, start:start + size]
-    for j in range(lags):
-        out = rooms[1 + j % 2]
-        for p in range(table.shape[0]):
-            kind, cols, depth, into, width, adds, begin, end, place, at, columns = table[p]
-            if kind == 0:
-                start = place + (last - j) * width
-                add_diagonal(rows, cols, values[start:start + width], out, into, adds == 1)
-                continue
-            matrix = matrices[at:at + depth * width]
-            if kind == 1:
-                form(last - j, pieces[begin:end], values, weights, depth, width, spread, matrix)
-            else:
-                rows_given = pieces[end - 1, 2] + pieces[end - 1, 1]
-                pack(pieces[begin:end], given, place + (lags - 1 - j) * rows_given * columns, columns, depth, width, matrix)
-            add_matrix(rows, cols, depth, matrix, width, out, into, adds == 1)
-        found[0, j], found[1, j] = measure(out[:-1], sums, tops)
-        found[2, j] = measure(out[-1:], sums, tops)[0]
-        if slots.shape[0] > 1 or j == lags - 1:
-            slot = slots[j % slots.shape[0]]
-            for s in range(spans.shape[0]):
-                start, size, at = spans[s]
-                slot[:count, start:start + size] = out[:count, at:at + size]
-                slot[count, start:start + size] = out[-1, at:at + size]
-        rows = out
 
 
 def back(rows, end, slopes, table, weights, direct, out):
@@ -192,13 +60,13 @@ class Products:
     """The compiled loops with the arguments that NumPy's ways have."""
 
     def __init__(self, interpreted):
-        functions = [add_product, form, pack, add_diagonal, add_matrix, measure, advance, back]
         innermost = plain_tile if interpreted else llvm_tile
-        text = "\n\n\n".join([constants(), driver_source(innermost), f"tile = {innermost.__name__}", driver_source(*functions)])
+        text = "\n\n\n".join([constants(), driver_source(innermost), f"tile = {innermost.__name__}",
+                              driver_source(*LOOPS, add_product, back)])
         self.loops = load("products", text, ["advance", "back"], interpreted, intrinsics=[llvm_tile.__name__])
 
     def product(self, parts, columns, steps, rows):
-        """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, for that many rows of errors at states {name: columns}."""
+        """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
         return Product(self.loops, parts, columns, steps, rows)
 
     def back(self, rows, end, slopes, weights, direct, out):
@@ -276,8 +144,8 @@ class Product:
         return (first, count, len(scales), weights, places[0] if scales else 0, steps * count, -1 if diagonal is None else values(diagonal))
 
     def advance(self, here, slots, times):
-        """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, latest
-        first: norms, largest |entries|, norms of the last row, (3, lags); and the parts' operands, None where they are formed on the way."""
+        """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
+        latest first: norms, largest |entries|, norms of the last row, (3, lags); and the parts' operands, None where formed on the way."""
         operands = [None if inside else p.at(times) for p, inside in zip(self.parts, self.inside, strict=True)]
         given = [np.empty(0)]
         for row, operand in zip(self.table, operands, strict=True):

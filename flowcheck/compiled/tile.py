@@ -4,7 +4,7 @@ Numba turns no loop over scalars into this. For matrices of up to some hundred r
 factors anew each time; here the right one is packed once, in panels of COLUMNS columns: entry (k, c) of a panel at k COLUMNS + c.
 """
 
-__all__ = ["COLUMNS", "DEPTH", "ROWS", "constants", "llvm_tile", "plain_tile"]
+__all__ = ["BLOCK", "COLUMNS", "DEPTH", "ROWS", "constants", "llvm_tile", "plain_tile"]
 
 ROWS, COLUMNS = 5, 8
 """Of a tile: ten vectors of four numbers, of the sixteen registers that most processors have."""
@@ -12,12 +12,13 @@ ROWS, COLUMNS = 5, 8
 DEPTH = 256
 """Rows of a panel that a tile takes at a time: the level-1 cache holds them."""
 
-_LANES = 4
+BLOCK = 60
+"""Rows whose tiles take one panel after the other: the level-2 cache holds DEPTH numbers of each."""
 
 
 def constants():
     """Their definitions, to be compiled with loops over tiles."""
-    return f"ROWS, COLUMNS, DEPTH = {ROWS}, {COLUMNS}, {DEPTH}"
+    return f"ROWS, COLUMNS, DEPTH, BLOCK = {ROWS}, {COLUMNS}, {DEPTH}, {BLOCK}"
 
 
 def plain_tile(rows, first, length, panel, place, depth, out, into, width, add):
@@ -40,13 +41,13 @@ def llvm_tile(typing_context, rows, first, length, panel, place, depth, out, int
     vector = ir.VectorType(number, lanes)
     nothing, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
     first_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-    tile = [(r, c) for r in range(5) for c in range(0, 8, lanes)]
+    tile = [(r, c) for r in range(ROWS) for c in range(0, COLUMNS, lanes)]
 
     def emit(context, builder, signature, args):
         rows, first, length, panel, place, depth, out, into, width, add = args
 
         def pointer(array, at):
-            """To the entry at an offset of the k-th argument, an array."""
+            """To an entry of the argument of that place, an array."""
             return builder.gep(make_array(signature.args[array])(context, builder, args[array]).data, [at])
 
         def as_vector(start, at):
@@ -60,9 +61,9 @@ def llvm_tile(typing_context, rows, first, length, panel, place, depth, out, int
 
         builder.position_at_end(loop)
         step, sums = builder.phi(index), [builder.phi(vector) for _ in tile]
-        row = builder.gep(b, [builder.mul(step, index(8))])
-        columns = {k: builder.load(as_vector(row, index(k)), align=8) for k in range(0, 8, lanes)}
-        entries = [builder.load(builder.gep(a, [builder.add(builder.mul(length, index(r)), step)])) for r in range(5)]
+        row = builder.gep(b, [builder.mul(step, index(COLUMNS))])
+        columns = {k: builder.load(as_vector(row, index(k)), align=8) for k in range(0, COLUMNS, lanes)}
+        entries = [builder.load(builder.gep(a, [builder.add(builder.mul(length, index(r)), step)])) for r in range(ROWS)]
         spread = [builder.shuffle_vector(builder.insert_element(nothing, e, index(0)), nothing, first_lane) for e in entries]
         added = [builder.fadd(builder.fmul(spread[r], columns[k], flags=["contract"]), s, flags=["contract"])
                  for (r, k), s in zip(tile, sums, strict=True)]

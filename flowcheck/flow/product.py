@@ -159,7 +159,7 @@ class StateProduct:
         self.jacobian, self.kept = self._of(step, b), kept
         self.columns, n = self.jacobian.columns, self.jacobian.size
         self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
-        self.end, self.lags, self.loops = end, lags, step.trajectory.loops
+        self.end, self.lags, self.loops = end, lags, step.trajectory.products
         self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
         self._allocate(step.trajectory.steps)
 
@@ -172,7 +172,7 @@ class StateProduct:
         if self.loops is not None:
             self.longest = self.longest if self.kept else min(lags, _LONGEST)
             self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
-            self.compiled = self.loops.products.product(self.parts, self.columns, steps, len(self.start))
+            self.compiled = self.loops.product(self.parts, self.columns, steps, len(self.start))
         else:
             self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             self.work = np.empty(self.start.shape)

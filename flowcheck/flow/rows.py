@@ -66,9 +66,8 @@ class RowProduct:
             for q in range(lags):
                 rows = out[q] = rows_before(self.step, end - q, self.b, {new: rows[:, cols] for new, cols in self.columns.items()})
             return out
-        loops = self.step.trajectory.loops
-        if loops is not None:
-            loops.products.back(rows, end, self.all_slopes, self.weights, self.direct, out)
+        if self.step.trajectory.loops is not None:
+            self.step.trajectory.products.back(rows, end, self.all_slopes, self.weights, self.direct, out)
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
