@@ -12,17 +12,19 @@ SMALL = 64
 """Units up to which loops over a step pay; from there on it is a few calls of BLAS."""
 
 MIDDLE = 256
-"""Units up to which products of step Jacobians are faster by tiles than by BLAS."""
+"""Units up to which loops pay for one sequence, and for products of its step Jacobians."""
 
 
 def run_layer(layer, x):
-    """`Layer.run` of a layer of at most SMALL units by compiled loops, as is all that is measured along its Trajectory; of one of at most
-    MIDDLE units `Layer.run`, and products of its step Jacobians by compiled loops; else `Layer.run`.
+    """`Layer.run` of a layer of at most SMALL units by compiled loops, as is all that is measured along its Trajectory. Of one of at most
+    MIDDLE units: one sequence, and products of step Jacobians along it. Beyond: `Layer.run`.
 
     Raises EquationError when Numba is not installed.
     """
-    if layer.units > SMALL:
+    if layer.units > MIDDLE or layer.units > SMALL and x.shape[1] > 1:
         trajectory = layer.run(x)
-        trajectory.products = products.products() if layer.units <= MIDDLE else None
-        return trajectory
-    return compile_loops(layer.cell).forward(layer.params, x[::-1] if layer.reverse else x)
+    else:
+        trajectory = compile_loops(layer.cell).forward(layer.params, x[::-1] if layer.reverse else x)
+    if layer.units > SMALL:
+        trajectory.loops, trajectory.products = None, products.products() if layer.units <= MIDDLE else None
+    return trajectory

@@ -38,22 +38,23 @@ def back(rows, end, slopes, table, weights, direct, out):
     """out[q] = rows J(end) ... J(end - q), out being zero before. A row of `table`: first column written, first entry read of the errors
     at the roots, how many, place in `weights`; of `direct`: first column written, first entry read."""
     news, roots, n = slopes.shape[1], slopes.shape[2], slopes.shape[3]
-    errors = np.empty((1, roots * n))
+    errors = np.empty((out.shape[1], roots * n))
     for q in range(out.shape[0]):
-        before = rows if q == 0 else out[q - 1]
+        before, after = rows if q == 0 else out[q - 1], out[q]
         for r in range(out.shape[1]):
-            errors[:] = 0.0
-            for i in range(news):
-                h = before[r, i * n:(i + 1) * n]
-                for j in range(roots):
-                    e, s = errors[0, j * n:(j + 1) * n], slopes[end - q, i, j]
+            for j in range(roots):
+                e = errors[r, j * n:(j + 1) * n]
+                for i in range(news):
+                    h, s = before[r, i * n:(i + 1) * n], slopes[end - q, i, j]
                     for m in range(n):
-                        e[m] += h[m] * s[m]
-            o = out[q, r:r + 1]
-            for p in range(table.shape[0]):
-                add_product(errors, table[p, 1], table[p, 2], weights, table[p, 3], o, table[p, 0], n)
+                        e[m] = (e[m] if i else 0.0) + h[m] * s[m]
+        for p in range(table.shape[0]):
+            add_product(errors, table[p, 1], table[p, 2], weights, table[p, 3], after, table[p, 0], n)
+        for r in range(out.shape[1]):
             for p in range(direct.shape[0]):
-                o[0, direct[p, 0]:direct[p, 0] + n] += errors[0, direct[p, 1]:direct[p, 1] + n]
+                o, e = after[r, direct[p, 0]:direct[p, 0] + n], errors[r, direct[p, 1]:direct[p, 1] + n]
+                for m in range(n):
+                    o[m] += e[m]
 
 
 class Products:
@@ -69,16 +70,17 @@ class Products:
         """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
         return Product(self.loops, parts, columns, steps, rows)
 
-    def back(self, rows, end, slopes, weights, direct, out):
-        """Fill `out` (lags, k, joint state) with rows @ J(end) ...; weights [(columns, read, matrix)], direct [(columns, read)]."""
+    def rows(self, weights, direct):
+        """back(rows, end, slopes, out), which fills `out` (lags, k, joint state) with rows @ J(end) ...; weights [(columns, read, matrix)],
+        direct [(columns, read)]."""
         flat, table, place = [np.empty(0)], [], 0
         for columns, read, matrix in weights:
             table.append((columns.start, read.start, read.stop - read.start, place))
             flat.append(np.ravel(matrix))
             place += matrix.size
-        pairs = [(columns.start, read.start) for columns, read in direct]
-        self.loops["back"](np.ascontiguousarray(rows), end, slopes, np.array(table, np.int64).reshape(-1, 4), np.concatenate(flat),
-                           np.array(pairs, np.int64).reshape(-1, 2), out)
+        table, flat = np.array(table, np.int64).reshape(-1, 4), np.concatenate(flat)
+        pairs = np.array([(columns.start, read.start) for columns, read in direct], np.int64).reshape(-1, 2)
+        return lambda rows, end, slopes, out: self.loops["back"](np.ascontiguousarray(rows), end, slopes, table, flat, pairs, out)
 
 
 class Product:
