@@ -1,6 +1,7 @@
-"""What the project asks of its own speed, beside what one run has measured: {"what", "asked", "measured", "met"}.
+"""What the project asks of its own speed, beside what one run has measured: {"what", "asked", "measured", "met", "at_dgemms_rate"}.
 
 Ratios are the other's time by flowcheck's, forward pass included where a case has one; shares are of what dgemm could do in the same run.
+The last column: the ratio of a program that did nothing but the least number of operations, as fast as dgemm does them.
 """
 
 import math
@@ -35,20 +36,32 @@ class Results:
             raise KeyError(than)
         return min(times) / self.seconds(case, way)
 
+    def possible(self, case, than):
+        """The same for a program that does the case's least work at the machine's limit; None for a case that has none."""
+        share = self.share(case)
+        return share and self.faster(case, than) / share
+
+    def others(self, table, what):
+        """Rows of an extra table whose "what" begins so."""
+        found = [row for row in self.extra[table] if row["what"].startswith(what)]
+        if not found:
+            raise KeyError(what)
+        return found
+
     def spread(self, table, what, value):
-        """Largest by smallest value of the rows of an extra table whose "what" begins so."""
-        values = [row[value] for row in self.extra[table] if row["what"].startswith(what)]
+        """Largest by smallest value of such rows."""
+        values = [row[value] for row in self.others(table, what)]
         return max(values) / min(values)
 
     def power(self, table, what, value):
         """By which power of its size the value of such rows grows, from the first to the last."""
-        rows = [row for row in self.extra[table] if row["what"].startswith(what)]
+        rows = self.others(table, what)
         sizes = [int(row["size"].split()[0]) for row in rows]
         return math.log(rows[-1][value] / rows[0][value]) / math.log(sizes[-1] / sizes[0])
 
 
 def targets(r):
-    """Yield (what, "at least" or "at most", asked, unit, how to find it)."""
+    """Yield (what, "at least" or "at most", asked, unit, how to find it, and of some what is possible)."""
     least, most = "at least", "at most"
     for cell, share in (("tanh", 0.85), ("gru", 0.75), ("lstm", 0.75)):
         for n in (256, 512):
@@ -57,15 +70,17 @@ def targets(r):
         for n in (64, 256, 512):
             case = f"profile {cell} n={n}"
             asked = 2 if n == 256 and cell != "tanh" else 1
-            yield f"{case}", least, asked, "x JAX scan", lambda c=case: r.faster(c, "jax scan of Jacobians")
-            if n <= 256:
-                yield f"{case}, --fast", least, asked, "x JAX scan", lambda c=case: r.faster(c, "jax scan of Jacobians", FAST)
+            for way in ("flowcheck", FAST):
+                yield (case + way[9:], least, asked, "x JAX scan", lambda c=case, way=way: r.faster(c, "jax scan of Jacobians", way),
+                       lambda c=case: r.possible(c, "jax scan of Jacobians"))
     for n, asked in ((64, 5), (256, 2.5), (512, 1.4)):
-        for way in ("flowcheck", FAST)[:1 + (n <= 256)]:
-            yield (f"profile tanh n={n}{way[9:]}", least, asked, "x best torch",
-                   lambda c=f"profile tanh n={n}", way=way: r.faster(c, "torch", way))
+        for way in ("flowcheck", FAST):
+            case = f"profile tanh n={n}"
+            yield (case + way[9:], least, asked, "x best torch", lambda c=case, way=way: r.faster(c, "torch", way),
+                   lambda c=case: r.possible(c, "torch"))
     for cell in ("gru", "lstm"):
-        yield f"profile {cell} n=256", least, 3, "x best torch", lambda c=f"profile {cell} n=256": r.faster(c, "torch")
+        case = f"profile {cell} n=256"
+        yield case, least, 3, "x best torch", lambda c=case: r.faster(c, "torch"), lambda c=case: r.possible(c, "torch")
     for n in (64, 256):
         yield f"profile tanh n={n}", least, 2000, "x torch lag by lag", lambda c=f"profile tanh n={n}, one by one": r.faster(c, "torch")
     for cell in ("tanh", "gru", "lstm"):
@@ -99,17 +114,18 @@ def targets(r):
     yield "memory of a full profile over lags", most, 1.1, "largest by smallest", lambda: r.spread("memory", "full profile", "peak_bytes")
     yield "memory of a streamed probe", most, 0.5, "power of the steps", lambda: r.power("memory", "streamed probe", "peak_bytes")
     yield ("slowest cell to compile", most, 0.3, "s",
-           lambda: max(row["seconds"] for row in r.extra["start_up"] if row["what"].startswith("compile")))
+           lambda: max(row["seconds"] for row in r.others("start_up", "compile")))
 
 
 def judged(rows, extra):
-    """[{"what", "asked", "measured", "met"}] of all targets for which this run has measured something."""
+    """[{"what", "asked", "measured", "met", "at_dgemms_rate"}] of all targets for which this run has measured something."""
     found = []
-    for what, bound, asked, unit, measure in targets(Results(rows, extra)):
+    for what, bound, asked, unit, measure, *possible in targets(Results(rows, extra)):
         try:
             measured = measure()
         except KeyError:
             continue
         met = measured >= asked if bound == "at least" else measured <= asked
-        found.append({"what": what, "asked": f"{bound} {asked:g} {unit}", "measured": measured, "met": met})
+        found.append({"what": what, "asked": f"{bound} {asked:g} {unit}", "measured": measured, "met": met,
+                      "at_dgemms_rate": possible[0]() if possible else None})
     return found
