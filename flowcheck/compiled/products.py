@@ -1,4 +1,4 @@
-"""Loops over lags for small nets: products of step Jacobians and rows of errors, for any cell, from slopes that NumPy has made.
+"""Loops over lags, to some hundred units: products of step Jacobians and rows of errors, for any cell, from slopes that NumPy has made.
 
 They do what `product.StateProduct`, `jacobian.Dense` and `rows.RowProduct` do without them. Their source is compiled once for all cells.
 """
@@ -92,13 +92,13 @@ class Product:
         for cols in columns.values():
             self.spans.append((cols.start, cols.stop - cols.start, size))
             size += _whole(cols.stop - cols.start, COLUMNS)
-        self.table, self.pieces, self.matrices, self.spread = [], [], 0, 0
+        self.table, self.pieces, self.formed, self.widest = [], [], 0, 0
         for part in parts:
             self._add(part, steps)
         self.spans, self.table = np.array(self.spans, np.int64), np.array(self.table, np.int64).reshape(-1, 11)
         self.pieces = np.array(self.pieces, np.int64).reshape(-1, 7)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
-        self.rooms, self.matrices, self.spread = np.zeros((3, _whole(rows, ROWS), size)), np.zeros(self.matrices), np.empty(self.spread)
+        self.rooms, self.matrices, self.spread = np.zeros((3, _whole(rows, ROWS), size)), np.zeros(self.formed), np.empty(self.widest)
 
     def _add(self, part, steps):
         """A row of the table."""
@@ -118,8 +118,8 @@ class Product:
         else:
             self.pieces += [self._piece(steps, s[2] - from_[2], *piece) for s, piece in zip(read, pieces, strict=True)]
         self.table.append((2 if pieces is None else 1, from_[2], depth, into[2], padded, part.add, first, len(self.pieces), 0,
-                           self.matrices, width))
-        self.matrices += depth * padded
+                           self.formed, width))
+        self.formed += depth * padded
 
     @staticmethod
     def _placed(arrays, array):
@@ -137,7 +137,7 @@ class Product:
 
         weights = 0
         if scales:
-            self.spread = max(self.spread, len(scales) * count * COLUMNS)
+            self.widest = max(self.widest, len(scales) * count * COLUMNS)
             padded = np.zeros((len(scales), count, _whole(stack.shape[2], COLUMNS)))
             padded[:, :, :stack.shape[2]] = stack.swapaxes(0, 1)
             panels = padded.reshape(len(scales), count, -1, COLUMNS).swapaxes(1, 2)
