@@ -84,7 +84,10 @@ class Products:
 
 
 class Product:
-    """Rows times J(t), lag after lag: constant weights, the values of all steps, and a table that says where everything lies."""
+    """Rows times J(t), lag after lag: constant weights, the values of all steps, and a table that says where everything lies.
+
+    alone   whether loops form all matrices; else NumPy forms some, for all lags of a call at once
+    """
 
     def __init__(self, loops, parts, columns, steps, rows):
         self.loops, self.parts, self.weights, self.values, self.inside = loops, parts, [np.empty(0)], [np.empty(0)], []
@@ -95,6 +98,7 @@ class Product:
         self.table, self.pieces, self.formed, self.widest = [], [], 0, 0
         for part in parts:
             self._add(part, steps)
+        self.alone = all(row[0] != 2 for row in self.table)
         self.spans, self.table = np.array(self.spans, np.int64), np.array(self.table, np.int64).reshape(-1, 11)
         self.pieces = np.array(self.pieces, np.int64).reshape(-1, 7)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)

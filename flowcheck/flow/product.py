@@ -170,9 +170,9 @@ class StateProduct:
         lags, n = self.lags, self.jacobian.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
-            self.longest = self.longest if self.kept else min(lags, _LONGEST)
-            self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
             self.compiled = self.loops.product(self.parts, self.columns, steps, len(self.start))
+            self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
+            self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
             self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             self.work = np.empty(self.start.shape)
