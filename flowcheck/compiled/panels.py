@@ -120,9 +120,20 @@ def move(rows, out, spans, start, to):
                 o[spans[s, to] + i] = u[spans[s, start] + i]
 
 
+def scale(rows, shift):
+    """rows *= 2^shift, in two halves, as the whole may be out of range."""
+    half = shift // 2
+    low, high = 2.0**half, 2.0 ** (shift - half)
+    for r in range(rows.shape[0]):
+        o = rows[r]
+        for i in range(o.shape[0]):
+            o[i] = o[i] * low * high
+
+
 def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, values, weights, given, found):
     """P(j) = P(j - 1) J(last - j), from `here` on, in one of `slots` after the other, or the last one where there is one only. `found`:
-    what `measure` finds of all rows but the last, and the norm of that.
+    what `measure` finds of all rows but the last, the norm of that, and the exponent of two that belongs to them: where there is one slot
+    only, the product is rescaled before it leaves 2^-64 ... 2^64 behind.
 
     The product is in one of three `rooms`, with zeros between: rows and each state's columns begin at whole tiles; the last row is last.
     A row of `spans`: first column in `here`, how many, first column in a room. A row of `table` is a part of J: kind, first column read,
@@ -132,7 +143,13 @@ def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, va
     """
     lags, rows, sums, tops = found.shape[1], rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
     move(here, rows, spans, 0, 2)
+    exponent = 0
     for j in range(lags):
+        if j > 0 and slots.shape[0] == 1 and 0.0 < found[1, j - 1] < np.inf and not 2.0**-64 <= found[1, j - 1] <= 2.0**64:
+            shift = math.frexp(found[1, j - 1])[1]
+            scale(rows, -shift)
+            exponent += shift
+        found[3, j] = exponent
         out = rooms[1 + j % 2]
         for p in range(table.shape[0]):
             kind, cols, depth, into, width, adds, begin, end, place, at, columns = table[p]
@@ -154,4 +171,4 @@ def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, va
         rows = out
 
 
-LOOPS = [form, pack, add_diagonal, add_matrix, measure, move, advance]
+LOOPS = [form, pack, add_diagonal, add_matrix, measure, move, scale, advance]

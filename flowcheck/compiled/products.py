@@ -151,13 +151,13 @@ class Product:
 
     def advance(self, here, slots, times):
         """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
-        latest first: norms, largest |entries|, norms of the last row, (3, lags); and the parts' operands, None where formed on the way."""
+        latest first: norms, largest |entries|, norms of the last row, exponents; and the parts' operands, None where formed on the way."""
         operands = [None if inside else p.at(times) for p, inside in zip(self.parts, self.inside, strict=True)]
         given = [np.empty(0)]
         for row, operand in zip(self.table, operands, strict=True):
             if row[0] == 2:
                 row[8] = self._placed(given, operand)
-        found = np.empty((3, times.stop - times.start))
+        found = np.empty((4, times.stop - times.start))
         self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.spread, times.stop - 1, self.table, self.pieces,
                               self.values, self.weights, np.concatenate(given), found)
         return found, operands
