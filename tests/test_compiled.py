@@ -287,6 +287,17 @@ def test_error_flows_over_several_chunks_keep_numbers_and_floor(rng, interpreted
     assert numpys.log10_norm[0, -1] < -20, "beyond 64 bits, where the scale changes"
 
 
+def test_state_flows_rescaled_on_the_way_keep_numbers_and_floor(rng):
+    cell, x = catalogue()["tanh"], rng.normal(size=(60, 1, 3))
+    net = a_run(cell, rng, steps=60, batch=1)
+    params = net.params | {"W_y": 0.01 * net.params["W_y"]}
+    run, trajectory = compile_loops(cell, interpreted=True).forward(params, x), compile_cell(cell).forward(params, x)
+    ours, numpys = (flows.state_flow(t, 58) for t in (run, trajectory))
+    for part in ("log10_norm", "log10_entry", "log10_floor"):
+        np.testing.assert_allclose(getattr(ours, part), getattr(numpys, part), rtol=0, atol=1e-11)
+    assert numpys.log10_norm[0, -1] < -80, "beyond 2^-64 more than once"
+
+
 @pytest.mark.parametrize("loop, array, name", [
     ("advance", "values", "lstm"), ("advance", "weights", "lstm"), ("advance", "given", "lstm_projected"), ("back", "slopes", "lstm")])
 def test_a_planted_mistake_in_the_products_shows(loop, array, name, rng, monkeypatch):
