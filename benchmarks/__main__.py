@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits  # noqa: E402
 from . import cases, fast, memory, training  # noqa: E402
 from .case import run_case  # noqa: E402
 from .ceilings import dgemm_rate, read_bandwidth  # noqa: E402
+from .targets import judged  # noqa: E402
 
 ROOMS = {"fast": fast, "training": training}
 """Cases whose name starts with the word."""
@@ -54,7 +55,8 @@ def main():
         extra = {} if options.only else {
             "memory": memory.peaks(options.quick), "start_up": memory.start_up(), "truncated_rule": fast.truncated_rows(options.quick)}
     _progress("")
-    _print(machine, rows, extra)
+    extra["targets"] = judged(rows, extra)
+    _print(machine, rows, {title: found for title, found in extra.items() if found})
     if options.out:
         with open(options.out, "w") as file:
             json.dump({"machine": machine, "rows": rows, **extra}, file, indent=1)
@@ -108,10 +110,16 @@ def _print(machine, rows, extra):
     for title, found in extra.items():
         table = Table(box=None, pad_edge=False, title=f"\n{title}".replace("_", " "), title_justify="left")
         for name in found[0]:
-            table.add_column(name.replace("_", " "), justify="left" if name in ("what", "size") else "right")
+            table.add_column(name.replace("_", " "), justify="left" if name in ("what", "size", "asked") else "right")
         for row in found:
-            table.add_row(*(f"{v:.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v for v in row.values()))
+            table.add_row(*(_shown(v) for v in row.values()))
         console.print(table)
+
+
+def _shown(value):
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The cases: what is measured beside what. Sizes for a quick run of two minutes and for the full one."""
 
 import contextlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ import tempfile
 import numpy as np
 
 from flowcheck import bptt, catalogue, rtrl, state_flow
+from flowcheck.compiled import MIDDLE, run_layer
 from flowcheck.flow.lyapunov import exponents
 from flowcheck.flow.pairs import pair_flows
 from flowcheck.flow.probes import probe_flow
@@ -67,6 +69,7 @@ def profile(cell, n, lags, every):
     return Case(f"profile {cell} n={n}, {lags} lags", {
         "flowcheck": lambda: log_norms(p.run(), lags),
         "flowcheck, forward pass given": lambda: log_norms(run, lags),
+        **_fast(p, lambda run: log_norms(run, lags)),
         "numpy dense": lambda: numpy_ways.profile(p),
         **_bound(jax_ways.ways(p, jax), None), **_bound(torch_ways.ways(p, torch), None),
     }, floor=FLOPS[cell] * n**3 * lags / dgemm_rate(n))
@@ -92,6 +95,7 @@ def probe(cell, n, steps):
     weights = sum(w.size for k, w in p.layer.params.items() if k.endswith("_y"))
     return Case(f"probe {cell} n={n}, {steps} steps", {
         "flowcheck": lambda: probe_flow(p.run(), steps, count=1, seed=0).log10_norm[0],
+        **_fast(p, lambda run: probe_flow(run, steps, count=1, seed=0).log10_norm[0]),
         **_bound(jax_ways.ways(p, [VJP]), v), **_bound(torch_ways.ways(p, [BACKWARD]), v),
     }, floor=2 * steps * 8 * weights / _cached_bandwidth(weights))
 
@@ -229,6 +233,13 @@ def _busy_neighbour():
     finally:
         neighbour.kill()
         neighbour.wait()
+
+
+def _fast(p, measured):
+    """The same with `--fast`, where that is another way."""
+    if p.n > MIDDLE or importlib.util.find_spec("numba") is None:
+        return {}
+    return {"flowcheck --fast": lambda: measured(run_layer(p.layer, p.x[:, None]))}
 
 
 def _bound(ways, v):

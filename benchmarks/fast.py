@@ -219,11 +219,22 @@ def truncated_scaling(repeats=5):
     return by_weights, by_steps
 
 
+def forward_rows(repeats):
+    """Of the smallest nets, what the forward pass alone takes: squashing functions, which grow with the units and not with the weights."""
+    for family, ((n, inputs), *_) in FAMILIES.items():
+        kernel, params, x, _ = problem("lstm", n, inputs, 6400)
+        loops, weights = compile_loops(kernel.cell), sum(v.size for v in params.values())
+        ways = {length: lambda length=length: loops.forward(params, x[:length]) for length in (6400, 3200)}
+        seconds = best_of_each(ways, repeats + 1)
+        yield {"what": f"of it the forward pass, {family}", "size": f"{weights} weights",
+               "nanoseconds": (seconds[6400] - seconds[3200]) / 3200 / weights * 1e9}
+
+
 def truncated_rows(quick):
     """[{"what", "size", "nanoseconds"}] of the truncated rule, for the table."""
     by_weights, by_steps = truncated_scaling(1 if quick else 3)
     return [{"what": f"a weight and step, {family}", "size": f"{weights} weights", "nanoseconds": ns}
-            for family, points in by_weights.items() for weights, ns in points] + [
+            for family, points in by_weights.items() for weights, ns in points] + [*forward_rows(1 if quick else 3)] + [
         {"what": "a step, 16 units", "size": f"{steps} steps", "nanoseconds": ns} for steps, ns in by_steps]
 
 

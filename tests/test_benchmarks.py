@@ -7,6 +7,7 @@ from benchmarks import fast, nets, numpy_ways
 from benchmarks.__main__ import chosen
 from benchmarks.case import Case, Way, run_case
 from benchmarks.scaling import slope
+from benchmarks.targets import judged
 from flowcheck import state_flow
 from flowcheck.jacobian import StepJacobian
 from flowcheck.step import Step
@@ -38,6 +39,27 @@ def test_ways_that_disagree_are_not_timed():
     with pytest.raises(SystemExit, match="wrong differs"):
         run_case(case, 3, lambda words: None)
     assert len(timed) == 1
+
+
+def test_targets_are_judged_by_what_was_measured():
+    def row(case, way, seconds, share=None):
+        return {"case": case, "way": way, "seconds": seconds, "share_of_limit": share}
+
+    rows = [row("profile tanh n=64, 400 lags", "flowcheck", 2.0, 0.5), row("profile tanh n=64, 400 lags", "flowcheck --fast", 0.5),
+            row("profile tanh n=64, 400 lags", "jax scan of Jacobians", 1.5), row("profile tanh n=64, 400 lags", "torch batched vjp", 5.0),
+            row("profile tanh n=64, 1000 lags, one by one", "flowcheck", 1.0),
+            row("profile tanh n=64, 1000 lags, one by one", "torch jacobian per lag", 1999.0),
+            row("exponents tanh n=256, 4 steps", "flowcheck", 0.008)]
+    memory = [{"what": "streamed probe", "size": f"{steps} steps", "peak_bytes": size} for steps, size in ((100, 10), (10_000, 1000))]
+    found = {(t["what"], t["asked"]): (t["measured"], t["met"], t["at_dgemms_rate"]) for t in judged(rows, {"memory": memory})}
+    assert found == {
+        ("profile tanh n=64", "at least 1 x JAX scan"): (0.75, False, 1.5),
+        ("profile tanh n=64 --fast", "at least 1 x JAX scan"): (3.0, True, 1.5),
+        ("profile tanh n=64", "at least 5 x best torch"): (2.5, False, 5.0),
+        ("profile tanh n=64 --fast", "at least 5 x best torch"): (10.0, True, 5.0),
+        ("profile tanh n=64", "at least 2000 x torch lag by lag"): (1999.0, False, None),
+        ("exponents, n=256", "at most 3 ms a step"): (pytest.approx(2.0), True, None),
+        ("memory of a streamed probe", "at most 0.5 power of the steps"): (pytest.approx(1.0), False, None)}
 
 
 def test_slope_of_a_power_law():

@@ -16,7 +16,7 @@ import sympy
 from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symbolic, truncated_1997
 from flowcheck import flow as flows
 from flowcheck.cli import main
-from flowcheck.compiled import compile_loops, loops, modules, routines, run_layer
+from flowcheck.compiled import compile_loops, loops, modules, panels, products, routines, run_layer, tile
 from flowcheck.compiled.storage import Storage
 from flowcheck.flow.probes import probe_flow
 from flowcheck.kernels import ShapeError
@@ -287,6 +287,17 @@ def test_error_flows_over_several_chunks_keep_numbers_and_floor(rng, interpreted
     assert numpys.log10_norm[0, -1] < -20, "beyond 64 bits, where the scale changes"
 
 
+def test_state_flows_rescaled_on_the_way_keep_numbers_and_floor(rng):
+    cell, x = catalogue()["tanh"], rng.normal(size=(60, 1, 3))
+    net = a_run(cell, rng, steps=60, batch=1)
+    params = net.params | {"W_y": 0.01 * net.params["W_y"]}
+    run, trajectory = compile_loops(cell, interpreted=True).forward(params, x), compile_cell(cell).forward(params, x)
+    ours, numpys = (flows.state_flow(t, 58) for t in (run, trajectory))
+    for part in ("log10_norm", "log10_entry", "log10_floor"):
+        np.testing.assert_allclose(getattr(ours, part), getattr(numpys, part), rtol=0, atol=1e-11)
+    assert numpys.log10_norm[0, -1] < -80, "beyond 2^-64 more than once"
+
+
 @pytest.mark.parametrize("loop, array, name", [
     ("advance", "values", "lstm"), ("advance", "weights", "lstm"), ("advance", "given", "lstm_projected"), ("back", "slopes", "lstm")])
 def test_a_planted_mistake_in_the_products_shows(loop, array, name, rng, monkeypatch):
@@ -304,7 +315,7 @@ def test_a_planted_mistake_in_the_products_shows(loop, array, name, rng, monkeyp
         flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm), strict=True))
 
 
-def test_the_command_compiles_small_layers_only(interpreted, capsys):
+def test_the_command_compiles_small_layers_only(interpreted, monkeypatch, capsys):
     found = []
     for options in ([], ["--fast"]):
         with pytest.raises(SystemExit) as stop:
@@ -314,8 +325,13 @@ def test_the_command_compiles_small_layers_only(interpreted, capsys):
         assert set(interpreted) == ({"gru"} if options else set())
     for a, b in zip(*(f["flows"] for f in found), strict=True):
         np.testing.assert_allclose(b["log10_norm"], a["log10_norm"], rtol=0, atol=1e-10)
-    large = fresh(catalogue()["tanh"], 65, 2, 0).layers[0]
-    assert run_layer(large, np.zeros((3, 1, 2))).loops is None
+    large, x = fresh(catalogue()["tanh"], 65, 2, 0).layers[0], np.random.default_rng(0).normal(size=(4, 1, 2))
+    right = products.products
+    monkeypatch.setattr(products, "products", lambda: right(interpreted=True))
+    run = run_layer(large, x)
+    assert run.loops is None and run.products is not None, "a step is NumPy's, products of steps are not"
+    np.testing.assert_allclose(flows.state_flow(run, 3).log10_norm, flows.state_flow(large.run(x), 3).log10_norm, rtol=0, atol=1e-12)
+    assert run_layer(fresh(catalogue()["indrnn"], 257, 2, 0).layers[0], x).products is None
     turned = replace(fresh(catalogue()["tanh"], 4, 2, 0).layers[0], reverse=True)
     x = np.random.default_rng(0).normal(size=(5, 1, 2))
     assert_same({"y": run_layer(turned, x)["y"]}, {"y": turned.run(x)["y"]})
@@ -440,6 +456,19 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "0", repr(here)]
     assert list(machine_code.glob("conventional_6_units_3_inputs_*.py"))
+
+
+def test_tiles_as_machine_code_are_matrix_products(rng, machine_code):
+    """More rows than a block and more depth than a panel's part; what lies beside the result stays."""
+    source = [tile.constants(), modules.driver_source(tile.llvm_tile), "tile = llvm_tile", modules.driver_source(panels.add_matrix)]
+    multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"], intrinsics=["llvm_tile"])["add_matrix"]
+    rows, matrix, out = rng.normal(size=(65, 270)), rng.normal(size=(259, 16)), rng.normal(size=(65, 40))
+    packed, before = np.concatenate([matrix[:, :8].ravel(), matrix[:, 8:].ravel()]), out.copy()
+    for add in (False, True):
+        multiply(rows, 3, 259, packed, 16, out, 9, add)
+        np.testing.assert_allclose(out[:, 9:25], (1 + add) * rows[:, 3:262] @ matrix, rtol=0, atol=1e-12)
+    out[:, 9:25] = before[:, 9:25]
+    np.testing.assert_array_equal(out, before)
 
 
 def test_printed_files_are_written_whole_and_mended(tmp_path, monkeypatch):

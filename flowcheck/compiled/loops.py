@@ -253,7 +253,7 @@ class Run(Trajectory):
         storage = program.storage
         values = {name: rows[:, 1:, k:k + storage.length(name)].transpose(1, 0, 2) for name, k in storage.place.items()}
         super().__init__(loops.kernel, params, inputs, {e.out.name: values[e.out.name] for e in loops.cell.equations}, state0)
-        self.loops, self.rows, self.packed, self.program = loops, rows, packed, program
+        self.loops, self.products, self.rows, self.packed, self.program = loops, loops.products, rows, packed, program
 
 
 def _weight_gradients(run, a):

@@ -71,7 +71,7 @@ def probe_flow(trajectory, lags, errors=None, *, count=4, seed=0, b=0, end=None,
     end, lags = end_and_lags(trajectory, end, lags)
     part = lambda first, stop: Step(trajectory.window(first, stop), cut)  # noqa: E731
     sender = _Sender(part(end, end + 1), errors, count, seed, lags, 0, b)
-    if trajectory.loops is not None:
+    if trajectory.products is not None:
         sender.through(RowProduct(Step(trajectory, cut), b), end - sender.done, lags - sender.done)
     while sender.done < lags:
         stop = end + 1 - sender.done

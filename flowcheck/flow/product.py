@@ -24,7 +24,7 @@ _BLOCK_BYTES = 2**17
 _PIECE = _BLOCK_BYTES // 8
 """Entries that are measured at a time."""
 
-_LONGEST = 256
+_LONGEST = 1024
 """Lags of a chunk at most."""
 
 _BITS = 300
@@ -36,12 +36,13 @@ inside float64."""
 class Chunk:
     """Consecutive lags: `matrices`[k] 2**exponent is the flow over lag `first` + k, shape (lags, rows, joint state).
 
-    norms, largest and floors are arrays over the same lags, in the units of the matrices.
+    norms, largest and floors are arrays over the same lags, in the units of the matrices. Where there are none (`StateProduct`), `exponent`
+    is an array, too.
     """
 
     first: int
     matrices: np.ndarray
-    exponent: int
+    exponent: int | np.ndarray
     norms: np.ndarray
     largest: np.ndarray
     floors: np.ndarray
@@ -49,7 +50,7 @@ class Chunk:
     @property
     def measured(self):
         """(lags, 4): norm, largest entry, floor, exponent."""
-        return np.stack([self.norms, self.largest, self.floors, np.full(len(self.norms), float(self.exponent))], axis=1)
+        return np.stack([self.norms, self.largest, self.floors, np.full(len(self.norms), self.exponent, float)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class StateProduct:
         self.jacobian, self.kept = self._of(step, b), kept
         self.columns, n = self.jacobian.columns, self.jacobian.size
         self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
-        self.end, self.lags, self.loops = end, lags, step.trajectory.loops
+        self.end, self.lags, self.loops = end, lags, step.trajectory.products
         self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
         self._allocate(step.trajectory.steps)
 
@@ -170,9 +171,9 @@ class StateProduct:
         lags, n = self.lags, self.jacobian.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
-            self.longest = self.longest if self.kept else min(lags, _LONGEST)
-            self.slots = [np.zeros((self.longest if self.kept else 2, *self.start.shape)) for _ in range(2)]
-            self.compiled = self.loops.products.product(self.parts, steps)
+            self.compiled = self.loops.product(self.parts, self.columns, steps, len(self.start))
+            self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
+            self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
             self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             self.work = np.empty(self.start.shape)
@@ -208,16 +209,20 @@ class StateProduct:
         while q <= self.lags:
             k = min(longest, self.lags - q + 1)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                matrices, after, norms, probes, entries, steps = self._advance(here, turn, q, k)
+                matrices, after, norms, probes, entries, steps, shifts = self._advance(here, turn, q, k)
             if k > 1 and not _fit(entries):
                 longest = max(1, k // 4)
                 continue
-            floors = _floors(floor, np.append(probe, probes), ROUNDING * np.append(norm, norms[:-1]) * steps)
+            before = np.append(norm, norms[:-1])
+            if shifts is not None:
+                before = np.ldexp(before, np.append(0, shifts[:-1]) - shifts)
+            floors = _floors(floor, np.append(probe, probes), ROUNDING * before * steps)
             norm, probe, floor = (float(v[-1]) for v in (norms, probes, floors))
-            yield Chunk(q, matrices, exponent, norms, entries, floors)
-            last = float(entries[-1])
-            rate = abs(math.log2(last / largest)) / k if last > 0 and largest > 0 else 0.0
-            longest = min(self.longest, max(1, int(_BITS / (rate + 1))))
+            yield Chunk(q, matrices, exponent if shifts is None else exponent + shifts, norms, entries, floors)
+            last, grown = float(entries[-1]), 0 if shifts is None else int(shifts[-1])
+            rate = abs(math.log2(last / largest) + grown) / k if last > 0 and largest > 0 else 0.0
+            longest = self.longest if shifts is not None and rate < _BITS / 2 else min(self.longest, max(1, int(_BITS / (rate + 1))))
+            exponent += grown
             here, largest, q = after, last, q + k
             shift = math.frexp(largest)[1]
             if abs(shift) > 64 and largest > 0:
@@ -227,16 +232,17 @@ class StateProduct:
 
     def _advance(self, here, turn, q, k):
         """Multiply over the lags q ... q+k-1: (products, the last as it goes on, norms, norms of the random row, largest entries, bounds
-        of the norm of J)."""
+        of the norm of J, exponents where they differ)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
-        slots = self.slots[turn][:k]
+        slots, shifts = self.slots[turn][:k], None
         if self.loops is None:
             operands = [p.at(times) for p in self.parts]
             self._multiply(here, turn, k, operands)
             (norms, entries), probes = norms_and_entries(slots[:, :-1].reshape(k, -1)), _norms(slots[:, -1])
         else:
-            (norms, entries, probes), operands = self.compiled.advance(here, slots, times)
-        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, self._step_norms(operands, times)[::-1]
+            (norms, entries, probes, exponents), operands = self.compiled.advance(here, slots, times)
+            shifts = None if self.kept else exponents.astype(int)
+        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, self._step_norms(operands, times)[::-1], shifts
 
     def _multiply(self, here, turn, k, operands):
         reads = self._read(here)

@@ -86,7 +86,7 @@ class NormProduct(StateProduct):
             found[j] = *self._measured(read.blocks, write.blocks, diagonals, within), varying
             read, write = write, read
         norms, probes, entries, varying = found.T
-        return None, read, norms, probes, entries, self._bounds(times, varying)
+        return None, read, norms, probes, entries, self._bounds(times, varying), None
 
     @staticmethod
     def _rows(diagonals, t):

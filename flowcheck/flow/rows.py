@@ -21,7 +21,7 @@ class RowProduct:
     """
 
     def __init__(self, step, b=0):
-        self.step, self.b, kernel = step, b, step.kernel
+        self.step, self.b, kernel, self.products = step, b, step.kernel, step.trajectory.products
         sizes = [step.length(new) for new in kernel.states.values()]
         ends = np.cumsum(sizes).tolist()
         self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
@@ -50,10 +50,12 @@ class RowProduct:
             if readers:
                 first, last = readers[0], readers[-1] + 1
                 w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
-                self.weights.append((self.columns[new], slice(first * n, last * n), np.asfortranarray(np.concatenate(w))))
+                self.weights.append((self.columns[new], slice(first * n, last * n), np.concatenate(w)))
         self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
-        reached = {cols.start for cols, _ in self.direct} | {cols.start for cols, *_ in self.weights}
-        self.unreached = [cols for cols in self.columns.values() if cols.start not in reached]
+        if self.products is None:
+            self.weights = [(cols, read, np.asfortranarray(w)) for cols, read, w in self.weights]
+        else:
+            self.sent_back = self.products.rows(self.weights, self.direct)
         largest = np.sqrt(np.einsum("tijn,tijn->tjn", self.all_slopes, self.all_slopes).max(axis=2)) if roots else np.zeros((steps, 0))
         by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
                   for net in nets]
@@ -66,27 +68,29 @@ class RowProduct:
             for q in range(lags):
                 rows = out[q] = rows_before(self.step, end - q, self.b, {new: rows[:, cols] for new, cols in self.columns.items()})
             return out
-        loops = self.step.trajectory.loops
-        if loops is not None:
-            loops.products.back(rows, end, self.all_slopes, self.weights, self.direct, out)
+        if self.products is not None:
+            self.sent_back(rows, end, self.all_slopes, out)
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
         flat = errors.reshape(k, roots * n)
         one_by_one = (slice(None), None) if k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
-        here = rows.reshape(k, news, 1, n)
+        products = [(flat[*one_by_one, read], w, out[:, *one_by_one, cols]) for cols, read, w in self.weights]
+        direct = [(flat[:, read], out[:, :, cols]) for cols, read in self.direct]
+        here, states = rows.reshape(k, news, 1, n), out.reshape(lags, k, news, 1, n)
+        if news == 1:
+            here, states, work, slopes = here[:, 0], states[:, :, 0], errors, self.all_slopes[:, 0]
+        else:
+            slopes = self.all_slopes
         for q in range(lags):
-            slopes, into = self.all_slopes[end - q], out[q]
-            if news == 1:
-                np.multiply(here[:, 0], slopes[0], out=errors)
-            else:
-                np.multiply(here, slopes, out=work)
+            np.multiply(here, slopes[end - q], out=work)
+            if news > 1:
                 np.add.reduce(work, axis=1, out=errors)
-            for cols, read, w in self.weights:
-                np.matmul(flat[*one_by_one, read], w, out=into[*one_by_one, cols])
-            for cols, read in self.direct:
-                into[:, cols] += flat[:, read]
-            here = into.reshape(k, news, 1, n)
+            for read, w, into in products:
+                np.matmul(read, w, out=into[q])
+            for read, into in direct:
+                into[q] += read
+            here = states[q]
         return out
 
 

@@ -56,7 +56,7 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     n = rows.stop - rows.start
     edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
     size = sum(step.length(new) for new in trajectory.kernel.states.values())
-    alone = state is None and trajectory.loops is None and NormProduct.pays(n / (len(edges) - 1), size)
+    alone = state is None and trajectory.products is None and NormProduct.pays(n / (len(edges) - 1), size)
     kind = NormProduct if alone else partial(StateProduct, kept=state is not None)
     products = [kind(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
     if len(products) == 1:
