@@ -2,6 +2,7 @@
 
 import gc
 import os
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one test runs per core: threads of torch would only wait for each other
@@ -11,6 +12,7 @@ import pytest  # noqa: E402
 import sympy  # noqa: E402
 
 import flowcheck  # noqa: E402
+from flowcheck import jobs  # noqa: E402
 
 CELL_FOLDER = Path(flowcheck.__file__).parent / "cells"
 CELL_NAMES = sorted(path.stem for path in CELL_FOLDER.glob("*.py") if not path.stem.startswith("_"))
@@ -28,6 +30,14 @@ def pytest_collection_finish(session):
 def rng():
     print(f"seed {SEED}")
     return np.random.default_rng(SEED)
+
+
+@pytest.fixture
+def sharing_imports(monkeypatch):
+    """Workers of this machine come from a server that has imported what they need, not each anew."""
+    server = get_context("forkserver")
+    server.set_forkserver_preload(["flowcheck.experiments.trials", "flowcheck.runs"])
+    monkeypatch.setattr(jobs, "get_context", lambda method: server)
 
 
 @pytest.fixture(scope="session")

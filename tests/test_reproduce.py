@@ -11,7 +11,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,10 +113,7 @@ def test_an_interrupted_run_goes_on_and_runs_nothing_twice(whole, tmp_path, in_p
     assert again == [2, 3, 4] and stored(path) == whole
 
 
-def test_two_workers_give_the_rows_of_one(whole, tmp_path, monkeypatch):
-    server = get_context("forkserver")  # what it has imported once is there in both workers
-    server.set_forkserver_preload(["flowcheck.experiments.trials"])
-    monkeypatch.setattr(jobs, "get_context", lambda method: server)
+def test_two_workers_give_the_rows_of_one(whole, tmp_path, sharing_imports):
     reproduce([SMALL], SEEDS, Trials(tmp_path / "s.sqlite"), workers=2)
     assert stored(tmp_path / "s.sqlite") == whole
 

@@ -50,7 +50,7 @@ def alone(nets, tmp_path):
     return tmp_path / "alone.sqlite"
 
 
-def test_one_process_and_two_workers_give_the_same_rows(nets, alone, tmp_path):
+def test_one_process_and_two_workers_give_the_same_rows(nets, alone, tmp_path, sharing_imports):
     one, two = alone, tmp_path / "2.sqlite"
     measure_many(reversed(nets), SETTINGS, Store(two), workers=2)
     assert rows_of(one) == rows_of(two)
