@@ -9,12 +9,11 @@ import numpy as np
 from .arguments import REFUSED
 from .comparison import Comparison, saturation
 from .declared import compare_declared
-from .even_flow import DRAWS, EVEN, evenly_flowing
 from .pieces import SATURATED, WIDE, fits_single
 from .rounding import Rounding, of_neighbours, rounding_of
 from .seeds import Seed, last_step_seed, make_seeds
 
-__all__ = ["impulse", "name_lags", "weights"]
+__all__ = ["first_bad", "impulse", "weights", "wrong"]
 
 LOOKED = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 SUMS = 64
@@ -22,8 +21,8 @@ SUMS = 64
 of one step below 1.4e-13 (q + 1) of the whole sum are not judged; were it doubled, below 2.8e-13 (q + 1)."""
 
 
-def weights(outcome, expected, rng, arguments, where, lags=None):
-    """Compare the weight gradients lag by lag at some lags (or those given); where one fails, at all needed to find the first that does.
+def weights(outcome, expected, rng, arguments, where):
+    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does.
 
     Whether something was seen.
     """
@@ -48,16 +47,16 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
     if not names:
         return False
     where = ", ".join(filter(None, (said, where)))
-    looked, bad = _first_bad(lambda lag: look(lag, quick=True), arguments.steps, lags)
+    looked, bad = first_bad(lambda lag: look(lag, quick=True), arguments.steps)
     if bad is not None:
         found = look(bad)
-        if not _wrong(found):
-            looked, bad = _first_bad(look, arguments.steps, lags)
+        if not wrong(found):
+            looked, bad = first_bad(look, arguments.steps)
             found = found if bad is None else look(bad)
     if bad is not None:
         outcome.add([one for one in found if one.verdict == "fail"], where=where, arguments=arguments)
         return True
-    for name in names if lags is None else ():
+    for name in names:
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
         more = f"single lags other than {', '.join(map(str, seen))}" if seen else "single lags, only their sum"
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
@@ -65,63 +64,27 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
     return any(one.tolerances for _, found in looked for one in found)
 
 
-def _wrong(comparisons):
+def wrong(comparisons):
     return any(one.verdict == "fail" for one in comparisons)
 
 
-def _first_bad(look, steps, lags=None):
-    """([(lag, comparisons)] that pass, first lag that fails or None): of `lags`, else of some and those below one that fails."""
+def first_bad(look, steps):
+    """([(lag, comparisons)] that pass, first lag that fails or None): some lags, and where one fails those needed below it."""
     looked, bad = [], None
-    for lag in lags or sorted({*(k for k in LOOKED if k < steps), steps - 1}):
+    for lag in sorted({*(k for k in LOOKED if k < steps), steps - 1}):
         found = look(lag)
-        if _wrong(found):
+        if wrong(found):
             bad = lag
             break
         looked.append((lag, found))
-    while lags is None and bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
+    while bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
         lag = (bad + (looked[-1][0] if looked else -1)) // 2
         found = look(lag)
-        if _wrong(found):
+        if wrong(found):
             bad = lag
         else:
             looked.append((lag, found))
     return looked, bad
-
-
-def name_lags(outcome, expected, rng):
-    """Find the first lag whose part of a sum over time is wrong, where sums alone are; else whether it is one before that of the inputs."""
-    arguments, failed = outcome.arguments, {one.entry for one, _, _ in outcome.failed}
-    summed = {f.entry for f in outcome.findings if f.verdict == "fail" and f.lag is None} & arguments.groups["params"].keys()
-    if not summed or not arguments.steps or expected.intent.kind != "full":
-        return
-    if failed - arguments.groups["params"].keys():
-        timed = {f.entry for f in outcome.findings if f.lag is not None and arguments.axis(f.entry) is not None}
-        return _earlier(outcome, expected, rng, timed, summed, draws=1)
-    weights(outcome, expected, rng, arguments, "")
-    for _ in range(DRAWS):
-        if all(f.lag is not None for f in outcome.findings if f.entry in summed):
-            break
-        even = evenly_flowing(outcome, expected, rng)
-        if even is not None:
-            weights(outcome, expected, rng, even, EVEN)
-    _earlier(outcome, expected, rng, summed, summed, draws=DRAWS)
-
-
-def _earlier(outcome, expected, rng, known, summed, draws):
-    """Whether weights are wrong one lag before the first known of the entries `known`, and so on, until a lag is seen to be right.
-
-    Looked for on the arguments given; where these do not show that lag, on `draws` others.
-    """
-    def first(entries):
-        return min((f.lag for f in outcome.findings if f.lag is not None and f.entry in entries), default=0)
-
-    lag = first(known)
-    for draw in range(1 + draws):
-        trial, where = (outcome.arguments, "") if draw == 0 else (evenly_flowing(outcome, expected, rng), EVEN)
-        while lag > 0 and trial is not None and weights(outcome, expected, rng, trial, where, [lag - 1]):
-            if first(summed) != lag - 1:
-                return
-            lag -= 1
 
 
 def _one_step(expected, arguments, seed, names, lag, quick=False):

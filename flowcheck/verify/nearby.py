@@ -1,0 +1,114 @@
+"""Where a mistake begins, counted from the last step: looked for with errors sent from nearby, so that none fades on its way there.
+
+A loop back over time that is wrong from one of its steps on is wrong there whatever error it carries; one that enters at that step or just
+after it shows the mistake at full size. What is wrong over a number of steps, such as a window, only errors from afar show: then the lag
+that they showed stands.
+"""
+
+import numpy as np
+
+from .arguments import REFUSED
+from .comparison import compare_gradients
+from .even_flow import DRAWS, EVEN, evenly_flowing
+from .rounding import Rounding, rounding_of
+from .seeds import Seed, seeds_at
+from .step_by_step import first_bad, weights, wrong
+
+__all__ = ["name_lags"]
+
+NEAR = 3
+"""Errors enter at a step and at so many less one after it: what a step hands to the one before shows one step later, or two."""
+
+
+def name_lags(outcome, expected, rng):
+    """Find the first bad lag, from the last step, of the entries that failed, where the comparisons so far do not settle it."""
+    arguments, failed = outcome.arguments, {one.entry for one, _, _ in outcome.failed if one.bad is not None}
+    if not arguments.steps or expected.intent.kind != "full":
+        return
+    timed = {n for n in failed if arguments.axis(n) is not None}
+    summed = failed & arguments.groups["params"].keys()
+    known = min((_from_the_last(one, trial) for one, trial, _ in outcome.failed if one.entry in timed | summed), default=np.inf)
+    if not timed | summed or known == 0 or not summed and known < np.inf and _settled(outcome, known):
+        return
+
+    def look(lag, quick=False):
+        try:
+            return _near(expected, arguments, timed, summed, lag, rng, quick)
+        except REFUSED:
+            return []
+
+    if known < np.inf and (known > arguments.steps - 1 or not (wrong(look(known - 1, quick=True)) and wrong(look(known - 1)))):
+        return
+    steps = int(min(known, arguments.steps))
+    _, bad = first_bad(lambda lag: look(lag, quick=True), steps)
+    found = [] if bad is None else look(bad)
+    if bad is not None and not wrong(found):
+        _, bad = first_bad(look, steps)
+        found = [] if bad is None else look(bad)
+    if bad is not None:
+        outcome.replace([one for one in found if one.verdict == "fail"], arguments)
+    elif not timed:
+        _from_afar(outcome, expected, rng, summed)
+
+
+def _from_the_last(one, arguments):
+    """The first bad lag that a comparison shows, if its error enters at the last step."""
+    return one.bad[0] if one.bad is not None and one.bad[0] is not None and one.seed.t == arguments.steps - 1 else np.inf
+
+
+def _settled(outcome, lag):
+    """Whether an error at the last step shows the lag before to be right."""
+    return any(_from_the_last(one, trial) == lag and lag - 1 in one.tolerances for one, trial, _ in outcome.failed)
+
+
+def _near(expected, arguments, timed, summed, lag, rng, quick):
+    """[Comparison] of step T-1-lag: of the inputs there, and of the weights in a run from there. `quick`: no rounding is measured."""
+    start, found = arguments.steps - 1 - lag, []
+    times = range(start, min(start + NEAR, arguments.steps))
+    if timed:
+        seeds = seeds_at(expected.functions, arguments, rng, times)
+        answers = [_answer(expected.functions, arguments, seed, rng, quick) for seed in seeds]
+        found += compare_gradients(expected, arguments, seeds, rng, only=timed, at=[start], answers=answers, directions=1)
+    late = expected.from_step(arguments, start) if summed else None
+    if late is not None:
+        found += _of_a_run(expected, late, summed, rng, times, quick)
+    for one in found:
+        one.tolerances = {}
+        if one.bad is not None:
+            one.bad = (lag, *one.bad[1:5], start)
+    return found
+
+
+def _of_a_run(expected, late, names, rng, times, quick):
+    """[Comparison] of weights, errors at the first few steps of a run; the reference takes these steps only."""
+    functions, few = expected.functions, late.window(0, len(times))
+    seeds = seeds_at(functions, late, rng, range(len(times)))
+    answers = [_answer(functions, late, seed, rng, quick) for seed in seeds]
+    cut = [Seed(f"error at step {t}", _first_steps(functions, seed.grad_outputs, late.steps, len(times)), seed.t)
+           for t, seed in zip(times, seeds, strict=True)]
+    return compare_gradients(expected, few, cut, rng, only=names, answers=answers, directions=1)
+
+
+def _answer(functions, arguments, seed, rng, quick):
+    grads = functions.grads(arguments, seed.grad_outputs)
+    return Rounding(grads) if quick else rounding_of(functions, arguments, seed.grad_outputs, rng, grads)
+
+
+def _first_steps(functions, errors, steps, count):
+    """The errors at the first steps; outputs without time have none."""
+    found = {}
+    for k, v in errors.items():
+        axis = functions.output_axis(k, v)
+        found[k] = np.take(v, np.arange(count), axis=axis) if axis is not None and v.shape[axis] == steps else v
+    return found
+
+
+def _from_afar(outcome, expected, rng, summed):
+    """Weights that no error from nearby shows to be wrong: parts of single steps under an error at the last step."""
+    weights(outcome, expected, rng, outcome.arguments, "")
+    for _ in range(DRAWS):
+        if all(f.lag is not None for f in outcome.findings if f.entry in summed):
+            return
+        even = evenly_flowing(outcome, expected, rng)
+        if even is not None:
+            weights(outcome, expected, rng, even, EVEN)
