@@ -44,7 +44,8 @@ def rnn_backward(params, inputs, state0, grad_outputs, plant=None, first=0):
         da = {"sign": -da, "twice": 2 * da, "a thousandth more": 1.001 * da, "half precision": half(da),
               "clipped": np.clip(da, -0.6 * np.abs(da).max(), 0.6 * np.abs(da).max())}.get(bad, da)
         grads["Wx"] += np.outer(da, inputs["x"][t])
-        grads["Wh"] += np.outer(da, y[t - 1] if t else state0["h0"])
+        if bad != "part of dE/dWh forgotten":
+            grads["Wh"] += np.outer(da, y[t - 1] if t else state0["h0"])
         grads["b"] += da
         grads["x"][t] = params["Wx"].T @ da
     grads["h0"] = Wh.T @ da
@@ -417,6 +418,33 @@ def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
     right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))
     assert np.abs(right - cut).max() < 1e-12
     assert_caught(verify_rnn(problem, backward), 20)
+
+
+@pytest.mark.parametrize(("plant", "gain", "entry"), [("twice", 1e-14, "x"), ("part of dE/dWh forgotten", 1e-14, "Wh"),
+                                                      ("part of dE/dWh forgotten", 0.1, "Wh")])
+def test_where_flow_from_the_last_step_has_faded_errors_from_nearby_show_the_first_lag(plant, gain, entry):
+    """At 1e-14 a step, 15 lags leave 1e-210 of an error, too small to compare; an error at that very step shows the mistake whole."""
+    backward = lambda *a: rnn_backward(*a, plant=plant, first=15)  # noqa: E731
+    finding = verify_gradient(rnn_forward, backward, *rnn_problem(gain, 18), hard=False).findings[0]
+    assert (finding.entry, finding.lag) == (entry, 15), finding
+    assert "at step 2 and right at step 3: from the last step, first at lag 15 (error at step 2)" in finding.words
+
+
+@pytest.mark.parametrize("lag", [2, 9])
+def test_a_window_that_only_errors_from_afar_show_is_named_by_its_own_lag(lag):
+    """dE/dWh of each error lacks the parts at lags from the window's end on: no step is wrong for errors that enter nearby."""
+    def backward(params, inputs, state0, grad_outputs):
+        grads = rnn_backward(params, inputs, state0, grad_outputs)
+        grads["Wh"] *= 0
+        for t in np.flatnonzero(np.any(grad_outputs["y"], axis=1)):
+            alone = grad_outputs["y"][:t + 1] * (np.arange(t + 1) == t)[:, None]
+            grads["Wh"] += rnn_backward(params, {"x": inputs["x"][:t + 1]}, state0, {"y": alone}, "no carry", lag)["Wh"]
+        return grads
+
+    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, 14), hard=False)
+    finding, = verification.findings
+    assert (finding.entry, finding.lag) == ("Wh", lag), str(verification)
+    assert "error at the last step" in finding.words and "right at step" not in finding.words
 
 
 def symmetric(params, inputs, state0):

@@ -11,7 +11,7 @@ from .arguments import REFUSED
 from .comparison import compare_gradients
 from .even_flow import DRAWS, EVEN, evenly_flowing
 from .rounding import Rounding, rounding_of
-from .seeds import Seed, seeds_at
+from .seeds import Seed, errors_of_window, seeds_at
 from .step_by_step import first_bad, weights, wrong
 
 __all__ = ["name_lags"]
@@ -63,43 +63,26 @@ def _settled(outcome, lag):
 
 def _near(expected, arguments, timed, summed, lag, rng, quick):
     """[Comparison] of step T-1-lag: of the inputs there, and of the weights in a run from there. `quick`: no rounding is measured."""
-    start, found = arguments.steps - 1 - lag, []
-    times = range(start, min(start + NEAR, arguments.steps))
+    functions, steps = expected.functions, arguments.steps
+    start, stop = steps - 1 - lag, min(steps - 1 - lag + NEAR, steps)
+    seeds, found = seeds_at(functions, arguments, rng, range(start, stop)), []
+
+    def answers(trial, errors):
+        grads = [functions.grads(trial, e) for e in errors]
+        return [Rounding(g) if quick else rounding_of(functions, trial, e, rng, g) for g, e in zip(grads, errors, strict=True)]
+
     if timed:
-        seeds = seeds_at(expected.functions, arguments, rng, times)
-        answers = [_answer(expected.functions, arguments, seed, rng, quick) for seed in seeds]
-        found += compare_gradients(expected, arguments, seeds, rng, only=timed, at=[start], answers=answers, directions=1)
+        given = answers(arguments, [seed.grad_outputs for seed in seeds])
+        found += compare_gradients(expected, arguments, seeds, rng, only=timed, at=[start], answers=given, directions=1)
     late = expected.from_step(arguments, start) if summed else None
     if late is not None:
-        found += _of_a_run(expected, late, summed, rng, times, quick)
+        given = answers(late, [errors_of_window(seed, functions, steps, start, steps) for seed in seeds])
+        few = [Seed(seed.name, errors_of_window(seed, functions, steps, start, stop), seed.t) for seed in seeds]
+        found += compare_gradients(expected, late.window(0, stop - start), few, rng, only=summed, answers=given, directions=1)
     for one in found:
         one.tolerances = {}
         if one.bad is not None:
-            one.bad = (lag, *one.bad[1:5], start)
-    return found
-
-
-def _of_a_run(expected, late, names, rng, times, quick):
-    """[Comparison] of weights, errors at the first few steps of a run; the reference takes these steps only."""
-    functions, few = expected.functions, late.window(0, len(times))
-    seeds = seeds_at(functions, late, rng, range(len(times)))
-    answers = [_answer(functions, late, seed, rng, quick) for seed in seeds]
-    cut = [Seed(f"error at step {t}", _first_steps(functions, seed.grad_outputs, late.steps, len(times)), seed.t)
-           for t, seed in zip(times, seeds, strict=True)]
-    return compare_gradients(expected, few, cut, rng, only=names, answers=answers, directions=1)
-
-
-def _answer(functions, arguments, seed, rng, quick):
-    grads = functions.grads(arguments, seed.grad_outputs)
-    return Rounding(grads) if quick else rounding_of(functions, arguments, seed.grad_outputs, rng, grads)
-
-
-def _first_steps(functions, errors, steps, count):
-    """The errors at the first steps; outputs without time have none."""
-    found = {}
-    for k, v in errors.items():
-        axis = functions.output_axis(k, v)
-        found[k] = np.take(v, np.arange(count), axis=axis) if axis is not None and v.shape[axis] == steps else v
+            one.bad = (lag, *one.bad[1:5], start if one.seed.t < steps - 1 else None)
     return found
 
 

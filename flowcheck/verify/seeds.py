@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Seed", "last_step_seed", "make_seeds", "proved_time_axis", "seeds_at"]
+__all__ = ["Seed", "confined", "errors_of_window", "last_step_seed", "make_seeds", "proved_time_axis", "seeds_at"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ def make_seeds(functions, arguments, y, rng, everywhere=True):
 def seeds_at(functions, arguments, rng, times):
     """[Seed]: an error at each of some steps; none where no output has time."""
     errors, timed = _errors(functions, arguments, functions.outputs(arguments), rng)
-    return _at_steps(errors, timed, arguments.steps, {t: f"step {t}" for t in times}) if timed else []
+    last = arguments.steps - 1
+    return _at_steps(errors, timed, arguments.steps, {t: "the last step" if t == last else f"step {t}" for t in times}) if timed else []
 
 
 def _errors(functions, arguments, y, rng):
@@ -70,6 +71,15 @@ def confined(seed, functions, keep):
         axis = functions.output_axis(k, v)
         timed = axis is not None and v.shape[axis] == len(keep)
         found[k] = v * (_mask(v.ndim, axis, keep) if timed else float(keep[-1]))
+    return found
+
+
+def errors_of_window(seed, functions, steps, start, stop):
+    """The seed's errors at the steps start ... stop-1 of `steps`; those at outputs without time as they are."""
+    found = {}
+    for k, v in seed.grad_outputs.items():
+        axis = functions.output_axis(k, v)
+        found[k] = np.take(v, np.arange(start, stop), axis=axis) if axis is not None and v.shape[axis] == steps else v
     return found
 
 

@@ -11,7 +11,7 @@ from .comparison import Comparison, saturation
 from .declared import compare_declared
 from .pieces import SATURATED, WIDE, fits_single
 from .rounding import Rounding, of_neighbours, rounding_of
-from .seeds import Seed, last_step_seed, make_seeds
+from .seeds import Seed, errors_of_window, last_step_seed, make_seeds
 
 __all__ = ["first_bad", "impulse", "weights", "wrong"]
 
@@ -95,7 +95,8 @@ def _one_step(expected, arguments, seed, names, lag, quick=False):
     """
     functions, start, rng = expected.functions, arguments.steps - 1 - lag, np.random.default_rng(lag)
     starts = [(s, expected.from_step(arguments, s)) for s in (start, start + 1) if s < arguments.steps]
-    late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in starts]
+    late = [(trial, Seed(seed.name, errors_of_window(seed, functions, arguments.steps, s, arguments.steps), arguments.steps - 1 - s))
+            for s, trial in starts]
     answers = [Rounding(functions.grads(trial, part.grad_outputs)) if quick else rounding_of(functions, trial, part.grad_outputs, rng)
                for trial, part in late]
     shape = {n: arguments.values()[n].shape for n in names}
@@ -160,15 +161,6 @@ def _judge(one, lag, got, wanted, rounding, neighbours):
         one.bad = one.bad or (lag, difference / max(size, allowed), allowed / max(size, allowed), [part], [right], None)
     elif allowed < WIDE * size:
         one.tolerances[lag] = allowed / size
-
-
-def _confined(functions, seed, start, steps):
-    """The seed's errors on the steps from `start` on."""
-    cut = {}
-    for k, v in seed.grad_outputs.items():
-        axis = functions.output_axis(k, v)
-        cut[k] = np.take(v, np.arange(start, steps), axis=axis) if axis is not None and v.shape[axis] == steps else v
-    return Seed(seed.name, cut, steps - 1 - start)
 
 
 def impulse(arguments, t):
