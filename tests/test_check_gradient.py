@@ -427,7 +427,7 @@ def test_where_flow_from_the_last_step_has_faded_errors_from_nearby_show_the_fir
     backward = lambda *a: rnn_backward(*a, plant=plant, first=15)  # noqa: E731
     finding = verify_gradient(rnn_forward, backward, *rnn_problem(gain, 18), hard=False).findings[0]
     assert (finding.entry, finding.lag) == (entry, 15), finding
-    assert "at step 2 and right at step 3: from the last step, first at lag 15 (error at step 2)" in finding.words
+    assert "wrong at step 2, lag 15 from the last step, and right at step 3 (error at step 2)" in finding.words
 
 
 @pytest.mark.parametrize("lag", [2, 9])

@@ -17,7 +17,7 @@ from .step_by_step import first_bad, weights, wrong
 __all__ = ["name_lags"]
 
 NEAR = 3
-"""Errors enter at a step and at so many less one after it: what a step hands to the one before shows one step later, or two."""
+"""Errors enter at a step, and one and two steps later: what a step hands to the one before it shows only there."""
 
 
 def name_lags(outcome, expected, rng):
