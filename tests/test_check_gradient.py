@@ -430,7 +430,36 @@ def test_where_flow_from_the_last_step_has_faded_errors_from_nearby_show_the_fir
     assert "wrong at step 2, lag 15 from the last step, and right at step 3 (error at step 2)" in finding.words
 
 
-@pytest.mark.parametrize("lag", [2, 9])
+def wrapping(params, inputs, state0, grad_outputs):
+    """dE/dWh += da outer(y[t - 1]) at t = 0, too, where y[-1] is the last output."""
+    grads, y = rnn_backward(params, inputs, state0, grad_outputs), rnn_forward(params, inputs, state0)["y"]
+    grads["Wh"] += np.outer(np.linalg.solve(params["Wh"].T, grads["h0"]), y[-1] - state0["h0"])
+    return grads
+
+
+def all_but_the_first(params, inputs, state0, grad_outputs):
+    """A loop that ends at t = 1."""
+    y, grads = rnn_forward(params, inputs, state0)["y"], {k: np.zeros_like(v) for g in (params, inputs, state0) for k, v in g.items()}
+    da = np.zeros(UNITS)
+    for t in range(len(y) - 1, 0, -1):
+        da = (grad_outputs["y"][t] + params["Wh"].T @ da) * (1 - y[t] ** 2)
+        grads["Wx"] += np.outer(da, inputs["x"][t])
+        grads["Wh"] += np.outer(da, y[t - 1])
+        grads["b"] += da
+        grads["x"][t] = params["Wx"].T @ da
+    grads["h0"] = params["Wh"].T @ da
+    return grads
+
+
+@pytest.mark.parametrize(("backward", "entry"), [(wrapping, "Wh"), (all_but_the_first, "x")])
+def test_the_first_step_of_a_loop_is_named_by_its_own_lag(backward, entry, steps=6):
+    """Also where runs from later steps were looked at, in which each has a first step of its own."""
+    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, steps), hard=False)
+    assert {f.entry: f.lag for f in verification.findings}[entry] == steps - 1, str(verification)
+    assert {f.lag for f in verification.findings} <= {steps - 1, steps, None}, str(verification)
+
+
+@pytest.mark.parametrize("lag", [2, 7])
 def test_a_window_that_only_errors_from_afar_show_is_named_by_its_own_lag(lag):
     """dE/dWh of each error lacks the parts at lags from the window's end on: no step is wrong for errors that enter nearby."""
     def backward(params, inputs, state0, grad_outputs):
@@ -441,7 +470,7 @@ def test_a_window_that_only_errors_from_afar_show_is_named_by_its_own_lag(lag):
             grads["Wh"] += rnn_backward(params, {"x": inputs["x"][:t + 1]}, state0, {"y": alone}, "no carry", lag)["Wh"]
         return grads
 
-    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, 14), hard=False)
+    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, 10), hard=False)
     finding, = verification.findings
     assert (finding.entry, finding.lag) == ("Wh", lag), str(verification)
     assert "error at the last step" in finding.words and "right at step" not in finding.words

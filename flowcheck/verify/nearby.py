@@ -1,8 +1,9 @@
 """Where a mistake begins, counted from the last step: looked for with errors sent from nearby, so that none fades on its way there.
 
 A loop back over time that is wrong from one of its steps on is wrong there whatever error it carries; one that enters at that step or just
-after it shows the mistake at full size. What is wrong over a number of steps, such as a window, only errors from afar show: then the lag
-that they showed stands.
+after it shows the mistake at full size. Inputs have a gradient at each step; of weights that of a run which begins there is looked at, in
+the state reached there. What is wrong over a number of steps, such as a window, only errors from afar show: then the lag that they showed
+stands.
 """
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy as np
 from .arguments import REFUSED
 from .comparison import compare_gradients
 from .even_flow import DRAWS, EVEN, evenly_flowing
+from .hard_inputs import randomised
 from .rounding import Rounding, rounding_of
-from .seeds import Seed, errors_of_window, seeds_at
+from .seeds import Seed, errors_of_window, last_step_seed, seeds_at
 from .step_by_step import first_bad, weights, wrong
 
 __all__ = ["name_lags"]
 
+FADING, LONG = 0.1, 64
+"""Gain of the random weights, and steps, over which errors fade."""
 NEAR = 3
 """Errors enter at a step, and one and two steps later: what a step hands to the one before it shows only there."""
 
@@ -26,9 +30,9 @@ def name_lags(outcome, expected, rng):
     if not arguments.steps or expected.intent.kind != "full":
         return
     timed = {n for n in failed if arguments.axis(n) is not None}
-    summed = failed & arguments.groups["params"].keys()
+    summed = set() if timed else failed & arguments.groups["params"].keys()
     known = min((_from_the_last(one, trial) for one, trial, _ in outcome.failed if one.entry in timed | summed), default=np.inf)
-    if not timed | summed or known == 0 or not summed and known < np.inf and _settled(outcome, known):
+    if not timed | summed or known == 0 or timed and _settled(outcome, known):
         return
 
     def look(lag, quick=False):
@@ -45,6 +49,9 @@ def name_lags(outcome, expected, rng):
     if bad is not None and not wrong(found):
         _, bad = first_bad(look, steps)
         found = [] if bad is None else look(bad)
+    if bad == 0 and summed and _only_where_a_run_begins(expected, arguments, summed, rng):
+        bad = arguments.steps - 1
+        found = look(bad)
     if bad is not None:
         outcome.replace([one for one in found if one.verdict == "fail"], arguments)
     elif not timed:
@@ -84,6 +91,20 @@ def _near(expected, arguments, timed, summed, lag, rng, quick):
         if one.bad is not None:
             one.bad = (lag, *one.bad[1:5], start if one.seed.t < steps - 1 else None)
     return found
+
+
+def _only_where_a_run_begins(expected, arguments, summed, rng):
+    """Whether an error at the last step of a long run through which it fades finds the weights right, one in a run of that step wrong.
+
+    The first step of a loop over time is easily forgotten, or wraps around to the last.
+    """
+    long = randomised(arguments, rng, FADING, max(LONG, arguments.steps))
+    try:
+        seed = last_step_seed(expected.functions, long, rng)
+        whole = compare_gradients(expected, long, [seed], rng, only=summed)
+        return not wrong(whole) and wrong(_near(expected, long, set(), summed, 0, rng, quick=False))
+    except REFUSED:
+        return False
 
 
 def _from_afar(outcome, expected, rng, summed):
