@@ -459,6 +459,12 @@ def test_the_first_step_of_a_loop_is_named_by_its_own_lag(backward, entry, steps
     assert {f.lag for f in verification.findings} <= {steps - 1, steps, None}, str(verification)
 
 
+def test_an_index_that_wraps_around_at_the_first_step_is_named():
+    verification = verify_gradient(rnn_forward, wrapping, *rnn_problem(0.7, 5), cell="tanh", hard=False)
+    finding, = verification.findings
+    assert finding.lag == 4 and finding.hypotheses[0].startswith("dE/dWh: its source at the first step is the state after the last")
+
+
 @pytest.mark.parametrize("lag", [2, 7])
 def test_a_window_that_only_errors_from_afar_show_is_named_by_its_own_lag(lag):
     """dE/dWh of each error lacks the parts at lags from the window's end on: no step is wrong for errors that enter nearby."""
