@@ -32,7 +32,7 @@ def name_lags(outcome, expected, rng):
     timed = {n for n in failed if arguments.axis(n) is not None}
     summed = set() if timed else failed & arguments.groups["params"].keys()
     known = min((_from_the_last(one, trial) for one, trial, _ in outcome.failed if one.entry in timed | summed), default=np.inf)
-    if not timed | summed or known == 0 or timed and _settled(outcome, known):
+    if not timed | summed or known <= 0 or timed and _settled(outcome, known):
         return
 
     def look(lag, quick=False):
@@ -43,12 +43,7 @@ def name_lags(outcome, expected, rng):
 
     if known < np.inf and (known > arguments.steps - 1 or not (wrong(look(known - 1, quick=True)) and wrong(look(known - 1)))):
         return
-    steps = int(min(known, arguments.steps))
-    _, bad = first_bad(lambda lag: look(lag, quick=True), steps)
-    found = [] if bad is None else look(bad)
-    if bad is not None and not wrong(found):
-        _, bad = first_bad(look, steps)
-        found = [] if bad is None else look(bad)
+    _, bad, found = first_bad(look, int(min(known, arguments.steps)))
     if bad == 0 and summed and _only_where_a_run_begins(expected, arguments, summed, rng):
         bad = arguments.steps - 1
         found = look(bad)

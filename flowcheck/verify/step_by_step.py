@@ -22,16 +22,13 @@ of one step below 1.4e-13 (q + 1) of the whole sum are not judged; were it doubl
 
 
 def weights(outcome, expected, rng, arguments, where):
-    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does.
-
-    Whether something was seen.
-    """
+    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does."""
     seed = last_step_seed(expected.functions, arguments, rng)
     names = [n for n in arguments.groups["params"] if n in arguments.values()]
     if seed is None or not names or not expected.tangents.exact:
-        return False
+        return
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
-        return False
+        return
     if expected.from_step(arguments, 1) is not None:
         part, said = lambda lag, quick: _one_step(expected, arguments, seed, names, lag, quick), "the part of one step alone"
     else:
@@ -45,23 +42,17 @@ def weights(outcome, expected, rng, arguments, where):
             return []
 
     if not names:
-        return False
+        return
     where = ", ".join(filter(None, (said, where)))
-    looked, bad = first_bad(lambda lag: look(lag, quick=True), arguments.steps)
-    if bad is not None:
-        found = look(bad)
-        if not wrong(found):
-            looked, bad = first_bad(look, arguments.steps)
-            found = found if bad is None else look(bad)
+    looked, bad, found = first_bad(look, arguments.steps)
     if bad is not None:
         outcome.add([one for one in found if one.verdict == "fail"], where=where, arguments=arguments)
-        return True
+        return
     for name in names:
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
         more = f"single lags other than {', '.join(map(str, seen))}" if seen else "single lags, only their sum"
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
             outcome.unseen[name] = more
-    return any(one.tolerances for _, found in looked for one in found)
 
 
 def wrong(comparisons):
@@ -69,7 +60,20 @@ def wrong(comparisons):
 
 
 def first_bad(look, steps):
-    """([(lag, comparisons)] that pass, first lag that fails or None): some lags, and where one fails those needed below it."""
+    """([(lag, comparisons)] that pass, first lag that fails or None, its comparisons), of look(lag, quick) at some of so many steps.
+
+    First with quick looks, which measure no rounding; where a whole one does not confirm what they found, with whole ones.
+    """
+    for quick in (True, False):
+        looked, bad = _search(lambda lag, quick=quick: look(lag, quick), steps)
+        found = [] if bad is None else look(bad, quick=False)
+        if bad is None or wrong(found):
+            break
+    return looked, bad, found
+
+
+def _search(look, steps):
+    """Some lags in turn, and where one fails those needed below it."""
     looked, bad = [], None
     for lag in sorted({*(k for k in LOOKED if k < steps), steps - 1}):
         found = look(lag)
