@@ -459,6 +459,13 @@ def test_the_first_step_of_a_loop_is_named_by_its_own_lag(backward, entry, steps
     assert {f.lag for f in verification.findings} <= {steps - 1, steps, None}, str(verification)
 
 
+def test_a_term_is_named_by_the_errors_that_show_it_best():
+    """An error at the last step leaves 2e-12 of the mistake, which is hardly more than rounding; errors at all steps show it whole."""
+    backward = lambda *a: rnn_backward(*a, plant="part of dE/dWh forgotten", first=15)  # noqa: E731
+    finding, = verify_gradient(rnn_forward, backward, *rnn_problem(0.28, 18), cell="tanh", hard=False).findings
+    assert finding.lag == 15 and finding.hypotheses == ("dE/dWh: is missing (at lags from 15 on)",)
+
+
 def test_an_index_that_wraps_around_at_the_first_step_is_named():
     verification = verify_gradient(rnn_forward, wrapping, *rnn_problem(0.7, 5), cell="tanh", hard=False)
     finding, = verification.findings
