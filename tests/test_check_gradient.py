@@ -44,7 +44,8 @@ def rnn_backward(params, inputs, state0, grad_outputs, plant=None, first=0):
         da = {"sign": -da, "twice": 2 * da, "a thousandth more": 1.001 * da, "half precision": half(da),
               "clipped": np.clip(da, -0.6 * np.abs(da).max(), 0.6 * np.abs(da).max())}.get(bad, da)
         grads["Wx"] += np.outer(da, inputs["x"][t])
-        grads["Wh"] += np.outer(da, y[t - 1] if t else state0["h0"])
+        if bad != "part of dE/dWh forgotten":
+            grads["Wh"] += np.outer(da, y[t - 1] if t else state0["h0"])
         grads["b"] += da
         grads["x"][t] = params["Wx"].T @ da
     grads["h0"] = Wh.T @ da
@@ -417,6 +418,75 @@ def test_a_truncated_backward_pass_of_a_decaying_net_is_no_pass():
     right, cut = (b(*problem, {"y": last})["Wh"] for b in (rnn_backward, backward))
     assert np.abs(right - cut).max() < 1e-12
     assert_caught(verify_rnn(problem, backward), 20)
+
+
+@pytest.mark.parametrize(("plant", "gain", "entry"), [("twice", 1e-14, "x"), ("part of dE/dWh forgotten", 1e-14, "Wh"),
+                                                      ("part of dE/dWh forgotten", 0.1, "Wh")])
+def test_where_flow_from_the_last_step_has_faded_errors_from_nearby_show_the_first_lag(plant, gain, entry):
+    """At 1e-14 a step, 15 lags leave 1e-210 of an error, too small to compare; an error at that very step shows the mistake whole."""
+    backward = lambda *a: rnn_backward(*a, plant=plant, first=15)  # noqa: E731
+    finding = verify_gradient(rnn_forward, backward, *rnn_problem(gain, 18), hard=False).findings[0]
+    assert (finding.entry, finding.lag) == (entry, 15), finding
+    assert "wrong at step 2, lag 15 from the last step, and right at step 3 (error at step 2)" in finding.words
+
+
+def wrapping(params, inputs, state0, grad_outputs):
+    """dE/dWh += da outer(y[t - 1]) at t = 0, too, where y[-1] is the last output."""
+    grads, y = rnn_backward(params, inputs, state0, grad_outputs), rnn_forward(params, inputs, state0)["y"]
+    grads["Wh"] += np.outer(np.linalg.solve(params["Wh"].T, grads["h0"]), y[-1] - state0["h0"])
+    return grads
+
+
+def all_but_the_first(params, inputs, state0, grad_outputs):
+    """A loop that ends at t = 1."""
+    y, grads = rnn_forward(params, inputs, state0)["y"], {k: np.zeros_like(v) for g in (params, inputs, state0) for k, v in g.items()}
+    da = np.zeros(UNITS)
+    for t in range(len(y) - 1, 0, -1):
+        da = (grad_outputs["y"][t] + params["Wh"].T @ da) * (1 - y[t] ** 2)
+        grads["Wx"] += np.outer(da, inputs["x"][t])
+        grads["Wh"] += np.outer(da, y[t - 1])
+        grads["b"] += da
+        grads["x"][t] = params["Wx"].T @ da
+    grads["h0"] = params["Wh"].T @ da
+    return grads
+
+
+@pytest.mark.parametrize(("backward", "entry"), [(wrapping, "Wh"), (all_but_the_first, "x")])
+def test_the_first_step_of_a_loop_is_named_by_its_own_lag(backward, entry, steps=6):
+    """Also where runs from later steps were looked at, in which each has a first step of its own."""
+    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, steps), hard=False)
+    assert {f.entry: f.lag for f in verification.findings}[entry] == steps - 1, str(verification)
+    assert {f.lag for f in verification.findings} <= {steps - 1, steps, None}, str(verification)
+
+
+def test_a_term_is_named_by_the_errors_that_show_it_best():
+    """An error at the last step leaves 2e-12 of the mistake, which is hardly more than rounding; errors at all steps show it whole."""
+    backward = lambda *a: rnn_backward(*a, plant="part of dE/dWh forgotten", first=15)  # noqa: E731
+    finding, = verify_gradient(rnn_forward, backward, *rnn_problem(0.28, 18), cell="tanh", hard=False).findings
+    assert finding.lag == 15 and finding.hypotheses == ("dE/dWh: is missing (at lags from 15 on)",)
+
+
+def test_an_index_that_wraps_around_at_the_first_step_is_named():
+    verification = verify_gradient(rnn_forward, wrapping, *rnn_problem(0.7, 5), cell="tanh", hard=False)
+    finding, = verification.findings
+    assert finding.lag == 4 and finding.hypotheses[0].startswith("dE/dWh: its source at the first step is the state after the last")
+
+
+@pytest.mark.parametrize("lag", [2, 7])
+def test_a_window_that_only_errors_from_afar_show_is_named_by_its_own_lag(lag):
+    """dE/dWh of each error lacks the parts at lags from the window's end on: no step is wrong for errors that enter nearby."""
+    def backward(params, inputs, state0, grad_outputs):
+        grads = rnn_backward(params, inputs, state0, grad_outputs)
+        grads["Wh"] *= 0
+        for t in np.flatnonzero(np.any(grad_outputs["y"], axis=1)):
+            alone = grad_outputs["y"][:t + 1] * (np.arange(t + 1) == t)[:, None]
+            grads["Wh"] += rnn_backward(params, {"x": inputs["x"][:t + 1]}, state0, {"y": alone}, "no carry", lag)["Wh"]
+        return grads
+
+    verification = verify_gradient(rnn_forward, backward, *rnn_problem(0.7, 10), hard=False)
+    finding, = verification.findings
+    assert (finding.entry, finding.lag) == ("Wh", lag), str(verification)
+    assert "error at the last step" in finding.words and "right at step" not in finding.words
 
 
 def symmetric(params, inputs, state0):

@@ -100,7 +100,9 @@ class Adjoint:
             error = error / self.steps
         elif rule == "mean over batch":
             error = error / error.shape[1]
-        elif "source" in rule and source is not None:
+        elif rule == "last source at the first step" and edge.source in self.kernel.states:
+            source = np.concatenate([self.run[self.kernel.states[edge.source]][-1:], source[1:]])
+        elif rule.endswith(("source", "source wrapping")) and source is not None:
             moved = _shifted(source, 1 if rule.startswith("later") else -1, "wrapping" in rule)
             source = moved * late + source * (1 - late)
         if source is None:

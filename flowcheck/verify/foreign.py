@@ -6,7 +6,7 @@ own size, so that decay cannot hide a mistake. Knows nothing of the cell behind 
 
 import numpy as np
 
-from . import hard_inputs, shrink, step_by_step, which_term
+from . import hard_inputs, nearby, shrink, which_term
 from .declared import compare_declared
 from .expected import Expected, find_states
 from .intent import full, read_intent
@@ -109,7 +109,7 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
         hard_inputs.harder(outcome, expected, rng)
     if outcome.verdict == "fail":
         if smallest:
-            step_by_step.name_lags(outcome, expected, rng)
+            nearby.name_lags(outcome, expected, rng)
             shrink.first_lags(outcome, expected, rng)
         if match is not None and declared == full:
             which_term.name_terms(outcome, match, seeds)

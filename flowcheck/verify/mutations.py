@@ -235,8 +235,9 @@ def weight_mutations(cell, entries, lengths=()):
              "later source wrapping": "its source is taken one step late, wrapping around at the end",
              "earlier source wrapping": "its source is taken one step early, wrapping around at the start",
              "mean over time": "the mean over time stands for the sum", "mean over batch": "the mean over the batch stands for the sum",
+             "last source at the first step": "its source at the first step is the state after the last, as index -1 gives",
              "not last": "the last step is left out", "not first": "the first step is left out"}
-    found = []
+    found, states = [], {old.name for old in cell.state}
     for entry, params in entries.items():
         for some in dict.fromkeys([tuple(params), *((p,) for p in params)]):
             term = f"dE/d{entry}" if len(some) == len(params) else f"dE/d{entry}, its part {some[0]}"
@@ -246,7 +247,7 @@ def weight_mutations(cell, entries, lengths=()):
             found.append(Mutation(term, "scaled", f"{term} is multiplied by a constant", plain=total, weights=("scaled", some, ""),
                                   free_scale=True))
             found += [Mutation(term, rule, f"{term}: {words}", plain=total, weights=(rule, some, "")) for rule, words in rules.items()
-                      if "source" not in rule or any(e.source != "1" for e in edges)]
+                      if "source" not in rule or any(e.source in states if "at the first" in rule else e.source != "1" for e in edges)]
             if any(e.source != "1" and _square(cell, e.net, e.source, dict(lengths)) for e in edges):
                 found.append(Mutation(term, "transposed", f"{term}: transposed", plain=total, weights=("transposed", some, "")))
             found += _another_gate(cell, term, some[0]) if len(some) == 1 else []

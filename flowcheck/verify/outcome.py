@@ -64,6 +64,12 @@ class Outcome:
             if one.verdict != "pass":
                 self._find(one, lag, error, tolerance, words, arguments, where)
 
+    def replace(self, comparisons, arguments):
+        """Take over failed Comparisons that say better what is known of their entries."""
+        entries = {(one.entry, f"dE/d{one.entry}") for one in comparisons}
+        self.findings = [f for f in self.findings if (f.entry, f.term) not in entries]
+        self.add(comparisons, arguments=arguments)
+
     def _find(self, one, lag, error, tolerance, words, arguments, where):
         """One finding an entry: the first comparison that failed says it, of a sum over time the one with the first lag."""
         timed = self.arguments.axis(one.entry) is not None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Seed", "last_step_seed", "make_seeds", "proved_time_axis"]
+__all__ = ["Seed", "confined", "errors_of_window", "last_step_seed", "make_seeds", "proved_time_axis", "seeds_at"]
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,39 @@ class Seed:
 
 def make_seeds(functions, arguments, y, rng, everywhere=True):
     """[Seed]: an error at the last step, at the middle and at the first one, at each output without time, and everywhere."""
-    errors = {k: rng.normal(size=v.shape) for k, v in y.items() if np.issubdtype(v.dtype, np.floating)}
-    steps, axes = arguments.steps, {k: functions.output_axis(k, y[k]) for k in errors}
-    timed = {k: a for k, a in axes.items() if a is not None and y[k].shape[a] == steps}
+    errors, timed = _errors(functions, arguments, y, rng)
     zero = {k: np.zeros_like(v) for k, v in errors.items()}
-    seeds = []
+    steps, seeds = arguments.steps, []
     if steps and timed:
-        for t, name in {steps - 1: "the last step", 0: "the first step", steps // 2: f"step {steps // 2}"}.items():
-            at_t = {k: errors[k] * _mask(errors[k].ndim, axis, np.arange(steps) == t) for k, axis in timed.items()}
-            if np.any([np.any(v) for v in at_t.values()]):
-                seeds.append(Seed(f"error at {name}", zero | at_t, t))
+        seeds += _at_steps(errors, timed, steps, {steps - 1: "the last step", 0: "the first step", steps // 2: f"step {steps // 2}"})
     if steps:
         seeds += [Seed(f"error at {k}", zero | {k: errors[k]}, steps - 1) for k in errors if k not in timed and len(errors) > 1]
     if everywhere or not seeds:
         seeds.append(Seed("errors at all steps", errors, None))
+    return seeds
+
+
+def seeds_at(functions, arguments, rng, times):
+    """[Seed]: an error at each of some steps; none where no output has time."""
+    errors, timed = _errors(functions, arguments, functions.outputs(arguments), rng)
+    last = arguments.steps - 1
+    return _at_steps(errors, timed, arguments.steps, {t: "the last step" if t == last else f"step {t}" for t in times}) if timed else []
+
+
+def _errors(functions, arguments, y, rng):
+    """{output: error}, {output with time: its axis}."""
+    errors = {k: rng.normal(size=v.shape) for k, v in y.items() if np.issubdtype(v.dtype, np.floating)}
+    axes = {k: functions.output_axis(k, y[k]) for k in errors}
+    return errors, {k: a for k, a in axes.items() if a is not None and y[k].shape[a] == arguments.steps}
+
+
+def _at_steps(errors, timed, steps, names):
+    """[Seed]: the errors at each step of {step: its name} alone."""
+    seeds = []
+    for t, name in names.items():
+        kept = {k: v * _mask(v.ndim, timed[k], np.arange(steps) == t) if k in timed else np.zeros_like(v) for k, v in errors.items()}
+        if any(np.any(v) for v in kept.values()):
+            seeds.append(Seed(f"error at {name}", kept, t))
     return seeds
 
 
@@ -52,6 +71,15 @@ def confined(seed, functions, keep):
         axis = functions.output_axis(k, v)
         timed = axis is not None and v.shape[axis] == len(keep)
         found[k] = v * (_mask(v.ndim, axis, keep) if timed else float(keep[-1]))
+    return found
+
+
+def errors_of_window(seed, functions, steps, start, stop):
+    """The seed's errors at the steps start ... stop-1 of `steps`; those at outputs without time as they are."""
+    found = {}
+    for k, v in seed.grad_outputs.items():
+        axis = functions.output_axis(k, v)
+        found[k] = np.take(v, np.arange(start, stop), axis=axis) if axis is not None and v.shape[axis] == steps else v
     return found
 
 

@@ -9,12 +9,11 @@ import numpy as np
 from .arguments import REFUSED
 from .comparison import Comparison, saturation
 from .declared import compare_declared
-from .even_flow import DRAWS, EVEN, evenly_flowing
 from .pieces import SATURATED, WIDE, fits_single
 from .rounding import Rounding, of_neighbours, rounding_of
-from .seeds import Seed, last_step_seed, make_seeds
+from .seeds import Seed, errors_of_window, last_step_seed, make_seeds
 
-__all__ = ["impulse", "name_lags", "weights"]
+__all__ = ["first_bad", "impulse", "weights", "wrong"]
 
 LOOKED = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 SUMS = 64
@@ -22,17 +21,14 @@ SUMS = 64
 of one step below 1.4e-13 (q + 1) of the whole sum are not judged; were it doubled, below 2.8e-13 (q + 1)."""
 
 
-def weights(outcome, expected, rng, arguments, where, lags=None):
-    """Compare the weight gradients lag by lag at some lags (or those given); where one fails, at all needed to find the first that does.
-
-    Whether something was seen.
-    """
+def weights(outcome, expected, rng, arguments, where):
+    """Compare the weight gradients lag by lag at some lags; where one fails, at all needed to find the first that does."""
     seed = last_step_seed(expected.functions, arguments, rng)
     names = [n for n in arguments.groups["params"] if n in arguments.values()]
     if seed is None or not names or not expected.tangents.exact:
-        return False
+        return
     if saturation(expected.functions.outputs(arguments)) < SATURATED:
-        return False
+        return
     if expected.from_step(arguments, 1) is not None:
         part, said = lambda lag, quick: _one_step(expected, arguments, seed, names, lag, quick), "the part of one step alone"
     else:
@@ -46,82 +42,53 @@ def weights(outcome, expected, rng, arguments, where, lags=None):
             return []
 
     if not names:
-        return False
+        return
     where = ", ".join(filter(None, (said, where)))
-    looked, bad = _first_bad(lambda lag: look(lag, quick=True), arguments.steps, lags)
-    if bad is not None:
-        found = look(bad)
-        if not _wrong(found):
-            looked, bad = _first_bad(look, arguments.steps, lags)
-            found = found if bad is None else look(bad)
+    looked, bad, found = first_bad(look, arguments.steps)
     if bad is not None:
         outcome.add([one for one in found if one.verdict == "fail"], where=where, arguments=arguments)
-        return True
-    for name in names if lags is None else ():
+        return
+    for name in names:
         seen = [lag for lag, found in looked if any(one.entry == name and one.tolerances for one in found)]
         more = f"single lags other than {', '.join(map(str, seen))}" if seen else "single lags, only their sum"
         if seen and len(seen) >= len([n for n in outcome.unseen.get(name, "").split(",")]):
             outcome.unseen[name] = more
-    return any(one.tolerances for _, found in looked for one in found)
 
 
-def _wrong(comparisons):
+def wrong(comparisons):
     return any(one.verdict == "fail" for one in comparisons)
 
 
-def _first_bad(look, steps, lags=None):
-    """([(lag, comparisons)] that pass, first lag that fails or None): of `lags`, else of some and those below one that fails."""
+def first_bad(look, steps):
+    """([(lag, comparisons)] that pass, first lag that fails or None, its comparisons), of look(lag, quick) at some of so many steps.
+
+    First with quick looks, which measure no rounding; where a whole one does not confirm what they found, with whole ones.
+    """
+    for quick in (True, False):
+        looked, bad = _search(lambda lag, quick=quick: look(lag, quick), steps)
+        found = [] if bad is None else look(bad, quick=False)
+        if bad is None or wrong(found):
+            break
+    return looked, bad, found
+
+
+def _search(look, steps):
+    """Some lags in turn, and where one fails those needed below it."""
     looked, bad = [], None
-    for lag in lags or sorted({*(k for k in LOOKED if k < steps), steps - 1}):
+    for lag in sorted({*(k for k in LOOKED if k < steps), steps - 1}):
         found = look(lag)
-        if _wrong(found):
+        if wrong(found):
             bad = lag
             break
         looked.append((lag, found))
-    while lags is None and bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
+    while bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
         lag = (bad + (looked[-1][0] if looked else -1)) // 2
         found = look(lag)
-        if _wrong(found):
+        if wrong(found):
             bad = lag
         else:
             looked.append((lag, found))
     return looked, bad
-
-
-def name_lags(outcome, expected, rng):
-    """Find the first lag whose part of a sum over time is wrong, where sums alone are; else whether it is one before that of the inputs."""
-    arguments, failed = outcome.arguments, {one.entry for one, _, _ in outcome.failed}
-    summed = {f.entry for f in outcome.findings if f.verdict == "fail" and f.lag is None} & arguments.groups["params"].keys()
-    if not summed or not arguments.steps or expected.intent.kind != "full":
-        return
-    if failed - arguments.groups["params"].keys():
-        timed = {f.entry for f in outcome.findings if f.lag is not None and arguments.axis(f.entry) is not None}
-        return _earlier(outcome, expected, rng, timed, summed, draws=1)
-    weights(outcome, expected, rng, arguments, "")
-    for _ in range(DRAWS):
-        if all(f.lag is not None for f in outcome.findings if f.entry in summed):
-            break
-        even = evenly_flowing(outcome, expected, rng)
-        if even is not None:
-            weights(outcome, expected, rng, even, EVEN)
-    _earlier(outcome, expected, rng, summed, summed, draws=DRAWS)
-
-
-def _earlier(outcome, expected, rng, known, summed, draws):
-    """Whether weights are wrong one lag before the first known of the entries `known`, and so on, until a lag is seen to be right.
-
-    Looked for on the arguments given; where these do not show that lag, on `draws` others.
-    """
-    def first(entries):
-        return min((f.lag for f in outcome.findings if f.lag is not None and f.entry in entries), default=0)
-
-    lag = first(known)
-    for draw in range(1 + draws):
-        trial, where = (outcome.arguments, "") if draw == 0 else (evenly_flowing(outcome, expected, rng), EVEN)
-        while lag > 0 and trial is not None and weights(outcome, expected, rng, trial, where, [lag - 1]):
-            if first(summed) != lag - 1:
-                return
-            lag -= 1
 
 
 def _one_step(expected, arguments, seed, names, lag, quick=False):
@@ -132,7 +99,8 @@ def _one_step(expected, arguments, seed, names, lag, quick=False):
     """
     functions, start, rng = expected.functions, arguments.steps - 1 - lag, np.random.default_rng(lag)
     starts = [(s, expected.from_step(arguments, s)) for s in (start, start + 1) if s < arguments.steps]
-    late = [(trial, _confined(functions, seed, s, arguments.steps)) for s, trial in starts]
+    late = [(trial, Seed(seed.name, errors_of_window(seed, functions, arguments.steps, s, arguments.steps), arguments.steps - 1 - s))
+            for s, trial in starts]
     answers = [Rounding(functions.grads(trial, part.grad_outputs)) if quick else rounding_of(functions, trial, part.grad_outputs, rng)
                for trial, part in late]
     shape = {n: arguments.values()[n].shape for n in names}
@@ -197,15 +165,6 @@ def _judge(one, lag, got, wanted, rounding, neighbours):
         one.bad = one.bad or (lag, difference / max(size, allowed), allowed / max(size, allowed), [part], [right], None)
     elif allowed < WIDE * size:
         one.tolerances[lag] = allowed / size
-
-
-def _confined(functions, seed, start, steps):
-    """The seed's errors on the steps from `start` on."""
-    cut = {}
-    for k, v in seed.grad_outputs.items():
-        axis = functions.output_axis(k, v)
-        cut[k] = np.take(v, np.arange(start, steps), axis=axis) if axis is not None and v.shape[axis] == steps else v
-    return Seed(seed.name, cut, steps - 1 - start)
 
 
 def impulse(arguments, t):

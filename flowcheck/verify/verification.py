@@ -16,7 +16,8 @@ class Finding:
     """One thing that is wrong, or that could not be judged.
 
     entry        the entry of params, inputs or state0; "" where the functions themselves are at fault
-    lag          first lag (steps from the error to the entry) at which the error exceeds the tolerance; None where lags are not seen
+    lag          first lag (steps from the error to the entry) at which the error exceeds the tolerance, counted from the last step where
+                 that is known; None where lags are not seen
     term         the term that is wrong: with a known cell the derivative that a single change of reproduces the numbers, else dE/dentry
     error        relative to the size of the gradient at that lag
     tolerance    what rounding and conditioning can explain, in the same unit

@@ -83,6 +83,7 @@ class _Case:
             self.judged = self.found.keys()
         self.starts = starts - self.judged
         self.failed = self.found.keys() & set(failed) or self.found.keys()
+        self.off = self.distance(self.wanted, only=self.failed)
         self.noise = max(SUM_ROUNDING, min(FITS, self.distance(self.wanted, only=self.found.keys() - self.failed)))
 
     def pieces(self, name, array):
@@ -171,7 +172,7 @@ def explain(match, arguments, functions, lags=(), failed=(), seed=3):
     lengths = tuple(match.kernel.lengths(cases[0].run.params).items())
     mutations = [*every_mutation(match.cell, lengths), *weight_mutations(match.cell, entries, lengths)]
     bad = cases[0].first_bad(tolerance)
-    if bad is None and cases[0].distance(cases[0].wanted, only=cases[0].failed) <= cases[0].noise:
+    if bad is None and cases[0].off < cases[1].off:
         cases = cases[::-1]
         bad = cases[0].first_bad(tolerance)
     case, fits = cases[0], []
@@ -278,7 +279,7 @@ def _pieces_at(case, grads, bad):
 
 def _still_fits(fit, case, tolerance):
     if not _moves_errors(fit.mutation):
-        return _sums_fit(case, case.predict(fit.mutation, fit.start, fit.scale)) or case.distance(case.wanted) <= case.noise
+        return _sums_fit(case, case.predict(fit.mutation, fit.start, fit.scale)) or case.off <= 10 * case.noise
     return case.distance(case.predict(fit.mutation, fit.start, fit.scale)) <= tolerance
 
 

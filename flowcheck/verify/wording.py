@@ -13,7 +13,9 @@ def describe(one, expected_full=None, clip=None):
         return one.words
     lag, error, tolerance, got, expected, step = one.bad
     where = f"dE/d{one.entry} is wrong"
-    if lag is not None:
+    if lag is not None and step is not None:
+        where += f" at step {step}, lag {lag} from the last step, and right at step {step + 1} "
+    elif lag is not None:
         where += f", first at lag {lag} " if lag >= 0 else f" at lag {lag}, where an error reaches a later input "
     elif step is not None:
         where += f" at step {step} "
