@@ -51,7 +51,7 @@ def test_cell_is_named_as_its_file_and_says_where_it_is_from(cell):
 
 
 def test_cell_climbs_the_whole_ladder(cell):
-    checks = check_cell(cell, lags=20)
+    checks = check_cell(cell, lags=30)
     assert not [c.words for c in checks if c.verdict == "fail"]
     assert [c.id for c in checks if c.verdict != "pass"] == []
     climbed = {c.rung for c in checks}

@@ -145,7 +145,7 @@ def test_the_marker_is_registered_and_selects_and_collecting_loads_no_framework(
 
 def test_it_works_under_xdist(project):
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    done = run(project, "-q", "-p", "xdist", "-n", "1", "-k", "right or wrong or marker")
+    done = run(project, "-q", "-p", "xdist", "-n", "2", "-k", "right or wrong or marker")
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
 
 
