@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of NumPy and of SciPy, which is loaded later
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 from rich.console import Console  # noqa: E402

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
+from .threads import one_blas_thread
+
 __all__ = ["database", "in_order", "results"]
 
 WORTH_A_PROCESS = 40
@@ -51,18 +53,12 @@ def in_order(call, arguments, workers=2):
     if workers < 2 or len(arguments) < WORTH_A_PROCESS:
         yield from (call(*given) for given in arguments)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_blas_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_blas_thread)
     try:
         for future in [pool.submit(call, *given) for given in arguments]:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _one_blas_thread():
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, user_api="blas")
 
 
 def results(call, arguments, scheduler="local", workers=None, needs=()):

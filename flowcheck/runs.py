@@ -91,15 +91,14 @@ def measured(net, settings):
 
     Raises ValueError for a net that cannot be read or inputs that do not fit it.
     """
-    from threadpoolctl import threadpool_limits
-
     from .detectors import diagnose
     from .measure import measure, noise_inputs
     from .report import documents
     from .targets import described, network_and_inputs
+    from .threads import one_blas_thread
 
     s = settings
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         network, sets = network_and_inputs(net, s.inputs, s.layer, s.units, s.block_size, s.seed)
         if sets:
             return documents.diagnosis(diagnose(network, sets, lags=s.lags), described(sets, s.inputs))

@@ -18,3 +18,11 @@ def at_three(k):
     if k == 4:
         raise ValueError("no\nfour")
     return 10 * k
+
+
+def blas_threads():
+    """Threads that the BLAS libraries of NumPy and of SciPy use."""
+    import scipy.linalg.blas  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}

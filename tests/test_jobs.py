@@ -36,6 +36,12 @@ def test_results_come_in_the_order_of_the_calls_from_any_number_of_processes():
     assert list(jobs.in_order(operator.sub, calls, workers=2)) == serial
 
 
+def test_workers_use_one_blas_thread_of_libraries_that_they_load_later(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    found = list(jobs.in_order(dying.blas_threads, [()] * jobs.WORTH_A_PROCESS, workers=2))
+    assert found == [{1}] * jobs.WORTH_A_PROCESS
+
+
 def test_an_error_of_a_call_comes_out():
     done = jobs.in_order(operator.floordiv, [(6, 3), *[(1, 0)] * jobs.WORTH_A_PROCESS], workers=2)
     assert next(done) == 2

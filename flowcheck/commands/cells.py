@@ -2,7 +2,8 @@
 
 import click
 
-from .options import emit, one_blas_thread, output, progress_bar
+from ..threads import one_blas_thread
+from .options import emit, output, progress_bar
 
 __all__ = ["cells"]
 

@@ -3,7 +3,8 @@
 import click
 
 from ..targets import described, network_and_inputs
-from .options import emit, net_options, one_blas_thread, output, progress_bar
+from ..threads import one_blas_thread
+from .options import emit, net_options, output, progress_bar
 
 __all__ = ["diagnose"]
 

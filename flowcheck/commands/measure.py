@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from ..targets import by_layer, described, network_and_inputs
-from .options import emit, net_options, one_blas_thread, output, progress_bar
+from ..threads import one_blas_thread
+from .options import emit, net_options, output, progress_bar
 
 __all__ = ["measure"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["LAYER", "emit", "net_options", "one_blas_thread", "out_in", "output", "progress_bar"]
+__all__ = ["LAYER", "emit", "net_options", "out_in", "output", "progress_bar"]
 
 
 def output(command, formats=("text", "json")):
@@ -45,15 +45,6 @@ def progress_bar(title):
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda words, done=None, total=None: bar.update(task, description=words, completed=done, total=total)
-
-
-@contextlib.contextmanager
-def one_blas_thread():
-    """A second BLAS thread waits for the first at every product; beside a busy core that costs far more than it gives."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from ..targets import derivations, near_bounds, proved
+from ..threads import one_blas_thread
 from .diagnose import diagnosed
-from .options import LAYER, one_blas_thread, progress_bar
+from .options import LAYER, progress_bar
 
 __all__ = ["report"]
 

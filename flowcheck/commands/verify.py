@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from .options import emit, one_blas_thread, progress_bar
+from ..threads import one_blas_thread
+from .options import emit, progress_bar
 
 __all__ = ["verify"]
 

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..step import Step
+from ..threads import one_blas_thread
 from .norms import end_and_lags, norm_row, of_one_sequence
 from .product import StateProduct
 from .profile import NormProduct
@@ -62,7 +62,7 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     if len(products) == 1:
         parts = [_profile(products[0], state)]
     else:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(products)) as pool:
+        with one_blas_thread(), ThreadPoolExecutor(len(products)) as pool:
             parts = list(pool.map(_profile, products, [state] * len(products)))
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
     return of_one_sequence(quantity, step.cut, _joined(parts), math.sqrt(n))
