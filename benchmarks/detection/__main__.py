@@ -25,6 +25,9 @@ from .table import markdown
 
 CHECKERS = None
 
+CASES_A_PROCESS = 300
+"""What JAX compiles for each case stays in memory: some MB."""
+
 
 def run(item):
     """The row of one item: ("right", number, seed) or ("wrong", Case, whether the others check it, too)."""
@@ -133,7 +136,7 @@ def _run_all(items, file, processes):
     if not todo:
         return known
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    with file.open("a") as out, multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with file.open("a") as out, multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=CASES_A_PROCESS) as pool:
         for row in pool.imap_unordered(run, todo):
             known[row["id"]] = row
             out.write(json.dumps(row) + "\n")
