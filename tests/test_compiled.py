@@ -471,6 +471,17 @@ def test_tiles_as_machine_code_are_matrix_products(rng, machine_code):
     np.testing.assert_array_equal(out, before)
 
 
+def test_strips_as_machine_code_are_matrix_products(rng, machine_code):
+    """Two strips and six columns more; what lies beside the result stays."""
+    source = [f"STRIP = {tile.STRIP}", tile.strip_source(), modules.driver_source(products.add_rest, products.add_product)]
+    multiply = modules.load("strips", "\n\n\n".join(source), ["add_product"], intrinsics=tile.INTRINSICS)["add_product"]
+    rows, matrix, out = rng.normal(size=(3, 270)), rng.normal(size=(259, 70)), rng.normal(size=(3, 90))
+    expected = out.copy()
+    multiply(rows, 3, 259, np.concatenate([[np.nan], tile.in_strips(matrix)]), 1, out, 9, 70)
+    expected[:, 9:79] += rows[:, 3:262] @ matrix
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
+
+
 def test_printed_files_are_written_whole_and_mended(tmp_path, monkeypatch):
     monkeypatch.setenv("FLOWCHECK_CACHE", str(tmp_path / "new"))
     path = modules._written("one.py", "text\n")

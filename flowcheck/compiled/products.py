@@ -9,13 +9,26 @@ import numpy as np
 
 from .modules import driver_source, load
 from .panels import LOOPS
-from .tile import COLUMNS, ROWS, constants, llvm_tile, plain_tile
+from .tile import COLUMNS, INTRINSICS, ROWS, STRIP, constants, in_strips, llvm_tile, plain_tile, strip_source
 
 __all__ = ["Products", "products"]
 
+strip = None  # printed before the loops
+
 
 def add_product(rows, cols, depth, matrix, place, out, into, width):
-    """out[:, into:into + width] += rows[:, cols:cols + depth] @ matrix, which lies at `place`, (depth, width), in a flat array."""
+    """out[:, into:into + width] += rows[:, cols:cols + depth] @ matrix, (depth, width), which lies `in_strips` at `place`."""
+    strips = width // STRIP
+    for j in range(strips):
+        for r in range(rows.shape[0]):
+            strip(rows, r * rows.shape[1] + cols, 0, matrix, place + j * depth * STRIP, depth, out, r * out.shape[1] + into + j * STRIP, 0,
+                  True)
+    if width > strips * STRIP:
+        add_rest(rows, cols, depth, matrix, place + strips * depth * STRIP, out, into + strips * STRIP, width - strips * STRIP)
+
+
+def add_rest(rows, cols, depth, matrix, place, out, into, width):
+    """The same of the columns that are left, row by row at `place`."""
     whole = depth - depth % 4
     for c in range(0, whole, 4):
         start = place + c * width
@@ -62,9 +75,9 @@ class Products:
 
     def __init__(self, interpreted):
         innermost = plain_tile if interpreted else llvm_tile
-        text = "\n\n\n".join([constants(), driver_source(innermost), f"tile = {innermost.__name__}",
-                              driver_source(*LOOPS, add_product, back)])
-        self.loops = load("products", text, ["advance", "back"], interpreted, intrinsics=[llvm_tile.__name__])
+        text = "\n\n\n".join([constants(), f"STRIP = {STRIP}", driver_source(innermost), f"tile = {innermost.__name__}",
+                              strip_source(interpreted), driver_source(*LOOPS, add_rest, add_product, back)])
+        self.loops = load("products", text, ["advance", "back"], interpreted, intrinsics=INTRINSICS)
 
     def product(self, parts, columns, steps, rows):
         """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
@@ -76,7 +89,7 @@ class Products:
         flat, table, place = [np.empty(0)], [], 0
         for columns, read, matrix in weights:
             table.append((columns.start, read.start, read.stop - read.start, place))
-            flat.append(np.ravel(matrix))
+            flat.append(in_strips(matrix))
             place += matrix.size
         table, flat = np.array(table, np.int64).reshape(-1, 4), np.concatenate(flat)
         pairs = np.array([(columns.start, read.start) for columns, read in direct], np.int64).reshape(-1, 2)

@@ -4,7 +4,11 @@ Numba turns no loop over scalars into this. For matrices of up to some hundred r
 factors anew each time; here the right one is packed once, in panels of COLUMNS columns: entry (k, c) of a panel at k COLUMNS + c.
 """
 
-__all__ = ["BLOCK", "COLUMNS", "DEPTH", "ROWS", "constants", "llvm_tile", "plain_tile"]
+import inspect
+
+import numpy as np
+
+__all__ = ["BLOCK", "COLUMNS", "DEPTH", "INTRINSICS", "ROWS", "STRIP", "constants", "in_strips", "llvm_tile", "plain_tile", "strip_source"]
 
 ROWS, COLUMNS = 5, 8
 """Of a tile: ten vectors of four numbers, of the sixteen registers that most processors have."""
@@ -14,6 +18,12 @@ DEPTH = 256
 
 BLOCK = 60
 """Rows whose tiles take one panel after the other: the level-2 cache holds DEPTH numbers of each."""
+
+STRIP = 32
+"""Columns of a tile of one row, for products with one vector: eight vectors, as many as additions are under way at a time."""
+
+INTRINSICS = ("llvm_tile", "llvm_strip")
+"""Names of what is an intrinsic function of Numba in a printed text."""
 
 
 def constants():
@@ -79,3 +89,17 @@ def llvm_tile(typing_context, rows, first, length, panel, place, depth, out, int
         return context.get_dummy_value()
 
     return types.void(rows, first, length, panel, place, depth, out, into, width, add), emit
+
+
+def strip_source(interpreted=False):
+    """Source text of `strip`: a tile of one row and STRIP columns, with the arguments of `plain_tile`."""
+    innermost = plain_tile if interpreted else llvm_tile
+    text = inspect.getsource(innermost).rstrip().replace("ROWS", "1").replace("COLUMNS", str(STRIP)).replace("_tile", "_strip")
+    return "\n\n\n".join([text, f"strip = {innermost.__name__.replace('_tile', '_strip')}"])
+
+
+def in_strips(matrix):
+    """The entries of a matrix, flat: STRIP columns after the other, each a panel; then those that are left."""
+    whole = matrix.shape[1] // STRIP * STRIP
+    panels = matrix[:, :whole].reshape(len(matrix), -1, STRIP).swapaxes(0, 1)
+    return np.concatenate([panels.ravel(), matrix[:, whole:].ravel()])
