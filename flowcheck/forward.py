@@ -30,6 +30,7 @@ class Forward:
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
         self.ufuncs = squashing_ufuncs() if self.in_place and np.dtype(like["dtype"]).kind == "f" else {}
         self.values, self.operations, groups = {}, [], {}
+        self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))
         for net in kernel.cell.nets:
             if not net.fixed:
                 groups.setdefault(self._stacked(net), []).append(net)
@@ -44,13 +45,16 @@ class Forward:
     def run(self, state):
         """From `state` {previous state: (batch, length)} on; once."""
         operations, self.operations = self.operations, None  # they know this run: a cycle would keep its values
-        read = {arg for unit in self.kernel.units.values() for arg in unit.args}
-        inputs = {name: array for name, array in self.inputs.items() if name in read}
+        inputs = [(name, array) for name, array in self.inputs.items() if name in self.read]
+        carried = [(old, self.values[new]) for old, new in self.kernel.states.items()]
+        now = dict(state)  # what an operation reads was written at the same step, by an earlier one
         for t in range(self.steps):
-            now = state | {name: array[t] for name, array in inputs.items()}
+            for name, array in inputs:
+                now[name] = array[t]
             for operation in operations:
                 operation(t, now)
-            state = {old: self.values[new][t] for old, new in self.kernel.states.items()}
+            for old, array in carried:
+                now[old] = array[t]
 
     def _empty(self, length):
         return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
@@ -80,15 +84,15 @@ class Forward:
                     return type(unit.formula).__name__, unit.out.name
         return "", ""
 
-    def _fed(self, net):
-        """What inputs and the bias add to a net, at all steps at once."""
+    def _feed(self, net, into):
+        """Write what inputs and the bias add to a net, at all steps at once."""
         names = self.kernel.weights.get(net.out.name, {})
-        total = self.params[names["1"]] if "1" in names else 0.0
+        into[...] = self.params[names["1"]] if "1" in names else 0.0
         for s in net.sources:
             if s.name in self.inputs and s.name in names:
                 w, x = self.params[names[s.name]], self.inputs[s.name]
-                total = total + (x * w if net.kind == "diagonal" else self.kernel.product(x, w.T))
-        return total
+                product = x * w if net.kind == "diagonal" else self.kernel.product(x.reshape(-1, x.shape[-1]), w.T)
+                into += product.reshape(into.shape)
 
     def _block(self, sources, nets):
         """Nets with the same stacked sources: their products, then the squashing functions of those that are complete."""
@@ -96,8 +100,8 @@ class Forward:
         ends = np.cumsum(lengths).tolist()
         block, columns = self._empty(ends[-1]), [slice(e - n, e) for n, e in zip(lengths, ends, strict=True)]
         for net, cols in zip(nets, columns, strict=True):
-            block[..., cols] = self._fed(net)
             self.values[net.out.name] = block[..., cols]
+            self._feed(net, self.values[net.out.name])
         for source in sources:
             stack = self.kernel.xp.concatenate([self.params[self.kernel.weights[net.out.name][source]] for net in nets])
             self.operations.append(self._add_product(block, source, stack.T))
@@ -127,15 +131,15 @@ class Forward:
         places = {unit: slice(c.start - first, c.stop - first) for unit, c in columns.items()}
         self.values |= {unit: values[..., cols] for unit, cols in places.items()}
         ufunc, routine = self.ufuncs.get(function), self.kernel.units[next(iter(columns))].value
+        each = [(unit, self.values[unit]) for unit in places if unit in self.read]
 
         def squash(t, now):
-            found = values[t]
             if ufunc is None:
-                found[...] = routine(nets[t])
+                values[t] = routine(nets[t])
             else:
-                ufunc(nets[t], out=found)
-            for unit, cols in places.items():
-                now[unit] = found[:, cols]
+                ufunc(nets[t], out=values[t])
+            for unit, array in each:
+                now[unit] = array[t]
         self.operations.append(squash)
 
     def _net(self, net):

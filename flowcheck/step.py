@@ -3,6 +3,8 @@
 Works on the partial derivatives that `kernels` gives along a trajectory and on the weights; never unrolls.
 """
 
+from copy import copy
+
 from .equations import Net
 from .forward import FIXED
 from .kernels import TRANSPOSED
@@ -41,6 +43,12 @@ class Step:
             nets = [n.out.name for n in self.kernel.cell.nets if n.kind == "dense" and old in self.live[n.out.name]]
             if nets:
                 self.stacks[old] = nets, self.kernel.xp.concatenate([self.live[n][old] for n in nets])
+
+    def along(self, trajectory):
+        """The same along another trajectory with the same weights."""
+        other = copy(self)
+        other.trajectory = trajectory
+        return other
 
     def length(self, name):
         """Number of entries of a vector of the cell."""

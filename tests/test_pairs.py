@@ -67,12 +67,13 @@ def test_weighted_flow_is_the_root_mean_square_over_end_times(rng):
         assert found.log10_weighted[q] == pytest.approx(np.log10(np.sqrt(np.mean(norms**2))), abs=1e-12)
 
 
-def test_hundreds_of_decades_are_no_trouble(rng):
-    W = 1e-3 * np.linalg.qr(rng.normal(size=(4, 4)))[0]
+@pytest.mark.parametrize("gain", [1e-3, 8.0], ids=["vanishing", "exploding"])
+def test_hundreds_of_decades_are_no_trouble(gain, rng):
+    W = gain * np.linalg.qr(rng.normal(size=(4, 4)))[0]
     run = compile_cell(catalogue()["tanh"]).forward({"W_x": np.zeros((4, 1)), "W_y": W, "b": np.zeros(4)}, np.zeros((300, 1, 1)))
     found = pair_flows(run)
     for t in (299, 150):
-        np.testing.assert_allclose(found.log10_norm[t, :t + 1], -3.0 * np.arange(t + 1), rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.log10_norm[t, :t + 1], np.log10(gain) * np.arange(t + 1), rtol=0, atol=1e-10)
     assert np.all(np.isfinite(found.log10_weighted))
 
 

@@ -14,6 +14,9 @@ from .rows import rows_before
 
 __all__ = ["Pairs", "pair_flows"]
 
+_FAR = 2.0**128
+"""Norms between 1/_FAR and _FAR are left alone: their squares stay inside float64 in the next step, too."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -62,7 +65,8 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
     own = jacobian.columns.get(output)  # None: the output is no state, its errors enter the states one step earlier
     here, spare = (np.zeros((min(2 * (lags + 1), steps + lags + 1), jacobian.size)) for _ in range(2))
     log_norm, total = np.full((steps, lags + 1), np.nan), np.zeros((steps, jacobian.size))
-    exponents, size = np.zeros(steps, int), len(here)
+    flat = log_norm.reshape(-1)  # end time t + k and lag k have entry t (lags + 1) + k (lags + 2)
+    exponents, scales, size = np.zeros(steps, int), np.ones(steps), len(here)  # of the error of each end time; scale = 2**exponent
     low, high = size, size  # rows in use: row low is end time t, row low + 1 end time t + 1, ...
     for t in range(steps - 1, -1, -1):
         high = min(high, low + lags)
@@ -79,18 +83,18 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
         here[low] = 0.0
         if own is not None:
             here[low, own] = errors[t]
-        ends = np.arange(t, t + high - low)
-        rows = here[low:high]
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        log_norm[ends, ends - t] = _log10(norms) + exponents[ends] * np.log10(2.0)
-        total[t] = np.ldexp(1.0, exponents[ends]) @ rows
+        rows, ends = here[low:high], slice(t, t + high - low)
+        norms = np.sqrt(np.matmul(rows[:, None], rows[:, :, None])[:, 0, 0])
+        flat[t * (lags + 1)::lags + 2][:len(rows)] = _log10(norms) + exponents[ends] * np.log10(2.0)
+        np.matmul(scales[ends], rows, out=total[t])
         if own is None:
             log_norm[t, 0] = _log10(np.linalg.norm(errors[t]))
-        shift = np.where(norms > 0, np.frexp(norms)[1], 0)
-        far = np.flatnonzero(np.abs(shift) > 64)
-        if len(far):
+        if not 1 / _FAR < norms.min() <= norms.max() < _FAR:  # seldom: many rows are brought back at once
+            shift = np.where(norms > 0, np.frexp(norms)[1], 0)
+            far = np.flatnonzero(np.abs(shift) > 32)
             rows[far] = np.ldexp(rows[far], -shift[far, None])
-            exponents[ends[far]] += shift[far]
+            exponents[t + far] += shift[far]
+            scales[ends] = np.ldexp(1.0, exponents[ends])
     return Pairs(log_norm, {name: total[:, cols] for name, cols in jacobian.columns.items()}, "truncated" if step.cut else "full")
 
 

@@ -19,7 +19,7 @@ from .scaled import ROUNDING
 
 __all__ = ["Probes", "probe_flow", "streamed_probes"]
 
-_CHUNK = 64
+_CHUNK = 128
 """Lags whose rows are kept to be measured together."""
 
 _WINDOW = 256
@@ -69,14 +69,16 @@ def probe_flow(trajectory, lags, errors=None, *, count=4, seed=0, b=0, end=None,
     states. Full unless `cut`.
     """
     end, lags = end_and_lags(trajectory, end, lags)
-    part = lambda first, stop: Step(trajectory.window(first, stop), cut)  # noqa: E731
-    sender = _Sender(part(end, end + 1), errors, count, seed, lags, 0, b)
+    step, product = Step(trajectory, cut), None
+    sender = _Sender(step.along(trajectory.window(end, end + 1)), errors, count, seed, lags, 0, b)
     if trajectory.products is not None:
-        sender.through(RowProduct(Step(trajectory, cut), b), end - sender.done, lags - sender.done)
+        sender.through(RowProduct(step, b), end - sender.done, lags - sender.done)
     while sender.done < lags:
         stop = end + 1 - sender.done
         first = max(stop - _WINDOW, end + 1 - lags)
-        sender.through(RowProduct(part(first, stop), b), stop - 1 - first, stop - first)
+        window = trajectory.window(first, stop)
+        product = RowProduct(step.along(window), b) if product is None else product.along(window)
+        sender.through(product, stop - 1 - first, stop - first)
     return sender.probes(trajectory.kernel.cell.cut(cut))
 
 

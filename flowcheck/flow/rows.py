@@ -4,6 +4,8 @@ Where nets read nothing but inputs and previous states (any LSTM or GRU of today
 with all recurrent weights. Other cells go through `Step.pullback`, equation by equation.
 """
 
+from copy import copy
+
 import numpy as np
 
 from ..equations import Net
@@ -26,25 +28,26 @@ class RowProduct:
         ends = np.cumsum(sizes).tolist()
         self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
         self.size, self.slopes = ends[-1], pointwise_slopes(step, b)
-        if self.slopes is None:
-            self.bounds = np.full(step.trajectory.steps, weights_norm(step))
-        else:
-            self._collapse(sizes[0])
+        if self.slopes is not None:
+            self._arrange(sizes[0])
+        self._bring_slopes()
 
-    def _collapse(self, n):
-        """slopes[t, new, root]: d new / d root, roots being the nets that read previous states, then the previous states themselves."""
+    def along(self, trajectory):
+        """The same along another trajectory with the same weights, which are arranged once."""
+        other = copy(self)
+        other.step = self.step.along(trajectory)
+        other.slopes = None if self.slopes is None else pointwise_slopes(other.step, self.b)
+        other._bring_slopes()
+        return other
+
+    def _arrange(self, n):
+        """The weights of the roots: of the nets that read previous states, and 1 for the previous states themselves."""
         states, nets = self.step.kernel.states, []
         for net, live in self.step.live.items():
             if any((new, net) in self.slopes for new in self.columns) and any(old in live for old in states):
                 nets.append(net)
         direct = [old for old in states if any((new, old) in self.slopes for new in self.columns)]
-        roots = [*nets, *direct]
-        steps = self.step.trajectory.steps
-        self.all_slopes = np.zeros((steps, len(self.columns), len(roots), n))
-        for i, new in enumerate(self.columns):
-            for j, root in enumerate(roots):
-                self.all_slopes[:, i, j] = self.slopes.get((new, root), 0.0)
-        self.weights = []
+        self.roots, self.weights = [*nets, *direct], []
         for old, new in states.items():
             readers = [k for k, net in enumerate(nets) if old in self.step.live[net]]
             if readers:
@@ -56,10 +59,23 @@ class RowProduct:
             self.weights = [(cols, read, np.asfortranarray(w)) for cols, read, w in self.weights]
         else:
             self.sent_back = self.products.rows(self.weights, self.direct)
-        largest = np.sqrt(np.einsum("tijn,tijn->tjn", self.all_slopes, self.all_slopes).max(axis=2)) if roots else np.zeros((steps, 0))
         by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
                   for net in nets]
-        self.bounds = largest @ np.array([*by_net, *(1.0 for _ in direct)])
+        self.norms = np.array([*by_net, *(1.0 for _ in direct)])
+
+    def _bring_slopes(self):
+        """all_slopes[t, new, root]: d new / d root at all steps."""
+        steps = self.step.trajectory.steps
+        if self.slopes is None:
+            self.bounds = np.full(steps, weights_norm(self.step))
+            return
+        n = self.step.length(next(iter(self.columns)))
+        self.all_slopes = np.empty((steps, len(self.columns), len(self.roots), n))
+        for i, new in enumerate(self.columns):
+            for j, root in enumerate(self.roots):
+                self.all_slopes[:, i, j] = self.slopes.get((new, root), 0.0)
+        largest = np.sqrt(np.einsum("tijn,tijn->tjn", self.all_slopes, self.all_slopes).max(axis=2)) if self.roots else np.zeros((steps, 0))
+        self.bounds = largest @ self.norms
 
     def back(self, rows, end, lags):
         """(lags, k, joint state): rows @ J(end) ... J(end-q+1) for q = 1 ... lags; `rows` is (k, joint state)."""
