@@ -160,15 +160,19 @@ def every_weight(n, steps):
 
 
 def learning(cell, n, steps):
-    """RTRL, beside the textbook's: all weights at once, one product with the dense step Jacobian a step. BPTT does not learn online."""
+    """RTRL, forward pass given, beside the textbook's: all weights at once, one product with the dense step Jacobian a step. BPTT does not
+    learn online. The floor: d state/dw of every weight times J(t), as formed blocks, at each step but the first."""
     p = problem(cell, n, steps - 1)
     run, rng = p.run(), np.random.default_rng(0)
-    _ = run.partials
+    compiled = [run_layer(p.layer, p.x[:, None])] if importlib.util.find_spec("numba") else []
+    for trajectory in (run, *compiled):
+        _ = trajectory.partials
     errors = rng.normal(size=run["y"].shape)
     count = sum(v.size for v in p.layer.params.values())
     flat = lambda g: np.concatenate([g.params[k].ravel() for k in p.layer.params])  # noqa: E731
     return Case(f"rtrl {cell} n={n}, {steps} steps, {count} weights", {
         "flowcheck": lambda: flat(rtrl(run, errors)),
+        **{"flowcheck --fast": lambda compiled=compiled: flat(rtrl(compiled, errors)) for compiled in compiled},
         "flowcheck, bptt": Way(lambda: flat(bptt(run, errors)), limited=False),
         "numpy, product with all weights": lambda: numpy_ways.carried(p, count),
     }, floor=FLOPS[cell] * n**2 * (steps - 1) * count / (2 if cell == "lstm" else 1) / dgemm_rate(256), agree=1e-9)

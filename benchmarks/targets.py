@@ -99,7 +99,8 @@ def targets(r):
     yield "gradient, lstm n=16, --fast", least, 50, "x torch eager", lambda: r.faster("fast gradient lstm n=16", "torch", FAST)
     yield "gradient, lstm n=16, --fast", least, 1, "x JAX", lambda: r.faster("fast gradient lstm n=16", "JAX", FAST)
     for case in sorted(c for c in r.cases if c.startswith("rtrl")):
-        yield case, least, 0.6, "of dgemm", lambda c=case: r.share(c)
+        for way in ("flowcheck", FAST):
+            yield case + way[9:], least, 0.6, "of dgemm", lambda c=case, way=way: r.share(c, way)
     for case, asked in (("all 5248 weights, lstm n=32", 0.1), ("all 70144 weights, lstm n=128", 8)):
         yield f"{case}, tangents", most, asked, "s", lambda c=case: r.seconds(c)
     for family in ("square", "oblong"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sympy
 
-from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, symbolic, truncated_1997
+from flowcheck import EquationError, Net, bptt, catalogue, compile_cell, rtrl, symbolic, truncated_1997
 from flowcheck import flow as flows
 from flowcheck.cli import main
 from flowcheck.compiled import compile_loops, loops, modules, panels, products, routines, run_layer, tile
@@ -449,6 +449,7 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
     run = found.forward(net.params, net.x, net.state0)
     assert_same({"y": run["y"]}, {"y": net.trajectory["y"]})
     assert_same(found.bptt(run, net.errors).params, bptt(net.trajectory, net.errors).params)
+    assert_same(rtrl(run, net.errors).params, bptt(net.trajectory, net.errors).params)
     params = found.kernel.random_params(6, INPUTS, np.random.default_rng(0))
     here = float(found.forward(params, np.ones((4, 1, INPUTS)))["y"].sum())
     done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, timeout=120, check=False,

@@ -1,9 +1,12 @@
 """RTRL: equal to the complex step, however it shares out its work, and not to a backward pass with a planted mistake."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from flowcheck import bptt, catalogue, compile_cell, complex_step, rtrl, truncated_bptt
+from flowcheck.compiled import compile_loops
 
 
 def a_run(cell, rng, steps=9, batch=2, units=6, gain=1.0):
@@ -11,6 +14,11 @@ def a_run(cell, rng, steps=9, batch=2, units=6, gain=1.0):
     params = kernel.random_params(units, 3, rng, 2 if "blocks" in cell.sizes.values() else 1)
     run = kernel.forward({k: gain * v for k, v in params.items()}, rng.normal(size=(steps, batch, 3)))
     return run, rng.normal(size=run[cell.output.name].shape)
+
+
+def by_loops(run):
+    """The same trajectory, along which RTRL uses compiled loops, run as plain Python."""
+    return compile_loops(run.kernel.cell, interpreted=True)._run(run)
 
 
 def worst(run, found, expected):
@@ -49,6 +57,33 @@ def test_the_complex_step_agrees_after_thirty_contracting_steps(rng):
         direction = {k: (rng.normal(size=v.shape) if k == name else np.zeros(v.shape)) for k, v in early.items()}
         expected = float(complex_step(loss, early, direction))
         assert np.vdot(found[name], direction[name]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_loops_are_bptt(cell, rng):
+    run, errors = a_run(cell, rng, steps=5, batch=1)
+    assert worst(run, rtrl(by_loops(run), errors).params, bptt(run, errors).params) < 1e-13
+
+
+def test_loops_with_errors_anywhere_and_a_few_panels_and_steps_at_a_time(rng, monkeypatch):
+    run, errors = a_run(catalogue()["lstm"], rng)
+    given = {"y": errors, "s": rng.normal(size=errors.shape), "net_f": rng.normal(size=errors.shape)}
+    expected = bptt(run, given).params
+    assert worst(run, rtrl(by_loops(run), given).params, expected) < 1e-13
+    for limit, small in {"sensitivity._CHUNK_BYTES": 2500, "sensitivity._KEPT_BYTES": 0, "compiled.sensitivity._GROUP_BYTES": 1}.items():
+        monkeypatch.setattr(f"flowcheck.{limit}", small)
+    assert worst(run, rtrl(by_loops(run), given).params, expected) < 1e-13
+
+
+@pytest.mark.parametrize("argument, change", [
+    ("matrices", lambda a: 1.001 * a), ("values", lambda a: 1.001 * a), ("slopes", lambda a: 1.001 * a), ("sources", lambda a: 1.001 * a),
+    ("steps", lambda n: n - 1)], ids=["products", "diagonals", "slopes", "sources", "a step"])
+def test_a_planted_mistake_in_the_loops_shows(argument, change, rng, monkeypatch):
+    run, errors = a_run(catalogue()["lstm"], rng, batch=1)
+    wrong = by_loops(run)
+    loops = wrong.loops.sensitivities
+    right, place = loops.loop, list(inspect.signature(loops.loop).parameters).index(argument)
+    monkeypatch.setattr(loops, "loop", lambda *given: right(*given[:place], change(given[place]), *given[place + 1:]))
+    assert worst(run, rtrl(wrong, errors).params, bptt(run, errors).params) > 1e-6
 
 
 @pytest.mark.parametrize("mistake", ["carry", "slope", "window"])

@@ -15,6 +15,7 @@ from .carried import Carried
 from .modules import driver_source, load
 from .printer import Printer, _at, _loop
 from .products import products
+from .sensitivity import sensitivities
 from .storage import Storage
 from .truncated import print_carried
 
@@ -93,6 +94,11 @@ class Loops:
     def products(self):
         """Loops over products of step Jacobians, the same for all cells."""
         return products(self.interpreted)
+
+    @property
+    def sensitivities(self):
+        """The loop of RTRL, the same for all cells."""
+        return sensitivities(self.interpreted)
 
     def program(self, params, one_hot=False):
         """The Program for the lengths of these weights."""
