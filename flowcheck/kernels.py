@@ -237,10 +237,10 @@ class Trajectory:
     """Every vector of a cell at every step of one run: `trajectory["net_c"]` is (time, batch, units).
 
     A previous state ("s_prev") is its new value shifted by one step, state0 first. `loops` are the compiled loops that what is measured
-    along it is to use, `products` those for products of step Jacobians, None for NumPy.
+    along it is to use, `products` those for products of step Jacobians, `evaluated` evaluates pointwise formulas; None for NumPy.
     """
 
-    loops = products = None
+    loops = products = evaluated = None
 
     def __init__(self, kernel, params, inputs, values, state0):
         self.kernel, self.params, self.inputs, self.values, self.state0 = kernel, params, inputs, values, state0

@@ -265,8 +265,9 @@ def assert_measured_alike(cell, rng, cut):
     known = numpys.log10_norm > numpys.log10_floor
     for part in ("log10_norm", "log10_entry"):
         np.testing.assert_allclose(getattr(ours, part)[known], getattr(numpys, part)[known], rtol=0, atol=1e-11)
-    ours, numpys = (probe_flow(t, 5, count=2, cut=cut).log10_norm for t in (run, net.trajectory))
-    np.testing.assert_allclose(ours, numpys, rtol=0, atol=1e-11)
+    ours, numpys = (probe_flow(t, 5, count=2, cut=cut) for t in (run, net.trajectory))
+    np.testing.assert_allclose(ours.log10_norm, numpys.log10_norm, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(ours.log10_floor, numpys.log10_floor, rtol=0, atol=1e-9)
     assert_same(bptt(run, net.errors, cut).params, bptt(net.trajectory, net.errors, cut).params)
     receivers = [*(s.name for s in cell.inputs), *(n.out.name for n in cell.nets)]
     ours, numpys = (flows.error_flows(t, cell.output.name, receivers, 5, cut=cut) for t in (run, net.trajectory))
@@ -313,6 +314,22 @@ def test_a_planted_mistake_in_the_products_shows(loop, array, name, rng, monkeyp
     monkeypatch.setitem(loops, loop, wrong)
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(right, (
         flows.state_flow(run, 10).log10_norm, probe_flow(run, 10).log10_norm), strict=True))
+
+
+@pytest.mark.parametrize("name", ["lstm", "tanh"])
+@pytest.mark.parametrize("part", ["log10_norm", "log10_floor"])
+def test_a_planted_mistake_in_the_slopes_shows(part, name, rng, monkeypatch):
+    net = a_run(catalogue()[name], rng, steps=12, batch=1)
+    run = compile_loops(catalogue()[name], interpreted=True).forward(net.params, net.x, net.state0)
+    evaluated = type(run).evaluated
+
+    def wrong(run, b, formulas):
+        values, largest = evaluated(run, b, formulas)
+        return (1.001 * values, largest) if part == "log10_norm" else (values, 1.001 * largest)
+
+    monkeypatch.setattr(type(run), "evaluated", wrong)
+    ours, numpys = (getattr(probe_flow(t, 10), part) for t in (run, net.trajectory))
+    assert np.abs(ours - numpys).max() > 1e-5
 
 
 def test_the_command_compiles_small_layers_only(interpreted, monkeypatch, capsys):

@@ -16,6 +16,7 @@ from .modules import driver_source, load
 from .printer import Printer, _at, _loop
 from .products import products
 from .sensitivity import sensitivities
+from .slopes import evaluated
 from .storage import Storage
 from .truncated import print_carried
 
@@ -260,6 +261,10 @@ class Run(Trajectory):
         values = {name: rows[:, 1:, k:k + storage.length(name)].transpose(1, 0, 2) for name, k in storage.place.items()}
         super().__init__(loops.kernel, params, inputs, {e.out.name: values[e.out.name] for e in loops.cell.equations}, state0)
         self.loops, self.products, self.rows, self.packed, self.program = loops, loops.products, rows, packed, program
+
+    def evaluated(self, b, formulas):
+        """(values, largest) of pointwise formulas at all steps, see `slopes.evaluated`."""
+        return evaluated(self, b, formulas)
 
 
 def _weight_gradients(run, a):

@@ -100,6 +100,11 @@ class Printer:
         where, place = self.storage.array(name)
         return _at({"now": "a", "before": "a_before", "x": "a_x"}[where], place, index)
 
+    @staticmethod
+    def formula(cell, texts):
+        """Function from a SymPy expression to its text, with symbols replaced."""
+        return _Formula(texts, cell).doprint
+
     def formulas(self, targets, texts):
         """Lines that use SymPy expressions {line with {} for its formula: expression}, common subexpressions named first."""
         named, reduced = sympy.cse(list(targets.values()), symbols=(sympy.Symbol(f"z{k}") for k in itertools.count()))

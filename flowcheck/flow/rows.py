@@ -5,9 +5,12 @@ with all recurrent weights. Other cells go through `Step.pullback`, equation by 
 """
 
 from copy import copy
+from functools import cache
 
 import numpy as np
+from sympy import sympify
 
+from .. import symbolic
 from ..equations import Net
 
 __all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
@@ -27,7 +30,11 @@ class RowProduct:
         sizes = [step.length(new) for new in kernel.states.values()]
         ends = np.cumsum(sizes).tolist()
         self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
-        self.size, self.slopes = ends[-1], pointwise_slopes(step, b)
+        self.size, self.slopes, self.formulas = ends[-1], None, None
+        if step.trajectory.evaluated is not None:
+            self.slopes = self.formulas = slope_formulas(step)
+        if self.slopes is None:
+            self.slopes = pointwise_slopes(step, b)
         if self.slopes is not None:
             self._arrange(sizes[0])
         self._bring_slopes()
@@ -68,6 +75,11 @@ class RowProduct:
         steps = self.step.trajectory.steps
         if self.slopes is None:
             self.bounds = np.full(steps, weights_norm(self.step))
+            return
+        if self.formulas is not None and self.roots:
+            table = [[self.formulas.get((new, root), 0.0) for root in self.roots] for new in self.columns]
+            self.all_slopes, largest = self.step.trajectory.evaluated(self.b, table)
+            self.bounds = largest @ self.norms
             return
         n = self.step.length(next(iter(self.columns)))
         self.all_slopes = np.empty((steps, len(self.columns), len(self.roots), n))
@@ -121,20 +133,49 @@ def pointwise_slopes(step, b, every_net=False):
 
     Roots are the previous states and the dense nets that read them; with `every_net`, all nets.
     """
-    kernel, cell = step.kernel, step.kernel.cell
-    needed = set(kernel.states.values())  # what a state is made of; an output that is no state does not matter
-    for equation in reversed(cell.equations):
-        if equation.out.name in needed:
-            needed |= step.live[equation.out.name].keys() if isinstance(equation, Net) else set(kernel.units[equation.out.name].args)
-    equations = [e for e in cell.equations if e.out.name in needed]
-    if len({step.length(e.out.name) for e in equations}) > 1:
+    if not _of_one_length(step):
         return None
     partials = {key: v if isinstance(v, float) else v[:, b] for key, v in step.trajectory.partials.items()}
+    return _multiplied(step.kernel, step.live, partials, every_net)
+
+
+def slope_formulas(step):
+    """The same as formulas in the vectors of a step; None also where weights or inputs take part in them."""
+    return _formulas(step.kernel, step.cut) if _of_one_length(step) else None
+
+
+@cache
+def _formulas(kernel, cut):
+    cell = kernel.cell
+    if any(net.kind == "diagonal" for net in cell.nets):
+        return None
+    cut = {(edge.net, edge.source) for edge in cut}
+    live = {net.out.name: {s.name: None for s in net.sources if (net.out.name, s.name) not in cut} for net in cell.nets}
+    formulas = _multiplied(kernel, live, {(u.out.name, s.name): d for u in cell.units for s, d in symbolic.partials(u).items()})
+    inputs = set(cell.inputs)
+    return None if formulas is None or any(inputs & sympify(f).free_symbols for f in formulas.values()) else formulas
+
+
+def _needed(kernel, live):
+    """The equations that the new states are made of: an output that is no state does not matter."""
+    needed = set(kernel.states.values())
+    for equation in reversed(kernel.cell.equations):
+        if equation.out.name in needed:
+            needed |= live[equation.out.name].keys() if isinstance(equation, Net) else set(kernel.units[equation.out.name].args)
+    return [e for e in kernel.cell.equations if e.out.name in needed]
+
+
+def _of_one_length(step):
+    return len({step.length(e.out.name) for e in _needed(step.kernel, step.live)}) == 1
+
+
+def _multiplied(kernel, live_of, partials, every_net=False):
+    """{(new state, root): sum over paths of the products of `partials`}, see `pointwise_slopes`."""
     known = {old: {old: 1.0} for old in kernel.states}  # vector: {root: its derivative}
-    for equation in equations:
+    for equation in _needed(kernel, live_of):
         name, found = equation.out.name, {}
         if isinstance(equation, Net):
-            live = step.live[name]
+            live = live_of[name]
             if equation.kind not in ("dense", "diagonal"):
                 return None
             if equation.kind == "dense":
