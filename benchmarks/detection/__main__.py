@@ -30,9 +30,9 @@ CASES_A_PROCESS = 300
 
 
 def run(item):
-    """The row of one item: ("right", number, seed) or ("wrong", Case, whether the others check it, too)."""
+    """The row of one item: ("right", number, seed), ("wrong", Case, whether the others check it, too), ("others", Case): what they say."""
     with threadpool_limits(1):
-        return run_right(*item[1:]) if item[0] == "right" else run_case(*item[1:])
+        return {"right": run_right, "wrong": run_case, "others": run_others}[item[0]](*item[1:])
 
 
 def run_case(case, others=True):
@@ -51,6 +51,11 @@ def run_case(case, others=True):
     row |= {"flowcheck": verification.verdict == "fail", "lag": min(lags, default=None), "hypotheses": list(hypotheses[:3]),
             "rank": next((k + 1 for k, h in enumerate(hypotheses) if h.startswith(f"{case.term}:")), None), "seconds": round(seconds, 3)}
     return row | _others(net, arguments, case.plant()) if others else row
+
+
+def run_others(case):
+    """What is missing in the row of a case that flowcheck has checked."""
+    return {"id": case.id} | _others(NETS[case.net], case.arguments(), case.plant())
 
 
 def _others(net, arguments, plant):
@@ -130,15 +135,19 @@ def main(arguments=None):
 
 
 def _run_all(items, file, processes):
-    """{id: row} of the items; those in the file are not run again."""
-    known = {row["id"]: row for row in map(json.loads, file.read_text().splitlines())} if file.exists() else {}
+    """{id: row} of the items; what is in the file is not run again. What the others are still to say of a case comes last."""
+    known = {}
+    for row in map(json.loads, file.read_text().splitlines() if file.exists() else ()):
+        known.setdefault(row["id"], {}).update(row)
     todo = [item for item in items if _id(*item) not in known]
+    todo += [("others", item[1]) for item in items if item[0] == "wrong" and item[2] and item[1].id in known
+             and not known[item[1].id].keys() & {"others", "equivalent"}]
     if not todo:
         return known
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with file.open("a") as out, multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=CASES_A_PROCESS) as pool:
         for row in pool.imap_unordered(run, todo):
-            known[row["id"]] = row
+            known.setdefault(row["id"], {}).update(row)
             out.write(json.dumps(row) + "\n")
             out.flush()
     return known
