@@ -1,18 +1,19 @@
 """Find out how someone's forward pass is a cell of the catalogue: which array holds which weights, in which gate order and layout.
 
-Nothing is guessed from names: candidates come from the shapes, and one is taken if the compiled cell gives the same outputs on random
-weights, inputs and states. One role (inputs, previous outputs, biases) is settled at a time, with the weights of the others set to zero.
+Nothing is guessed from names: candidates come from the shapes, where not all arrays have the names of the cell's weights, and one is
+taken if the compiled cell gives the same outputs on random weights, inputs and states. One role (inputs, previous outputs, biases) is
+settled at a time, with the weights of the others set to zero.
 """
 
 from itertools import permutations, product
 
 import numpy as np
 
-from ..kernels import ShapeError
+from ..kernels import ShapeError, compile_cell
 from .arguments import REFUSED
 from .layout import layouts
 from .match import Match
-from .readings import Roles, readings
+from .readings import Block, Roles, readings
 
 __all__ = ["match_forward"]
 
@@ -40,7 +41,7 @@ def match_forward(functions, arguments, y, cells):
                 if layout.units % block_size:
                     continue
                 lengths = {"units": layout.units, "inputs": layout.width, "blocks": layout.units // block_size}
-                match = _match_cell(functions, short, layout, cell, lengths, parts)
+                match = _by_name(functions, short, layout, cell, lengths) or _match_cell(functions, short, layout, cell, lengths, parts)
                 if match is not None and _name_outputs(match, functions, arguments, y):
                     return match
     return None
@@ -51,8 +52,11 @@ def _randomised(arguments, rng):
 
 
 def _acts_on(functions, arguments, layout, name):
-    """(must, may, entries): what an array reads for certain and at most ("x", "h" a state, "1" nothing: a bias), and the entries of state0
-    that alone make it act. An array that acts on no output reads nothing; None where the functions do not take the trial.
+    """(must, may, entries): what an array reads for certain and at most ("x", "h" a state, "1" nothing: a bias; "now" a vector of its own
+    step, as a diagonal may), and the entries of state0 that alone make it act. An array that acts on no output reads nothing; None where
+    the functions do not take the trial.
+
+    What does not act at the first step but later acts through a state: one that is an entry, or one that is zero at the start.
     """
     values, rng = arguments.values(), np.random.default_rng(5)
     if name not in values:
@@ -66,34 +70,54 @@ def _acts_on(functions, arguments, layout, name):
         quiet = {n: np.zeros_like(values[n]) for n in states if n not in live}
         if not x and not whole:
             quiet[layout.x] = np.zeros_like(trial.values()[layout.x])
-        before, after = (functions.outputs(trial.with_values(quiet | extra))[layout.output] for extra in ({}, changed))
-        return before.shape != after.shape or not np.array_equal(before, after)
+        for turned in ({}, {n: np.abs(a) for n, a in trial.values().items()}):  # rectified units may all be silent
+            before, after = (functions.outputs(trial.with_values(turned | quiet | extra))[layout.output] for extra in ({}, changed))
+            if before.shape != after.shape or not np.array_equal(before, after):
+                return True
+        return False
 
     try:
         if not acts(arguments):
             return set(), set(), frozenset()
         if whole:
             return set(), {"1"} if values[name].ndim == 1 else {"x", "h", "1"}, frozenset()
+        vector = values[name].ndim == 1 or 1 in values[name].shape
         if acts(first, x=False, live=()):
-            return {"1"}, {"x", "h", "1"}, frozenset()
+            return (set(), {"1", "now"}, frozenset()) if vector else ({"1"}, {"x", "h", "1"}, frozenset())
         if not acts(first, x=False):
-            return {"x"}, {"x"}, frozenset()
+            must = {"x"} if acts(first) else set()
+            if acts(arguments, x=False):
+                return must, {"h", "1"} if vector and not must else {"x", "h", "1"}, frozenset()
+            return must, {"x"} if states else {"x", "h", "1"}, frozenset()
         entries = frozenset(s for s in states if acts(first, x=False, live=(s,)))
-        if values[name].ndim == 1 or 1 in values[name].shape:  # a bias behind a closed gate acts only where a state does
+        if vector:  # a bias behind a closed gate acts only where a state does
             return set(), {"h", "1"}, entries
         return {"h", "x"} if acts(first, live=()) else {"h"}, {"x", "h", "1"}, entries
     except REFUSED:
         return None
 
 
+def _by_name(functions, arguments, layout, cell, lengths):
+    """The Match where every array has the name and shape of the cell's weights; None where one has not, or the outputs differ."""
+    params, axes = arguments.groups["params"], compile_cell(cell).axes
+    if params.keys() != axes.keys() or any(params[n].shape != tuple(lengths[a] for a in found) for n, found in axes.items()):
+        return None
+    roles = {name: role for role, nets in Roles(cell, lengths).params.items() for name in nets.values()}
+    blocks = [(Block(n, 0, roles[n], (slice(None),) * a.ndim, False, len(a)), n) for n, a in params.items()]
+    wanted = functions.outputs(arguments)[layout.output]
+    found = (Match(functions, cell, layout, blocks, states, lengths) for states in _state_maps(arguments, layout, cell, lengths, [], {}))
+    return next((match for match in found if _same_output(match, arguments, wanted)), None)
+
+
 def _match_cell(functions, arguments, layout, cell, lengths, parts):
     roles, groups = Roles(cell, lengths), {}
+    diagonals = any(role.startswith("diagonal") for role in roles.params)
     for n, part in parts.items():
-        if part[1]:  # arrays of one shape that act on the same things are read alike
-            key = (arguments.groups["params"][n].shape, *map(frozenset, part))
-            groups.setdefault(key, []).append(n)
+        if part[1]:  # arrays of one shape that act on the same things are read alike, but for biases and diagonals
+            shape = arguments.groups["params"][n].shape
+            groups.setdefault((shape, *map(frozenset, part), n if diagonals and len(shape) == 1 else ""), []).append(n)
     options = []
-    for (shape, must, may, _), names in groups.items():
+    for (shape, must, may, *_), names in groups.items():
         per_name = [readings(n, shape, roles, must, may) for n in names]
         if not per_name[0]:
             return None
@@ -136,16 +160,17 @@ def _covers(blocks, roles):
 
 
 def _settle(functions, arguments, layout, cell, lengths, roles, blocks, states):
-    """Assign gates to blocks, one role after the other."""
-    settled = []
+    """Assign gates to blocks, one role after the other; those settled before take part where a state is no entry, but zero at the start,
+    so that a role alone might not act."""
+    settled, alone = [], len(states) == len(cell.state)
     for role in sorted(roles.params, key=lambda r: (r == "1", r.startswith("diagonal"), r != "x")):
         mine = [b for b in blocks if b.role == role]
         if not mine:
             continue
-        quiet = _only(arguments, blocks, mine)
+        quiet = _only(arguments, blocks, mine if alone else [*(b for b, _ in settled), *mine])
         wanted = functions.outputs(quiet)[layout.output]
         for assigned in _assignments(mine, roles.params[role], settled, cell):
-            match = Match(functions, cell, layout, assigned, states, lengths)
+            match = Match(functions, cell, layout, assigned if alone else [*settled, *assigned], states, lengths)
             if _same_output(match, quiet, wanted, zero_rest=roles):
                 settled += assigned
                 break

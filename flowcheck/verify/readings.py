@@ -39,6 +39,7 @@ class Roles:
 
     def __init__(self, cell, lengths):
         inputs, self.params, self.sizes = {s.name for s in cell.inputs}, {}, {}
+        self.previous = {f"diagonal {old}" for old in cell.state}
         kinds = {n.out.name: n.kind for n in cell.nets}
         carried = {}
         for edge in cell.parameters.values():
@@ -58,15 +59,19 @@ class Roles:
             self.sizes[role] = size
         self.rows = sorted({lengths[cell.sizes[e.net]] for e in cell.parameters.values()})
 
+    def kind(self, role):
+        """"x", "1", "now" for a diagonal that reads a vector of its own step, "h" for everything else."""
+        return role if role in ("x", "1") else "now" if role.startswith("diagonal") and role not in self.previous else "h"
+
 
 def readings(entry, shape, roles, must, may):
-    """[[Block]]: every way to read an array of that shape. Its values read what is in `must`, and nothing outside `may`: "x", "h", "1"."""
+    """[[Block]]: every way to read an array of that shape. Its values read what is in `must`, and nothing outside `may`, kinds of roles."""
     found = []
     if len(shape) == 1:
         for row in roles.rows:
             if shape[0] % row == 0:
                 for role in roles.sizes:
-                    if roles.sizes[role] == 1 and _kind(role) in may and must <= {_kind(role)}:
+                    if roles.sizes[role] == 1 and roles.kind(role) in may and must <= {roles.kind(role)}:
                         count = shape[0] // row
                         if count <= len(roles.params[role]):
                             found.append([Block(entry, k, role, (slice(k * row, (k + 1) * row),), False, row) for k in range(count)])
@@ -85,16 +90,12 @@ def readings(entry, shape, roles, must, may):
     return found
 
 
-def _kind(role):
-    return role if role in ("x", "1") else "h"
-
-
 def _orders(columns, roles, must, may):
     """Orders of roles whose lengths add up to the columns, and whose kinds are what the array reads."""
     names = [r for r in roles.sizes if not r.startswith("diagonal")]
     for count in range(1, len(names) + 1):
         for order in permutations(names, count):
-            if sum(roles.sizes[r] for r in order) == columns and must <= {_kind(r) for r in order} <= may:
+            if sum(roles.sizes[r] for r in order) == columns and must <= {roles.kind(r) for r in order} <= may:
                 yield order
 
 
