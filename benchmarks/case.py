@@ -25,7 +25,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Case:
-    """name; ways {name: Way or function}, the first is flowcheck's; `floor`: seconds that the least work takes at the machine's limit.
+    """name; ways {name: Way or function}, the first is flowcheck's; `limit`: a Way whose time the least work takes as fast as the machine
+    can, e.g. as many products of matrices by BLAS. It is timed in turn with the others.
 
     `agree` is the largest difference allowed, in the numbers that the ways return (log10 norms as a rule). `wall` times by the clock on the
     wall instead of CPU seconds, for more than one thread.
@@ -33,7 +34,7 @@ class Case:
 
     name: str
     ways: dict
-    floor: float | None = None
+    limit: Way | None = None
     agree: float = 1e-9
     wall: bool = False
     setup: object = field(default=None, compare=False)
@@ -53,23 +54,26 @@ def run_case(case, repeats, progress):
             difference = float(np.abs(np.asarray(found) - reference).max())
             if not difference < case.agree:
                 raise SystemExit(f"{case.name}: {name} differs from {next(iter(ways))} by {difference:.1e}; nothing was timed")
-    times, clock = {name: [] for name in ways}, time.perf_counter if case.wall else time.process_time
+    limits, times, clock = [], {name: [] for name in ways}, time.perf_counter if case.wall else time.process_time
     for k in range(min(repeats, case.rounds)):
         for name, way in ways.items():
             if k and times[name][0] > 20:
                 continue  # one run of half a minute is as good as three
             progress(f"{case.name}: timing {name}, round {k + 1}")
             times[name].append(_seconds(way.run, clock))
+        if case.limit:
+            limits.append(_seconds(case.limit.run, clock) * case.limit.factor)
+    floor = min(limits, default=None)
     seconds = {name: min(t) * ways[name].factor for name, t in times.items()}
     ours, *others = seconds
     best = min((seconds[name] for name in others if not name.startswith("flowcheck")), default=None)
     rows = [{
         "case": case.name, "way": name, "seconds": s, "extrapolated": ways[name].factor != 1.0, "clock": "wall" if case.wall else "cpu",
         "best_alternative_over_this": None, "best_alternative_over_limit": None, "ratio_to_flowcheck": s / seconds[ours],
-        "share_of_limit": case.floor / s if case.floor and ways[name].limited else None, "peak_bytes": peaks[name],
+        "share_of_limit": floor / s if floor and ways[name].limited else None, "peak_bytes": peaks[name],
     } for name, s in seconds.items()]
     if best:
-        rows[0] |= {"best_alternative_over_this": best / seconds[ours], "best_alternative_over_limit": case.floor and best / case.floor}
+        rows[0] |= {"best_alternative_over_this": best / seconds[ours], "best_alternative_over_limit": floor and best / floor}
     return rows
 
 

@@ -20,12 +20,12 @@ from flowcheck.runs import Settings, Store, measure_many
 
 from . import jax_ways, numpy_ways, torch_ways
 from .case import Case, Way
-from .ceilings import dgemm_rate
 from .nets import FLOPS, problem
 
 __all__ = ["cases"]
 
 SCAN, VMAP, JACREV, VJP = "jax scan of Jacobians", "jax scan, vmap of vjp", "jax jacrev over scan", "jax jitted vjp"
+FAST_GIVEN = "flowcheck --fast, forward pass given"
 BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched backward", "torch jacobian per lag", "torch backward"
 
 
@@ -63,16 +63,18 @@ def profile(cell, n, lags, every):
     """Norm of d state(t)/d state(t-q) for q = 1 ... lags, forward pass included but in the second way."""
     p = problem(cell, n, lags)
     run = p.run()
-    _ = run.partials
+    fast = _fast_run(p)
+    _ = run.partials, fast and fast.partials
     jax = [SCAN, *([VMAP] if cell != "tanh" else []), *([JACREV] if every else [])]
     torch = [BATCHED, *([REPLICAS] if every else [])]
     return Case(f"profile {cell} n={n}, {lags} lags", {
         "flowcheck": lambda: log_norms(p.run(), lags),
         "flowcheck, forward pass given": lambda: log_norms(run, lags),
         **_fast(p, lambda run: log_norms(run, lags)),
+        **({FAST_GIVEN: lambda: log_norms(fast, lags)} if fast else {}),
         "numpy dense": lambda: numpy_ways.profile(p),
         **_bound(jax_ways.ways(p, jax), None), **_bound(torch_ways.ways(p, torch), None),
-    }, floor=FLOPS[cell] * n**3 * lags / dgemm_rate(n))
+    }, limit=by_dgemm(n, FLOPS[cell] * n**3 * lags))
 
 
 def jacobian_per_lag(n, lags, measured):
@@ -97,16 +99,21 @@ def probe(cell, n, steps):
         "flowcheck": lambda: probe_flow(p.run(), steps, count=1, seed=0).log10_norm[0],
         **_fast(p, lambda run: probe_flow(run, steps, count=1, seed=0).log10_norm[0]),
         **_bound(jax_ways.ways(p, [VJP]), v), **_bound(torch_ways.ways(p, [BACKWARD]), v),
-    }, floor=2 * steps * 8 * weights / _cached_bandwidth(weights))
+    }, limit=by_vectors(2 * steps * weights, weights))
 
 
-def _cached_bandwidth(entries):
-    """Bytes per second at which a product with one vector reads weights of that many entries: what a probe cannot do without."""
-    from .ceilings import cpu_seconds
+def by_dgemm(n, operations):
+    """So many floating-point operations in n x n products."""
+    rng = np.random.default_rng(0)
+    a, b, out = rng.normal(size=(n, n)), rng.normal(size=(n, n)), np.empty((n, n))
+    return Way(lambda: np.matmul(a, b, out=out), operations / (2 * n**3))
 
-    n = int(np.sqrt(entries))
+
+def by_vectors(entries, size):
+    """Reading so many weights in products of one vector with a matrix of `size` weights: what a probe cannot do without."""
+    n = int(np.sqrt(size))
     w, v = np.ones((n, n)), np.ones(n)
-    return 50 * 8 * n * n / cpu_seconds(lambda: [v @ w for _ in range(50)], 5)
+    return Way(lambda: v @ w, entries / n**2)
 
 
 def spectral(cell, n, lags):
@@ -132,7 +139,7 @@ def pairs(n, steps):
     return Case(f"all pairs tanh n={n}, {steps} steps", {
         "flowcheck": lambda: pair_flows(run).log10_norm[keep],
         "numpy, end by end": lambda: numpy_ways.all_pairs(p, v, steps - 1)[keep],
-    }, floor=n * n * steps * steps / dgemm_rate(n))
+    }, limit=by_dgemm(n, n * n * steps * steps))
 
 
 def frames(n, steps):
@@ -175,7 +182,7 @@ def learning(cell, n, steps):
         **{"flowcheck --fast": lambda compiled=compiled: flat(rtrl(compiled, errors)) for compiled in compiled},
         "flowcheck, bptt": Way(lambda: flat(bptt(run, errors)), limited=False),
         "numpy, product with all weights": lambda: numpy_ways.carried(p, count),
-    }, floor=FLOPS[cell] * n**2 * (steps - 1) * count / (2 if cell == "lstm" else 1) / dgemm_rate(256), agree=1e-9)
+    }, limit=by_dgemm(256, FLOPS[cell] * n**2 * (steps - 1) * count / (2 if cell == "lstm" else 1)), agree=1e-9)
 
 
 def _gradcheck(layer, run, errors, factor):
@@ -239,11 +246,14 @@ def _busy_neighbour():
         neighbour.wait()
 
 
+def _fast_run(p):
+    """Its trajectory with `--fast`, None where that is no other way."""
+    return None if p.n > MIDDLE or importlib.util.find_spec("numba") is None else run_layer(p.layer, p.x[:, None])
+
+
 def _fast(p, measured):
     """The same with `--fast`, where that is another way."""
-    if p.n > MIDDLE or importlib.util.find_spec("numba") is None:
-        return {}
-    return {"flowcheck --fast": lambda: measured(run_layer(p.layer, p.x[:, None]))}
+    return {} if _fast_run(p) is None else {"flowcheck --fast": lambda: measured(_fast_run(p))}
 
 
 def _bound(ways, v):

@@ -65,7 +65,10 @@ def targets(r):
     least, most = "at least", "at most"
     for cell, share in (("tanh", 0.85), ("gru", 0.75), ("lstm", 0.75)):
         for n in (256, 512):
-            yield f"full profile, {cell} n={n}", least, share, "of dgemm", lambda c=f"profile {cell} n={n}": r.share(c, GIVEN)
+            for way in (GIVEN, f"{FAST}, forward pass given"):
+                fast = ", --fast" if way.startswith(FAST) else ""
+                yield (f"full profile, {cell} n={n}{fast}", least, share, "of dgemm",
+                       lambda c=f"profile {cell} n={n}", way=way: r.share(c, way))
     for cell in ("tanh", "gru", "lstm"):
         for n in (64, 256, 512):
             case = f"profile {cell} n={n}"

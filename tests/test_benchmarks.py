@@ -26,9 +26,12 @@ def test_steps_and_jacobians_by_hand_are_the_packages(cell):
 
 
 def test_rows_have_ratios_to_the_best_alternative():
-    case = Case("sum", {"ours": lambda: sum(range(100)), "slow": lambda: sum(range(200_000)) * 0 + 4950, "part": Way(lambda: None, 3.0)})
+    case = Case("sum", {"ours": lambda: sum(range(100)), "slow": lambda: sum(range(200_000)) * 0 + 4950, "part": Way(lambda: None, 3.0, False)},
+                limit=Way(lambda: sum(range(100)), 10.0))
     rows = run_case(case, 2, lambda words: None)
     assert [r["way"] for r in rows] == ["ours", "slow", "part"] and rows[2]["extrapolated"]
+    # ten of "ours" are the limit of all: half of it to be safe from neighbours; two thousand of it are "slow"
+    assert rows[0]["share_of_limit"] > 5 and rows[1]["share_of_limit"] < 0.1 and rows[2]["share_of_limit"] is None
     assert rows[0]["ratio_to_flowcheck"] == 1.0 and rows[1]["ratio_to_flowcheck"] >= 1.0
     assert rows[0]["best_alternative_over_this"] == pytest.approx(min(r["ratio_to_flowcheck"] for r in rows[1:]))
 
