@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -230,6 +231,25 @@ def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         assert_agrees(cell, net)
+
+
+@pytest.mark.parametrize("right, wrong", [
+    (r"(l = .*) \+ after.*", r"\1"), (r"( f = )after.*", r"\g<1>1.0"), (r"\+= m\[i\]", "+= 0.0 * m[i]"), (r"\*= f\[i\]", "*= 1.0"),
+    ("c\\[t, panels", "c[steps - 1 - t, panels"),
+], ids=["errors stay in their step", "no decay within a chunk", "no error to an earlier chunk", "no decay over a chunk", "time reversed"])
+def test_a_mistake_planted_in_the_products_over_a_chunk_shows(right, wrong, rng, monkeypatch, a_fresh_cache):
+    monkeypatch.setattr(loops, "CHUNK", 4)
+    cell = catalogue()["lstm"]
+    net, load = a_run(cell, rng, steps=11), loops.load
+
+    def planted(title, text, *others):
+        changed = re.sub(right, wrong, text)
+        assert changed != text
+        return load(title, changed, *others)
+
+    monkeypatch.setattr(loops, "load", planted)
+    with pytest.raises(AssertionError, match="Not equal"):
+        assert_truncated(compile_loops(cell, interpreted=True), net, net.errors)
 
 
 # What is measured along a compiled run.
