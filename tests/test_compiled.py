@@ -177,7 +177,7 @@ def test_one_hot_inputs_are_their_vectors(name, rng):
 
 
 def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, monkeypatch):
-    monkeypatch.setattr(loops, "CHUNK", 4)
+    monkeypatch.setattr(loops, "STEPS", 4)
     for name in ("lstm1997", "gru"):
         cell = catalogue()[name]
         net = a_run(cell, rng, steps=11)
@@ -238,7 +238,7 @@ def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
     ("c\\[t, panels", "c[steps - 1 - t, panels"),
 ], ids=["errors stay in their step", "no decay within a chunk", "no error to an earlier chunk", "no decay over a chunk", "time reversed"])
 def test_a_mistake_planted_in_the_products_over_a_chunk_shows(right, wrong, rng, monkeypatch, a_fresh_cache):
-    monkeypatch.setattr(loops, "CHUNK", 4)
+    monkeypatch.setattr(loops, "STEPS", 4)
     cell = catalogue()["lstm"]
     net, load = a_run(cell, rng, steps=11), loops.load
 
@@ -397,6 +397,8 @@ def test_squashing_functions_are_accurate_to_rounding(name):
             expected, got = reference(mpmath.mpf(float(x))), getattr(routines, name)(np.float64(x))
             # half an eps each of two divisions and of one product, one eps of the exponential
             assert abs(got - expected) <= 4 * np.finfo(float).eps * abs(expected), (x, got, float(expected))
+            beside = getattr(routines, f"{name.removesuffix('_prime')}_with_slope")(np.float64(x))[name.endswith("_prime")]
+            assert abs(beside - expected) <= 4 * np.finfo(float).eps * abs(expected), (x, beside, float(expected))
 
 
 def test_squashing_functions_at_the_ends_of_the_scale():
@@ -404,6 +406,7 @@ def test_squashing_functions_at_the_ends_of_the_scale():
         for x, s, t in ((800.0, 1.0, 1.0), (-800.0, 0.0, -1.0), (np.inf, 1.0, 1.0), (-np.inf, 0.0, -1.0)):
             x = np.float64(x)
             assert (routines.sigma(x), routines.tanh(x), routines.sigma_prime(x), routines.tanh_prime(x)) == (s, t, 0.0, 0.0)
+            assert (*routines.sigma_with_slope(x), *routines.tanh_with_slope(x)) == (s, 0.0, t, 0.0)
     assert 0.0 < routines.sigma(np.float64(-745.0)) < 1e-320
     assert all(np.isnan(getattr(routines, name)(np.float64(np.nan))) for name in routines.ROUTINES)
 
