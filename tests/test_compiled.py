@@ -187,6 +187,18 @@ def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, mo
         assert_same(found, expected)
 
 
+@pytest.mark.parametrize("hot", [False, True], ids=["vectors", "one-hot"])
+def test_more_sources_than_a_block_of_tiles_has_rows(hot, rng):
+    cell, inputs = catalogue()["lstm"], tile.BLOCK + 7
+    kernel = compile_cell(cell)
+    params = kernel.random_params(9, inputs, rng)
+    x = rng.integers(0, inputs, (2, 1)) if hot else rng.normal(size=(2, 1, inputs))
+    run = kernel.forward(params, np.eye(inputs)[x] if hot else x)
+    errors = rng.normal(size=run["y"].shape)
+    found = compile_loops(cell, interpreted=True).truncated_1997(params, x, errors).params
+    assert_same(found, truncated_1997(run, errors).params)
+
+
 # Mistakes planted in what the loops are printed from.
 
 
@@ -240,7 +252,7 @@ def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
 def test_a_mistake_planted_in_the_products_over_a_chunk_shows(right, wrong, rng, monkeypatch, a_fresh_cache):
     monkeypatch.setattr(loops, "STEPS", 4)
     cell = catalogue()["lstm"]
-    net, load = a_run(cell, rng, steps=11), loops.load
+    net, load = a_run(cell, rng, steps=9, batch=1), loops.load
 
     def planted(title, text, *others):
         changed = re.sub(right, wrong, text)
