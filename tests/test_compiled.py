@@ -187,6 +187,12 @@ def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, mo
         assert_same(found, expected)
 
 
+def test_a_single_array_of_inputs_or_errors_is_read_where_it_is(rng):
+    x = rng.normal(size=(3, 2, 4))
+    assert loops._side_by_side([x]) is x
+    np.testing.assert_array_equal(loops._side_by_side([x, 2 * x])[..., 4:], 2 * x)
+
+
 @pytest.mark.parametrize("hot", [False, True], ids=["vectors", "one-hot"])
 def test_more_sources_than_a_block_of_tiles_has_rows(hot, rng):
     cell, inputs = catalogue()["lstm"], tile.BLOCK + 7

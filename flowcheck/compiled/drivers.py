@@ -62,6 +62,8 @@ def truncated(rows, starts, x, errors, w, w_back, groups, panels, s, k, a, p, g,
             for t in range(steps):
                 for o in range(errors.shape[2]):
                     busy = busy or errors[start + t, b, o] != 0.0
+                if busy:
+                    break
             for t in range(steps):
                 step(rows[t + 1], rows[t], x[start + t, b], w, zero)
                 gather(rows[t + 1], rows[t], x[start + t, b], s[t], zero)
