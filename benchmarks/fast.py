@@ -191,7 +191,7 @@ FAMILIES = {
 
 def truncated_time(n, inputs, steps, repeats=5):
     """(weights, seconds a step) of the truncated rule with an error at every step; the call's own cost, some 0.2 ms, is taken out: the
-    difference between all steps and half of them, of many calls where the steps are few."""
+    difference between all steps and half of them, each the least of calls for some tenths of a second, however few the steps."""
     kernel, params, x, errors = problem("lstm", n, inputs, steps)
     loops = compile_loops(kernel.cell)
     check = min(steps, 40)
@@ -200,41 +200,45 @@ def truncated_time(n, inputs, steps, repeats=5):
     worst = max(np.abs(found[k] - expected[k]).max() / np.abs(expected[k]).max() for k in expected)
     if not worst < AGREE:
         raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
-    half, calls = steps // 2, max(1, 10_000 // steps)
-    ways = {length: lambda length=length: [loops.truncated_1997(params, x[:length], errors[:length]) for _ in range(calls)]
-            for length in (steps, half)}
-    seconds = best_of_each(ways, repeats)
-    return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half) / calls
+    half = steps // 2
+    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps, half)}
+    once = best_of_each(ways, 1)[steps]
+    seconds = best_of_each(ways, repeats * max(1, min(500, int(0.2 / once))))
+    return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half)
 
 
 def truncated_scaling(repeats=5):
-    """{family: [(weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread."""
+    """{family: [(units, weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread."""
     by_weights = {}
     for family, sizes in FAMILIES.items():
         by_weights[family] = []
         for n, inputs in sizes:
             weights, seconds = truncated_time(n, inputs, max(128, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)), repeats)
-            by_weights[family].append((weights, seconds / weights * 1e9))
+            by_weights[family].append((n, weights, seconds / weights * 1e9))
     by_steps = [(steps, truncated_time(16, INPUTS, steps, repeats)[1] * 1e9) for steps in (100, 1000, 10_000, 100_000, 1_000_000)]
     return by_weights, by_steps
 
 
-def forward_rows(repeats):
-    """Of the smallest nets, what the forward pass alone takes: squashing functions, which grow with the units and not with the weights."""
-    for family, ((n, inputs), *_) in FAMILIES.items():
-        kernel, params, x, _ = problem("lstm", n, inputs, 6400)
-        loops, weights = compile_loops(kernel.cell), sum(v.size for v in params.values())
-        ways = {length: lambda length=length: loops.forward(params, x[:length]) for length in (6400, 3200)}
-        seconds = best_of_each(ways, repeats + 1)
-        yield {"what": f"of it the forward pass, {family}", "size": f"{weights} weights",
-               "nanoseconds": (seconds[6400] - seconds[3200]) / 3200 / weights * 1e9}
+def shares(by_weights):
+    """(a, b, largest relative deviation): time a step = a weights + b units, fitted to all nets, each relative to its time.
+
+    Products and carried derivatives grow with the weights, squashing functions and their slopes with the units only.
+    """
+    units, weights, each = np.array([point for points in by_weights.values() for point in points]).T
+    grid = np.stack([np.ones(len(each)), units / weights], axis=1) / each[:, None]
+    (a, b), *_ = np.linalg.lstsq(grid, np.ones(len(each)))
+    return float(a), float(b), float(np.abs(grid @ (a, b) - 1).max())
 
 
 def truncated_rows(quick):
     """[{"what", "size", "nanoseconds"}] of the truncated rule, for the table."""
     by_weights, by_steps = truncated_scaling(1 if quick else 3)
+    a, b, deviation = shares(by_weights)
+    fit = f"fit to {sum(map(len, by_weights.values()))} nets, off by {deviation:.0%} at most"
     return [{"what": f"a weight and step, {family}", "size": f"{weights} weights", "nanoseconds": ns}
-            for family, points in by_weights.items() for weights, ns in points] + [*forward_rows(1 if quick else 3)] + [
+            for family, points in by_weights.items() for _, weights, ns in points] + [
+        {"what": "time a step = a weights + b units: a", "size": fit, "nanoseconds": a},
+        {"what": "time a step = a weights + b units: b", "size": fit, "nanoseconds": b}] + [
         {"what": "a step, 16 units", "size": f"{steps} steps", "nanoseconds": ns} for steps, ns in by_steps]
 
 
@@ -247,8 +251,12 @@ def draw(by_weights, by_steps, path):
 
     pyplot.rcParams |= {"svg.hashsalt": "flowcheck", "svg.fonttype": "none", "font.size": 9}
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    a, b, _ = shares(by_weights)
     for family, points in by_weights.items():
-        left.loglog(*zip(*points, strict=True), "o-", label=family)
+        units, weights, each = np.array(points).T
+        line, = left.loglog(weights, each, "o", label=family)
+        left.loglog(weights, a + b * units / weights, "--", color=line.get_color())
+    left.loglog([], [], "k--", label=f"{a:.2g} ns a weight + {b:.2g} ns a unit")
     left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.1, 10), title="Truncated rule of 1997, LSTM")
     left.legend(fontsize="small")
     right.loglog(*zip(*by_steps, strict=True), "o-")

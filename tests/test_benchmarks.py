@@ -65,6 +65,14 @@ def test_targets_are_judged_by_what_was_measured():
         ("memory of a streamed probe", "at most 0.5 power of the steps"): (pytest.approx(1.0), False, None)}
 
 
+def test_shares_of_weights_and_units_are_found_again():
+    nets = {"square": [(16, 1344), (48, 10_560), (496, 997_952)], "oblong": [(8, 1056), (160, 1_000_320)]}
+    exact = {family: [(n, w, 0.25 + 30.0 * n / w) for n, w in points] for family, points in nets.items()}
+    assert fast.shares(exact) == pytest.approx((0.25, 30.0, 0.0), abs=1e-12)
+    exact["oblong"][1] = (160, 1_000_320, 2 * exact["oblong"][1][2])
+    assert fast.shares(exact)[2] > 0.2
+
+
 def test_slope_of_a_power_law():
     sizes = np.array([1, 2, 4, 8, 16, 32])
     assert slope(sizes, 5e-3 * sizes**1.5) == pytest.approx(1.5)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -176,7 +177,7 @@ def test_one_hot_inputs_are_their_vectors(name, rng):
 
 
 def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, monkeypatch):
-    monkeypatch.setattr(loops, "CHUNK", 4)
+    monkeypatch.setattr(loops, "STEPS", 4)
     for name in ("lstm1997", "gru"):
         cell = catalogue()[name]
         net = a_run(cell, rng, steps=11)
@@ -184,6 +185,24 @@ def test_carried_derivatives_cross_chunks_and_rest_where_no_error_enters(rng, mo
         expected = truncated_1997(net.trajectory, net.errors).params
         found = compile_loops(cell, interpreted=True).truncated_1997(net.params, net.x, net.errors, net.state0).params
         assert_same(found, expected)
+
+
+def test_a_single_array_of_inputs_or_errors_is_read_where_it_is(rng):
+    x = rng.normal(size=(3, 2, 4))
+    assert loops._side_by_side([x]) is x
+    np.testing.assert_array_equal(loops._side_by_side([x, 2 * x])[..., 4:], 2 * x)
+
+
+@pytest.mark.parametrize("hot", [False, True], ids=["vectors", "one-hot"])
+def test_more_sources_than_a_block_of_tiles_has_rows(hot, rng):
+    cell, inputs = catalogue()["lstm"], tile.BLOCK + 7
+    kernel = compile_cell(cell)
+    params = kernel.random_params(9, inputs, rng)
+    x = rng.integers(0, inputs, (2, 1)) if hot else rng.normal(size=(2, 1, inputs))
+    run = kernel.forward(params, np.eye(inputs)[x] if hot else x)
+    errors = rng.normal(size=run["y"].shape)
+    found = compile_loops(cell, interpreted=True).truncated_1997(params, x, errors).params
+    assert_same(found, truncated_1997(run, errors).params)
 
 
 # Mistakes planted in what the loops are printed from.
@@ -230,6 +249,25 @@ def test_a_planted_mistake_shows(plant, rng, monkeypatch, a_fresh_cache):
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         assert_agrees(cell, net)
+
+
+@pytest.mark.parametrize("right, wrong", [
+    (r"(l = .*) \+ after.*", r"\1"), (r"( f = )after.*", r"\g<1>1.0"), (r"\+= m\[i\]", "+= 0.0 * m[i]"), (r"\*= f\[i\]", "*= 1.0"),
+    ("c\\[t, panels", "c[steps - 1 - t, panels"),
+], ids=["errors stay in their step", "no decay within a chunk", "no error to an earlier chunk", "no decay over a chunk", "time reversed"])
+def test_a_mistake_planted_in_the_products_over_a_chunk_shows(right, wrong, rng, monkeypatch, a_fresh_cache):
+    monkeypatch.setattr(loops, "STEPS", 4)
+    cell = catalogue()["lstm"]
+    net, load = a_run(cell, rng, steps=9, batch=1), loops.load
+
+    def planted(title, text, *others):
+        changed = re.sub(right, wrong, text)
+        assert changed != text
+        return load(title, changed, *others)
+
+    monkeypatch.setattr(loops, "load", planted)
+    with pytest.raises(AssertionError, match="Not equal"):
+        assert_truncated(compile_loops(cell, interpreted=True), net, net.errors)
 
 
 # What is measured along a compiled run.
@@ -377,6 +415,8 @@ def test_squashing_functions_are_accurate_to_rounding(name):
             expected, got = reference(mpmath.mpf(float(x))), getattr(routines, name)(np.float64(x))
             # half an eps each of two divisions and of one product, one eps of the exponential
             assert abs(got - expected) <= 4 * np.finfo(float).eps * abs(expected), (x, got, float(expected))
+            beside = getattr(routines, f"{name.removesuffix('_prime')}_with_slope")(np.float64(x))[name.endswith("_prime")]
+            assert abs(beside - expected) <= 4 * np.finfo(float).eps * abs(expected), (x, beside, float(expected))
 
 
 def test_squashing_functions_at_the_ends_of_the_scale():
@@ -384,6 +424,7 @@ def test_squashing_functions_at_the_ends_of_the_scale():
         for x, s, t in ((800.0, 1.0, 1.0), (-800.0, 0.0, -1.0), (np.inf, 1.0, 1.0), (-np.inf, 0.0, -1.0)):
             x = np.float64(x)
             assert (routines.sigma(x), routines.tanh(x), routines.sigma_prime(x), routines.tanh_prime(x)) == (s, t, 0.0, 0.0)
+            assert (*routines.sigma_with_slope(x), *routines.tanh_with_slope(x)) == (s, 0.0, t, 0.0)
     assert 0.0 < routines.sigma(np.float64(-745.0)) < 1e-320
     assert all(np.isnan(getattr(routines, name)(np.float64(np.nan))) for name in routines.ROUTINES)
 

@@ -12,19 +12,24 @@ from ..gradients import Gradients
 from ..kernels import ShapeError, Trajectory, compile_cell
 from . import drivers
 from .carried import Carried
+from .chunks import Chunks, bring
 from .modules import driver_source, load
 from .printer import Printer, _at, _loop
 from .products import products
 from .sensitivity import sensitivities
 from .slopes import evaluated
 from .storage import Storage
+from .tile import constants, llvm_tile, plain_tile
 from .truncated import print_carried
 
 __all__ = ["Loops", "compile_loops"]
 
 CHUNK = 32
-"""Steps whose vectors are kept before the carried derivatives are brought forward over all of them: each is read and written once per
-chunk, so that its cost is arithmetic and not memory, for any number of weights."""
+"""Steps over which errors are sent back at a time."""
+
+STEPS = 64
+"""Steps whose vectors are kept before the carried derivatives are brought forward over all of them: each is read and written once per so
+many, so that its cost is arithmetic and not memory, for any number of weights."""
 
 
 def compile_loops(cell, interpreted=False):
@@ -50,9 +55,9 @@ class Program:
         n = [self.storage.length(s) for s in ("x",) if s in self.storage.input_place] or [lengths["inputs"]]
         self.title = f"{kernel.cell.name}, {lengths['units']} units, {n[0]} inputs"
 
-    def _load(self, parts, functions):
+    def _load(self, parts, functions, intrinsics=()):
         text = "\n\n\n".join([*parts, driver_source(*functions)])
-        return load(self.title, text, [f.__name__ for f in functions], self.interpreted)
+        return load(self.title, text, [f.__name__ for f in functions], self.interpreted, intrinsics)
 
     @cached_property
     def forward(self):
@@ -67,12 +72,14 @@ class Program:
         return self._backward[cut, enter]
 
     def truncated(self, enter):
-        """(truncated, Carried) for given vectors at which errors enter."""
+        """(truncated, Carried, Chunks) for given vectors at which errors enter."""
         if enter not in self._truncated:
-            printer = Printer(self.storage, self.kernel.cell.recurrent_edges, self.one_hot)
+            printer = Printer(self.storage, self.kernel.cell.recurrent_edges, self.one_hot, with_slopes=True)
             carried = Carried(printer, enter)
-            parts = [printer.step(), printer.direct(carried.passed), self._enter(enter), print_carried(carried)]
-            self._truncated[enter] = self._load(parts, [drivers.truncated])["truncated"], carried
+            chunks, innermost = Chunks(carried), plain_tile if self.interpreted else llvm_tile
+            parts = [printer.step(), printer.direct(carried.passed), self._enter(enter), print_carried(carried, chunks), chunks.weigh(),
+                     constants(), driver_source(innermost), f"tile = {innermost.__name__}", driver_source(bring)]
+            self._truncated[enter] = self._load(parts, [drivers.truncated], [llvm_tile.__name__])["truncated"], carried, chunks
         return self._truncated[enter]
 
     def _enter(self, names):
@@ -124,7 +131,7 @@ class Loops:
         """({input: array}, what the loops read), checked."""
         if not one_hot:
             inputs = self.kernel._inputs(x, storage.lengths)
-            return inputs, np.ascontiguousarray(np.concatenate([inputs[n] for n in storage.input_place], axis=-1), float)
+            return inputs, _side_by_side([inputs[n] for n in storage.input_place])
         n, codes = storage.lengths["inputs"], np.ascontiguousarray(x, np.int64)
         if codes.size and not 0 <= codes.min() <= codes.max() < n:
             raise ShapeError(f"{self.cell.name}: one-hot inputs are whole numbers from 0 to {n - 1}, got {codes.min()} to {codes.max()}")
@@ -167,15 +174,16 @@ class Loops:
             expected = (*packed.shape[:2], storage.length(name))
             if np.shape(array) != expected:
                 raise ShapeError(f"errors at {name} have shape {np.shape(array)}, expected {expected}")
-        entering = np.ascontiguousarray(np.concatenate([np.asarray(v, float) for v in errors.values()], axis=-1))
-        run, carried = program.truncated(tuple(errors))
-        starts, rows = np.zeros((packed.shape[1], storage.size)), np.zeros((CHUNK + 1, storage.size))
+        entering = _side_by_side([*errors.values()])
+        run, carried, chunks = program.truncated(tuple(errors))
+        starts, rows = (np.zeros((length, carried.printer.size)) for length in (packed.shape[1], STEPS + 1))
         self._start(starts, state0, storage)
-        busy = np.array([entering[t:t + CHUNK].any() for t in range(0, len(entering), CHUNK)], bool)
         gathered = sum(length for parts in carried.gathered_parts() for _, length in parts)
-        g = np.zeros(carried.gradient_size)
-        run(rows, starts, packed, entering, busy, *storage.pack(params), np.zeros((CHUNK, gathered)), np.zeros((CHUNK, carried.size)),
-            np.zeros((CHUNK, storage.size)), np.zeros(carried.carried_size), g, 0)
+        g, (c, left, right, many_p, many_g) = np.zeros(carried.gradient_size), chunks.buffers(STEPS)
+        run(rows, starts, packed, entering, *storage.pack(params), chunks.groups, chunks.panels, np.zeros((STEPS, gathered)),
+            np.zeros((STEPS, carried.size)), np.zeros((STEPS, storage.size)), np.zeros(carried.carried_size), g, c, left, right, many_p,
+            many_g, 0)
+        chunks.add(many_g, g)
         return Gradients(carried.unpack(g))
 
     def send_back(self, trajectory, sender, errors, lags, *, b=0, end=None, cut=()):
@@ -247,7 +255,7 @@ class Loops:
         for name, array in errors.items():
             if np.shape(array) != run[name].shape:
                 raise ShapeError(f"errors at {name} have shape {np.shape(array)}, expected {run[name].shape}")
-        return tuple(errors), np.ascontiguousarray(np.concatenate([np.asarray(v, float) for v in errors.values()], axis=-1))
+        return tuple(errors), _side_by_side([*errors.values()])
 
 
 class Run(Trajectory):
@@ -265,6 +273,11 @@ class Run(Trajectory):
     def evaluated(self, b, formulas):
         """(values, largest) of pointwise formulas at all steps, see `slopes.evaluated`."""
         return evaluated(self, b, formulas)
+
+
+def _side_by_side(arrays):
+    """One array of float64 with the vectors of all; a single one that is so already is not copied."""
+    return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1), float)
 
 
 def _weight_gradients(run, a):

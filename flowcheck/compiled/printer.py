@@ -11,7 +11,7 @@ from sympy.printing.pycode import PythonCodePrinter
 
 from .. import symbolic
 from ..equations import EquationError, Net
-from ..notation import in_terms_of_value
+from ..notation import Squashing, in_terms_of_value
 from .routines import ROUTINES
 
 __all__ = ["Printer"]
@@ -69,21 +69,35 @@ class Printer:
 
     one_hot: the input is the number of its one entry instead of a vector. by_value: slopes in terms of values that the row holds,
     f' = f (1 - f), which costs no exponential but leaves an error of eps, not relative to f', where a unit is
-    saturated. small: sum up the nets in one expression each instead of source by source.
+    saturated. small: sum up the nets in one expression each instead of source by source. with_slopes: a step forward computes f'(z)
+    beside f(z) of squashing functions, which costs little more than f(z), and keeps both in the row, behind the vectors; `size` numbers.
     """
 
-    def __init__(self, storage, cut=frozenset(), one_hot=False, by_value=False, small=False):
+    def __init__(self, storage, cut=frozenset(), one_hot=False, by_value=False, small=False, with_slopes=False):
         self.storage, self.cell = storage, storage.cell
         self.one_hot, self.by_value, self.small = one_hot, by_value, small
         self.known = {sympy.sympify(u.formula): u.out for u in self.cell.units}
+        self.squashed, self.kept, self.places, self.size = {}, {}, {}, storage.size
+        for unit in self.cell.units if with_slopes else ():
+            self.squashed[unit.out.name] = [self._keep(unit, f) for f in sorted(sympy.sympify(unit.formula).atoms(Squashing), key=str)
+                                            if f.args[0] in unit.reads and f not in self.kept]
         self.cut = {(e.net, e.source) for e in cut}
         self.early = set(storage.input_place) | set(storage.kernel.states)
         if one_hot and (len(self.cell.inputs) != 1 or any(i.name in _names(u.reads) for u in self.cell.units for i in self.cell.inputs)):
             raise EquationError(f"{self.cell.name}: one-hot inputs need one input that only nets read; give dense inputs")
 
+    def _keep(self, unit, node):
+        """f(z), for which places are found in the row: for itself, where it is not the unit, and for f'(z)."""
+        known = sympy.sympify(unit.formula) == node
+        for function, name in ((node, unit.out.name if known else str(node)), (node.func.slope(node.args[0]), f"{node} slope")):
+            self.kept[function] = sympy.Symbol(name, real=True)
+            if name != unit.out.name:
+                self.places[name], self.size = self.size, self.size + self.storage.length(unit.out.name)
+        return node
+
     def partials(self, unit):
         """{argument: partial derivative} of a unit."""
-        slopes = symbolic.partials(unit)
+        slopes = {s: sympy.sympify(d).xreplace(self.kept) for s, d in symbolic.partials(unit).items()}
         if self.by_value:
             slopes = {s: in_terms_of_value(d).subs(self.known) for s, d in slopes.items()}
         return slopes
@@ -92,7 +106,7 @@ class Printer:
 
     def entry(self, name, index, array=None):
         """Text of entry `index` of a vector, e.g. now[48 + i]."""
-        where, place = self.storage.array(name)
+        where, place = ("now", self.places[name]) if name in self.places else self.storage.array(name)
         return _at(array or where, place, index)
 
     def adjoint(self, name, index):
@@ -125,13 +139,13 @@ class Printer:
                 continue
             name, length = equation.out.name, storage.length(equation.out.name)
             if not isinstance(equation, Net):
-                texts = {s.name: self.entry(s.name, "i") for s in equation.reads}
-                target = {f"{self.entry(name, 'i')} = {{}}": sympy.sympify(equation.formula)}
+                body = self._unit(equation)
                 last = name
                 while last in twins:
                     last = twins[last]
                     length += storage.length(last)
-                lines += _loop("i", length, self.formulas(target, texts))
+                few = 3 if self.squashed.get(name) else UNROLLED  # vectors pay at once
+                lines += _loop("i", length, body, few)
             elif equation.fixed:
                 source = equation.sources[0].name
                 if equation.kind == "pooled":
@@ -144,6 +158,19 @@ class Printer:
                     if run.nets == (name,) and (run.source not in self.early or run.diagonal):
                         lines += self._product(run)
         return "\n".join([*lines, "    pass"])
+
+    def _unit(self, unit):
+        """Lines that compute an entry of a unit, and what is kept of it."""
+        squashed, name = self.squashed.get(unit.out.name, ()), unit.out.name
+        formula, lines = sympy.sympify(unit.formula).xreplace(self.kept), []
+        for k, node in enumerate(squashed):
+            lines.append(f"v{k}, d{k} = {node.func.__name__}_with_slope({self.entry(node.args[0].name, 'i')})")
+            places = [self.entry(self.kept[f].name, "i") for f in (node, node.func.slope(node.args[0]))]
+            lines += [f"{place} = {value}{k}" for place, value in zip(places, "vd", strict=True)]
+        if formula == unit.out:
+            return lines
+        texts = {s.name: self.entry(s.name, "i") for s in formula.free_symbols}
+        return lines + self.formulas({f"{self.entry(name, 'i')} = {{}}": formula}, texts)
 
     def _early_nets(self, vectors):
         """Lines: biases, and what inputs and previous states send, of the weighted nets among `vectors`."""
@@ -180,6 +207,7 @@ class Printer:
             beside = all(self.storage.place[b] == self.storage.place[a] + self.storage.length(a)
                          for a, b in ((one.out.name, two.out.name), (arg.name, other.name)))
             same = sympy.sympify(one.formula).subs(arg, other) == sympy.sympify(two.formula)
+            same = same and all(self.kept[f].name == u.out.name for u in (one, two) for f in self.squashed.get(u.out.name, ()))
             if beside and same and vectors.issuperset((one.out.name, two.out.name)):
                 found[one.out.name] = two.out.name
         return found
@@ -272,14 +300,14 @@ def _at(array, place, index):
     return f"{array}[{place} + {index}]" if place else f"{array}[{index}]"
 
 
-def _count(length):
+def _count(length, few=UNROLLED):
     """Text of a loop's length. LLVM unrolls loops of known length before it would vectorise them; adding a zero that it does not know
     prevents that where vectors pay."""
-    return str(length) if length <= UNROLLED else f"{length} + zero"
+    return str(length) if length <= few else f"{length} + zero"
 
 
-def _loop(index, length, body):
-    return body and [f"    for {index} in range({_count(length)}):", *(f"        {line}" for line in body)]
+def _loop(index, length, body, few=UNROLLED):
+    return body and [f"    for {index} in range({_count(length, few)}):", *(f"        {line}" for line in body)]
 
 
 def _stretches(flags):

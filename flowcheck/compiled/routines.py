@@ -86,6 +86,37 @@ def g_prime(z):
     return 4.0 * sigma_prime(z)
 
 
+def sigma_with_slope(z):
+    """(sigma(z), sigma'(z)) of one exponential and one division."""
+    e = decaying_exp(-abs(z))
+    u = 1.0 / (1.0 + e)
+    return (1.0 if z >= 0.0 else e) * u, e * u * u
+
+
+def tanh_with_slope(z):
+    """(tanh(z), tanh'(z)), likewise: of exp(x) and exp(x) - 1 at x = -2 |z|, both from expm1 of the rest of x."""
+    x = -2.0 * abs(z)
+    x = UNDERFLOW if x < UNDERFLOW else x
+    k = (x * LOG2E + SHIFT) - SHIFT
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    half = (k * 0.5 + SHIFT) - SHIFT
+    high, low, rest = power_of_two(half), power_of_two(k - half), expm1_reduced(r)
+    scale = high * low
+    a = scale * rest + (scale - 1.0)
+    u = 1.0 / (2.0 + a)
+    return (-a if z >= 0.0 else a) * u, 4.0 * (high * (low * (1.0 + rest))) * u * u
+
+
+def h_with_slope(z):
+    value, slope = tanh_with_slope(0.5 * z)
+    return value, 0.5 * slope
+
+
+def g_with_slope(z):
+    value, slope = tanh_with_slope(0.5 * z)
+    return 2.0 * value, slope
+
+
 def softplus(z):
     return (z if z >= 0.0 else 0.0) + math.log1p(decaying_exp(-abs(z)))
 

@@ -52,9 +52,11 @@ def print_online(carried):
     return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in (_coefficients(carried), _gather(carried), advance, collect))
 
 
-def print_carried(carried):
-    """Source text of coefficients(now, before, x, k, zero), gather(now, before, x, s, zero) and carry(...)."""
-    return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in (_coefficients(carried), _gather(carried), _carry(carried)))
+def print_carried(carried, chunks):
+    """Source text of coefficients(now, before, x, k, zero), gather(now, before, x, s, zero) and carry(...), which leaves out what `chunks`
+    do."""
+    found = _coefficients(carried), _gather(carried), _carry(carried, chunks)
+    return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in found)
 
 
 def _coefficients(carried):
@@ -71,14 +73,16 @@ def _gather(carried):
     return lines
 
 
-def _carry(carried):
+def _carry(carried, chunks):
     """carry(steps, rows, x, s, k, a, p, g, errors, zero): bring p forward over some steps; where errors enter, add e p to dE/dw."""
     lines = ["def carry(steps, rows, x, s, k, a, p, g, errors, zero):"]
     for block in carried.blocks:
-        lines += _diagonal_block(carried, block) if block.net in carried.diagonal else _dense_block(carried, block)
+        if block not in chunks.blocks:
+            lines += _diagonal_block(carried, block) if block.net in carried.diagonal else _dense_block(carried, block)
     lines += ["    if not errors:", "        return"]
     for net in carried.direct:
-        lines += _direct_block(carried, net)
+        if net not in chunks.direct:
+            lines += _direct_block(carried, net)
     return lines
 
 
@@ -169,17 +173,11 @@ def _timed(carried, source):
 
 
 def _direct_block(carried, net):
+    """Of a diagonal net."""
     rows, width, gradient = carried.storage.length(net), carried.width(net), carried.gradient[net]
     lines = [f"for i in range({_count(rows)}):", f"    g_i = g[{gradient} + i * {width}:{gradient} + (i + 1) * {width}]",
-             "    for t in range(steps):", f"        e = a[t, {carried.storage.place[net]} + i]", "        s_t = s[t]"]
-    if net in carried.diagonal:
-        for source, column, _ in carried.columns[net]:
-            value = "1.0" if source == "1" else _timed(carried, source)
-            lines.append(f"        g_i[{column}] += e * {value}")
-    else:
-        source, gathered = carried.source_place(net)
-        if gathered:
-            lines += [f"        for j in range({_count(gathered)}):", f"            g_i[j] += e * {_at('s_t', source, 'j')}"]
-        if gathered < width:
-            lines += [f"        g_i[{gathered} + x[t]] += e"]
+             "    for t in range(steps):", f"        e = a[t, {carried.storage.place[net]} + i]"]
+    for source, column, _ in carried.columns[net]:
+        value = "1.0" if source == "1" else _timed(carried, source)
+        lines.append(f"        g_i[{column}] += e * {value}")
     return [f"    {line}" for line in lines]
