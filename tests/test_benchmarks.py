@@ -26,8 +26,8 @@ def test_steps_and_jacobians_by_hand_are_the_packages(cell):
 
 
 def test_rows_have_ratios_to_the_best_alternative():
-    case = Case("sum", {"ours": lambda: sum(range(100)), "slow": lambda: sum(range(200_000)) * 0 + 4950, "part": Way(lambda: None, 3.0, False)},
-                limit=Way(lambda: sum(range(100)), 10.0))
+    ways = {"ours": lambda: sum(range(100)), "slow": lambda: sum(range(200_000)) * 0 + 4950, "part": Way(lambda: None, 3.0, False)}
+    case = Case("sum", ways, limit=Way(lambda: sum(range(100)), 10.0))
     rows = run_case(case, 2, lambda words: None)
     assert [r["way"] for r in rows] == ["ours", "slow", "part"] and rows[2]["extrapolated"]
     # ten of "ours" are the limit of all: half of it to be safe from neighbours; two thousand of it are "slow"
