@@ -519,8 +519,8 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
 
 def test_tiles_as_machine_code_are_matrix_products(rng, machine_code):
     """More rows than a block and more depth than a panel's part; what lies beside the result stays."""
-    source = [tile.constants(), modules.driver_source(tile.llvm_tile), "tile = llvm_tile", modules.driver_source(panels.add_matrix)]
-    multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"], intrinsics=["llvm_tile"])["add_matrix"]
+    source = [tile.tile_source(), modules.driver_source(panels.add_matrix)]
+    multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"])["add_matrix"]
     rows, matrix, out = rng.normal(size=(65, 270)), rng.normal(size=(259, 16)), rng.normal(size=(65, 40))
     packed, before = np.concatenate([matrix[:, :8].ravel(), matrix[:, 8:].ravel()]), out.copy()
     for add in (False, True):
@@ -532,8 +532,8 @@ def test_tiles_as_machine_code_are_matrix_products(rng, machine_code):
 
 def test_strips_as_machine_code_are_matrix_products(rng, machine_code):
     """Two strips and six columns more; what lies beside the result stays."""
-    source = [f"STRIP = {tile.STRIP}", tile.strip_source(), modules.driver_source(products.add_rest, products.add_product)]
-    multiply = modules.load("strips", "\n\n\n".join(source), ["add_product"], intrinsics=tile.INTRINSICS)["add_product"]
+    source = [tile.strip_source(), modules.driver_source(products.add_rest, products.add_product)]
+    multiply = modules.load("strips", "\n\n\n".join(source), ["add_product"])["add_product"]
     rows, matrix, out = rng.normal(size=(3, 270)), rng.normal(size=(259, 70)), rng.normal(size=(3, 90))
     expected = out.copy()
     multiply(rows, 3, 259, np.concatenate([[np.nan], tile.in_strips(matrix)]), 1, out, 9, 70)

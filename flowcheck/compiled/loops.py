@@ -19,7 +19,7 @@ from .products import products
 from .sensitivity import sensitivities
 from .slopes import evaluated
 from .storage import Storage
-from .tile import constants, llvm_tile, plain_tile
+from .tile import tile_source
 from .truncated import print_carried
 
 __all__ = ["Loops", "compile_loops"]
@@ -55,9 +55,9 @@ class Program:
         n = [self.storage.length(s) for s in ("x",) if s in self.storage.input_place] or [lengths["inputs"]]
         self.title = f"{kernel.cell.name}, {lengths['units']} units, {n[0]} inputs"
 
-    def _load(self, parts, functions, intrinsics=()):
+    def _load(self, parts, functions):
         text = "\n\n\n".join([*parts, driver_source(*functions)])
-        return load(self.title, text, [f.__name__ for f in functions], self.interpreted, intrinsics)
+        return load(self.title, text, [f.__name__ for f in functions], self.interpreted)
 
     @cached_property
     def forward(self):
@@ -76,10 +76,10 @@ class Program:
         if enter not in self._truncated:
             printer = Printer(self.storage, self.kernel.cell.recurrent_edges, self.one_hot, with_slopes=True)
             carried = Carried(printer, enter)
-            chunks, innermost = Chunks(carried), plain_tile if self.interpreted else llvm_tile
+            chunks = Chunks(carried)
             parts = [printer.step(), printer.direct(carried.passed), self._enter(enter), print_carried(carried, chunks), chunks.weigh(),
-                     constants(), driver_source(innermost), f"tile = {innermost.__name__}", driver_source(bring)]
-            self._truncated[enter] = self._load(parts, [drivers.truncated], [llvm_tile.__name__])["truncated"], carried, chunks
+                     tile_source(self.interpreted), driver_source(bring)]
+            self._truncated[enter] = self._load(parts, [drivers.truncated])["truncated"], carried, chunks
         return self._truncated[enter]
 
     def _enter(self, names):

@@ -45,9 +45,9 @@ def driver_source(*functions):
     return "\n\n\n".join(inspect.getsource(f).rstrip() for f in functions)
 
 
-def load(title, printed, entries, interpreted=False, intrinsics=()):
-    """{name: function} of the functions `entries` of a printed text, compiled; as plain Python if `interpreted`. Those of the names
-    `intrinsics` are intrinsic functions of Numba.
+def load(title, printed, entries, interpreted=False):
+    """{name: function} of the functions `entries` of a printed text, compiled; as plain Python if `interpreted`. Functions named llvm_...
+    are intrinsic functions of Numba.
 
     Raises EquationError when Numba is not installed.
     """
@@ -59,7 +59,7 @@ def load(title, printed, entries, interpreted=False, intrinsics=()):
     numba = compiler("or use the NumPy functions, which give the same numbers")
     text = text.replace("import math\n", "import math\n\nfrom numba import njit\nfrom numba.extending import intrinsic\n", 1)
     compiled = lambda name: f"njit({OPTIONS}{', cache=True' if name in entries else ''})"  # noqa: E731
-    text = re.sub(r"^def (\w+)", lambda m: f"@{'intrinsic' if m[1] in intrinsics else compiled(m[1])}\n{m[0]}", text, flags=re.M)
+    text = re.sub(r"^def (\w+)", lambda m: f"@{'intrinsic' if m[1].startswith('llvm_') else compiled(m[1])}\n{m[0]}", text, flags=re.M)
     name = f"{re.sub(r'[^a-z0-9]+', '_', title.lower())[:40]}_{hashlib.sha256(f'{numba.__version__}{text}'.encode()).hexdigest()[:16]}"
     module = types.ModuleType(f"flowcheck_{name}")  # Numba finds the globals of cached code through sys.modules
     module.__file__ = _written(f"{name}.py", text)

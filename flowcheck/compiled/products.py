@@ -9,7 +9,7 @@ import numpy as np
 
 from .modules import driver_source, load
 from .panels import LOOPS
-from .tile import COLUMNS, INTRINSICS, ROWS, STRIP, constants, in_strips, llvm_tile, plain_tile, strip_source
+from .tile import COLUMNS, ROWS, STRIP, in_strips, strip_source, tile_source
 
 __all__ = ["Products", "products"]
 
@@ -74,10 +74,8 @@ class Products:
     """The compiled loops with the arguments that NumPy's ways have."""
 
     def __init__(self, interpreted):
-        innermost = plain_tile if interpreted else llvm_tile
-        text = "\n\n\n".join([constants(), f"STRIP = {STRIP}", driver_source(innermost), f"tile = {innermost.__name__}",
-                              strip_source(interpreted), driver_source(*LOOPS, add_rest, add_product, back)])
-        self.loops = load("products", text, ["advance", "back"], interpreted, intrinsics=INTRINSICS)
+        text = "\n\n\n".join([tile_source(interpreted), strip_source(interpreted), driver_source(*LOOPS, add_rest, add_product, back)])
+        self.loops = load("products", text, ["advance", "back"], interpreted)
 
     def product(self, parts, columns, steps, rows):
         """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from .modules import driver_source, load
-from .tile import COLUMNS, ROWS, constants, llvm_tile, plain_tile
+from .tile import COLUMNS, ROWS, tile_source
 
 __all__ = ["Sensitivities", "sensitivities"]
 
@@ -63,9 +63,8 @@ class Sensitivities:
     """The compiled loop."""
 
     def __init__(self, interpreted):
-        innermost = plain_tile if interpreted else llvm_tile
-        text = "\n\n\n".join([constants(), driver_source(innermost), f"tile = {innermost.__name__}", driver_source(carry)])
-        self.loop = load("sensitivity", text, ["carry"], interpreted, intrinsics=[llvm_tile.__name__])["carry"]
+        text = "\n\n\n".join([tile_source(interpreted), driver_source(carry)])
+        self.loop = load("sensitivity", text, ["carry"], interpreted)["carry"]
 
     def sequence(self, jacobian, chunks, kept, errors):
         """A `Carrier` along one sequence, with errors (steps, all states): the matrices of as many `chunks` of steps are `kept`."""

@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 
-__all__ = ["BLOCK", "COLUMNS", "DEPTH", "INTRINSICS", "ROWS", "STRIP", "constants", "in_strips", "llvm_tile", "plain_tile", "strip_source"]
+__all__ = ["BLOCK", "COLUMNS", "DEPTH", "ROWS", "STRIP", "in_strips", "strip_source", "tile_source"]
 
 ROWS, COLUMNS = 5, 8
 """Of a tile: ten vectors of four numbers, of the sixteen registers that most processors have."""
@@ -22,13 +22,22 @@ BLOCK = 60
 STRIP = 32
 """Columns of a tile of one row, for products with one vector: eight vectors, as many as additions are under way at a time."""
 
-INTRINSICS = ("llvm_tile", "llvm_strip")
-"""Names of what is an intrinsic function of Numba in a printed text."""
+
+def tile_source(interpreted=False):
+    """Source text of `tile`, as `plain_tile` describes it, and of the constants of loops over tiles."""
+    return "\n\n\n".join([f"ROWS, COLUMNS, DEPTH, BLOCK = {ROWS}, {COLUMNS}, {DEPTH}, {BLOCK}", _source("tile", interpreted)])
 
 
-def constants():
-    """Their definitions, to be compiled with loops over tiles."""
-    return f"ROWS, COLUMNS, DEPTH, BLOCK = {ROWS}, {COLUMNS}, {DEPTH}, {BLOCK}"
+def strip_source(interpreted=False):
+    """Source text of `strip`: a tile of one row and STRIP columns, with the same arguments; and of STRIP."""
+    text = _source("strip", interpreted).replace("ROWS", "1").replace("COLUMNS", str(STRIP))
+    return "\n\n\n".join([f"STRIP = {STRIP}", text])
+
+
+def _source(name, interpreted):
+    innermost = plain_tile if interpreted else llvm_tile
+    text = inspect.getsource(innermost).rstrip().replace("_tile", f"_{name}")
+    return "\n\n\n".join([text, f"{name} = {innermost.__name__.replace('_tile', f'_{name}')}"])
 
 
 def plain_tile(rows, first, length, panel, place, depth, out, into, width, add):
@@ -42,7 +51,7 @@ def plain_tile(rows, first, length, panel, place, depth, out, into, width, add):
 
 
 def llvm_tile(typing_context, rows, first, length, panel, place, depth, out, into, width, add):
-    """The same as an intrinsic function of Numba. Nothing is checked: the tile must lie inside its arrays."""
+    """The same as an intrinsic function of Numba (`modules.load`). Nothing is checked: the tile must lie inside its arrays."""
     from llvmlite import ir
     from numba import types
     from numba.np.arrayobj import make_array
@@ -89,13 +98,6 @@ def llvm_tile(typing_context, rows, first, length, panel, place, depth, out, int
         return context.get_dummy_value()
 
     return types.void(rows, first, length, panel, place, depth, out, into, width, add), emit
-
-
-def strip_source(interpreted=False):
-    """Source text of `strip`: a tile of one row and STRIP columns, with the arguments of `plain_tile`."""
-    innermost = plain_tile if interpreted else llvm_tile
-    text = inspect.getsource(innermost).rstrip().replace("ROWS", "1").replace("COLUMNS", str(STRIP)).replace("_tile", "_strip")
-    return "\n\n\n".join([text, f"strip = {innermost.__name__.replace('_tile', '_strip')}"])
 
 
 def in_strips(matrix):
