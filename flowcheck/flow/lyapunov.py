@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, dtrsm
+from scipy.linalg.blas import dgemm, dsyrk, dtrsm
 from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
 
 from ..step import Step
@@ -21,6 +21,9 @@ __all__ = ["Exponents", "exponents"]
 _WORST = 1e10
 """Largest condition number of a Gram matrix for Cholesky QR, whose frame is then orthogonal to 1e10 eps ~ 2e-6. That error does not add up:
 the next R contains it, so only the last frame's error counts, and the last frame gets a second pass. Beyond, Householder QR is used."""
+
+_COLUMNS = 64
+"""Columns whose Gram matrix is taken as a whole: for fewer, BLAS is slower."""
 
 _AIM = 1e6
 """Condition number that the next interval is chosen for, with room for steps that are worse than the last ones."""
@@ -67,7 +70,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "
                          f"the sequence has {trajectory.steps}")
     log_det_of = _log_dets(jacobian)
-    Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
+    Q = _orthonormal(_orthonormal(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])[0]
     logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
     t, first, last = start, start + skip, trajectory.steps - 1
     while t < last:
@@ -123,23 +126,40 @@ def _log_det(matrix):
 
 
 def _orthonormal(moved):
-    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated).
-
-    `moved` is overwritten.
-    """
-    scale = math.frexp(largest_entry(moved))[1]
-    if abs(scale) > 300:
-        moved = np.ldexp(moved, -scale)
-    else:
-        scale = 0
-    R, failed = dpotrf(dsyrk(1.0, moved, trans=1), clean=0, overwrite_a=1)
-    reciprocal = 0.0 if failed else dtrcon(R, uplo="U")[0]
-    condition = math.inf if reciprocal == 0 else reciprocal**-2
+    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated)."""
+    Q, R = moved.copy(order="F"), np.empty((moved.shape[1],) * 2, order="F")
+    positive = _cholesky_qr(Q, R)
+    if not (positive and 2.0**-300 < R[0, 0] < 2.0**300):  # perhaps only as squares leave float64
+        scale = math.frexp(largest_entry(moved))[1]
+        if abs(scale) > 300:
+            Q, grown, condition = _orthonormal(np.ldexp(moved, -scale))
+            return Q, grown + scale * math.log(2.0), condition
+    reciprocal = dtrcon(R, uplo="U")[0] if positive else 0.0
+    condition = reciprocal**-2 if reciprocal > 0 else math.inf
     if condition > _WORST:
         Q, R = np.linalg.qr(moved)
         Q = np.asfortranarray(Q)
         R[np.abs(R) < len(moved) * np.finfo(float).eps * np.abs(R).max()] = 0.0  # nothing but rounding
-    else:
-        Q = dtrsm(1.0, R, moved, side=1, overwrite_b=1)
     with np.errstate(divide="ignore"):
-        return Q, np.log(np.abs(np.diagonal(R))) + scale * math.log(2.0), condition
+        return Q, np.log(np.abs(np.diagonal(R))), condition
+
+
+def _cholesky_qr(A, R):
+    """Overwrite A by Q and the upper triangle of R, A = Q R; False, with neither of use, where a Gram matrix is not positive definite.
+
+    What the left half of the columns spans is taken out of the right half, so that most of the work is matrix products, and the condition
+    of two small Gram matrices counts instead of that of a large one.
+    """
+    k = A.shape[1]
+    if k <= _COLUMNS:
+        factor, failed = dpotrf(dsyrk(1.0, A, trans=1), clean=0, overwrite_a=1)
+        if not failed:
+            R[...] = factor
+            dtrsm(1.0, factor, A, side=1, overwrite_b=1)
+        return not failed
+    left, right = A[:, :k // 2], A[:, k // 2:]
+    if not _cholesky_qr(left, R[:k // 2, :k // 2]):
+        return False
+    R[:k // 2, k // 2:] = shared = dgemm(1.0, left, right, trans_a=1)
+    dgemm(-1.0, left, shared, 1.0, right, overwrite_c=1)
+    return _cholesky_qr(right, R[k // 2:, k // 2:])
