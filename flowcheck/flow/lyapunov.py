@@ -7,10 +7,11 @@ exponents is checked against the mean of log |det J(t)|, which knows nothing of 
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dsyrk, dtrsm
-from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
+from scipy.linalg.blas import dgemm, dnrm2, dsyrk, dtrmv, dtrsm, dtrsv
+from scipy.linalg.lapack import dgetrf, dpotrf
 
 from ..step import Step
 from .product import JointJacobian
@@ -22,11 +23,12 @@ _WORST = 1e10
 """Largest condition number of a Gram matrix for Cholesky QR, whose frame is then orthogonal to 1e10 eps ~ 2e-6. That error does not add up:
 the next R contains it, so only the last frame's error counts, and the last frame gets a second pass. Beyond, Householder QR is used."""
 
-_COLUMNS = 64
-"""Columns whose Gram matrix is taken as a whole: for fewer, BLAS is slower."""
+_AIM = 1e9
+"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones. What an interval's product
+has lost of its smallest direction is then its square root times eps, 7e-12, of either sign, and its share of the mean is less."""
 
-_AIM = 1e6
-"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones."""
+_COLUMNS = 64
+"""Columns whose Gram matrix is taken as a whole: of fewer, BLAS makes less use."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
                 grown = grown + more
             logs, log_det = logs + grown, log_det + dets
             longest, householder = max(longest, m), householder + (condition > _WORST)
-        per_step = math.log(max(condition, 1.0 + 1e-9)) / m
-        interval = max(1, min(2 * interval, int(math.log(_AIM) / per_step))) if math.isfinite(per_step) else 1
+        interval = min(2 * interval, _next_interval(m, condition, grown))
     values = logs / steps
     mean, error = (log_det / steps, None) if count == n else (None, None)
     if count == n:
@@ -126,7 +127,7 @@ def _log_det(matrix):
 
 
 def _orthonormal(moved):
-    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated)."""
+    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix, estimated)."""
     Q, R = moved.copy(order="F"), np.empty((moved.shape[1],) * 2, order="F")
     positive = _cholesky_qr(Q, R)
     if not (positive and 2.0**-300 < R[0, 0] < 2.0**300):  # perhaps only as squares leave float64
@@ -134,14 +135,34 @@ def _orthonormal(moved):
         if abs(scale) > 300:
             Q, grown, condition = _orthonormal(np.ldexp(moved, -scale))
             return Q, grown + scale * math.log(2.0), condition
-    reciprocal = dtrcon(R, uplo="U")[0] if positive else 0.0
-    condition = reciprocal**-2 if reciprocal > 0 else math.inf
+    condition = _condition(R) if positive else math.inf
     if condition > _WORST:
         Q, R = np.linalg.qr(moved)
         Q = np.asfortranarray(Q)
         R[np.abs(R) < len(moved) * np.finfo(float).eps * np.abs(R).max()] = 0.0  # nothing but rounding
     with np.errstate(divide="ignore"):
         return Q, np.log(np.abs(np.diagonal(R))), condition
+
+
+def _condition(R):
+    """Condition number of R^T R: its largest and smallest eigenvalue from two powers of it and of its inverse times a random vector."""
+    x = _random_vector(len(R))
+    up, down = dtrmv(R, x), dtrsv(R, x, trans=1)
+    found = dnrm2(dtrmv(R, up, trans=1)) / dnrm2(up) * dnrm2(dtrsv(R, down)) / dnrm2(down)
+    return max(1.0, found**2) if math.isfinite(found) else math.inf
+
+
+@cache
+def _random_vector(n):
+    return np.random.default_rng(1).normal(size=n)
+
+
+def _next_interval(m, condition, grown):
+    """Steps after which the condition number, here that of m steps, should reach _AIM: every step adds the spread of R's diagonal."""
+    if condition == math.inf:
+        return 1
+    per_step = max(2 * float(grown.max() - grown.min()) / m, 1e-9)
+    return max(1, m + math.floor(math.log(_AIM / condition) / per_step))
 
 
 def _cholesky_qr(A, R):
