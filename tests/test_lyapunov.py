@@ -69,6 +69,7 @@ def test_the_condition_is_that_of_the_matrix_not_of_its_diagonal(rng):
         assert 0.1 < _condition(R) / np.linalg.cond(R)**2 < 1.01
     R = np.asfortranarray(np.eye(24) - np.triu(np.ones((24, 24)), 1))
     assert _condition(R) > 1e12
+    assert _condition(np.diag([1.0, 1e-100])) > 1e199 and _condition(np.diag([1.0, 1e-200])) == np.inf
 
 
 def test_halves_of_columns_are_orthonormalised_as_the_whole(rng):
