@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
+from .aligned import stacked
 from .equations import Net
 from .notation import Squashing, squashing_ufuncs
 
@@ -103,7 +104,8 @@ class Forward:
             self.values[net.out.name] = block[..., cols]
             self._feed(net, self.values[net.out.name])
         for source in sources:
-            stack = self.kernel.xp.concatenate([self.params[self.kernel.weights[net.out.name][source]] for net in nets])
+            weights = [self.params[self.kernel.weights[net.out.name][source]] for net in nets]
+            stack = stacked(weights) if self.in_place else self.kernel.xp.concatenate(weights)
             self.operations.append(self._add_product(block, source, stack.T))
         squashed = [(*self._squashed(net), cols) for net, cols in zip(nets, columns, strict=True)]
         for function, group in groupby(squashed, key=lambda found: found[0]):

@@ -11,6 +11,7 @@ import numpy as np
 from sympy import sympify
 
 from .. import symbolic
+from ..aligned import stacked
 from ..equations import Net
 
 __all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
@@ -60,11 +61,9 @@ class RowProduct:
             if readers:
                 first, last = readers[0], readers[-1] + 1
                 w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
-                self.weights.append((self.columns[new], slice(first * n, last * n), np.concatenate(w)))
+                self.weights.append((self.columns[new], slice(first * n, last * n), stacked(w, "F" if self.products is None else "C")))
         self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
-        if self.products is None:
-            self.weights = [(cols, read, np.asfortranarray(w)) for cols, read, w in self.weights]
-        else:
+        if self.products is not None:
             self.sent_back = self.products.rows(self.weights, self.direct)
         by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
                   for net in nets]
