@@ -24,8 +24,8 @@ _WORST = 1e10
 the next R contains it, so only the last frame's error counts, and the last frame gets a second pass. Beyond, Householder QR is used."""
 
 _AIM = 1e9
-"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones. What an interval's product
-has lost of its smallest direction is then its square root times eps, 7e-12, of either sign, and its share of the mean is less."""
+"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones. The smallest direction of
+an interval's product is then known to sqrt(1e9) eps ~ 7e-12, the mean over intervals better."""
 
 _COLUMNS = 64
 """Columns whose Gram matrix is taken as a whole: of fewer, BLAS makes less use."""
