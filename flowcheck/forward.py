@@ -139,7 +139,7 @@ class Forward:
             if ufunc is None:
                 values[t] = routine(nets[t])
             else:
-                ufunc(nets[t], out=values[t])
+                ufunc(nets[t], values[t])
             for unit, array in each:
                 now[unit] = array[t]
         self.operations.append(squash)

@@ -99,6 +99,11 @@ class RowProduct:
             self.sent_back(rows, end, self.all_slopes, out)
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
+        if k == news == roots == 1 and self.weights:  # a vector times diag(slope) W: two calls a step
+            (_, _, w), errors = self.weights[0], np.empty(rows.shape)
+            for slope, after in zip(self.all_slopes[end - lags + 1:end + 1, 0][::-1], out, strict=True):
+                rows = np.multiply(rows, slope, errors).dot(w, after)
+            return out
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
         flat = errors.reshape(k, roots * n)
         one_by_one = (slice(None), None) if 1 < k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
