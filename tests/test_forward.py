@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from flowcheck import compile_cell
+from flowcheck.aligned import stacked
 from flowcheck.notation import ROUTINES, squashing_functions
 from flowcheck.oracles import STEP
 
@@ -103,3 +104,12 @@ def test_squashing_functions_raise_no_floating_point_error_but_underflow(name):
         real = ROUTINES[name](ARGUMENTS)
         lifted = ROUTINES[name](ARGUMENTS + 1j * STEP)
     assert np.isfinite(real).all() and np.isfinite(lifted).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_stacked_weights_start_on_a_cache_line(order, rng):
+    matrices = [rng.normal(size=(k, 5)).astype(dtype) for k, dtype in ((3, np.float32), (1, float), (7, float))]
+    for _ in range(5):
+        found = stacked(matrices, order)
+        assert found.__array_interface__["data"][0] % 64 == 0 and found.flags[f"{order}_CONTIGUOUS"]
+        assert np.array_equal(found, np.concatenate(matrices)) and found.dtype == float

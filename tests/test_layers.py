@@ -14,7 +14,7 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
+ENGINE = {"aligned", "notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
           "sensitivity"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "detectors", "report", "further"}
 
@@ -24,7 +24,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "cells": {"notation", "equations"},
     "symbolic": {"notation", "equations"},
     "maps": set(),
-    "forward": {"notation", "equations"},
+    "aligned": set(),
+    "forward": {"notation", "equations", "aligned"},
     "kernels": {"notation", "equations", "symbolic", "maps", "forward"},
     "step": {"notation", "equations", "symbolic", "forward", "kernels"},
     "jacobian": {"equations"},
@@ -33,7 +34,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells", "jobs", "detectors",
                     "formats"},
-    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "threads"},
+    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "threads", "aligned"},
     "further": {"flow", "measure"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),

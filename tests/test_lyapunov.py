@@ -61,6 +61,42 @@ def test_the_condition_decides_the_interval(rng):
     np.testing.assert_allclose(harsh.values, np.log([1.0, 1e-2, 1e-4]), rtol=0, atol=0.05)
 
 
+def test_the_condition_is_that_of_the_matrix_not_of_its_diagonal(rng):
+    from flowcheck.flow.lyapunov import _condition
+
+    for n in (1, 5, 40):
+        R = np.asfortranarray(np.linalg.qr(rng.normal(size=(n, n)))[1])
+        assert 0.1 < _condition(R) / np.linalg.cond(R)**2 < 1.01
+    R = np.asfortranarray(np.eye(24) - np.triu(np.ones((24, 24)), 1))
+    assert _condition(R) > 1e12
+    assert _condition(np.diag([1.0, 1e-100])) > 1e199 and _condition(np.diag([1.0, 1e-200])) == np.inf
+
+
+def test_halves_of_columns_are_orthonormalised_as_the_whole(rng):
+    from flowcheck.flow.lyapunov import _orthonormal
+
+    for shape in ((150, 150), (200, 131), (64, 64), (7, 1)):
+        A = rng.normal(size=shape) * np.geomspace(1, 1e-3, shape[1])
+        Q, grown, condition = _orthonormal(A)
+        right, R = np.linalg.qr(A)
+        np.testing.assert_allclose(np.abs(np.sum(Q * right, axis=0)), 1.0, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(grown, np.log(np.abs(np.diagonal(R))), rtol=0, atol=1e-9)
+        for scale in (1e-200, 1e200):
+            np.testing.assert_allclose(_orthonormal(scale * A)[1], grown + np.log(scale), rtol=1e-12)
+
+
+def test_planted_intervals_that_are_too_long_are_taken_back(rng, monkeypatch):
+    """An aim beyond all reason costs steps taken twice; only without the test of the condition as well are the exponents wrong."""
+    from flowcheck.flow import lyapunov as room
+
+    run = a_run(catalogue()["tanh"], rng)
+    monkeypatch.setattr(room, "_AIM", 1e40)
+    np.testing.assert_allclose(exponents(run).values, by_qr(run), rtol=0, atol=1e-10)
+    monkeypatch.setattr(room, "_WORST", np.inf)
+    with pytest.raises(ValueError, match="mean log"):
+        exponents(run)
+
+
 def test_a_step_too_steep_for_a_gram_matrix_takes_householder(rng):
     found = exponents(resting(np.diag([1.0, 1e-7]) @ np.linalg.qr(rng.normal(size=(2, 2)))[0], 100))
     assert found.householder > 90 and found.sum_error < 1e-10

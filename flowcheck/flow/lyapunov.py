@@ -7,10 +7,11 @@ exponents is checked against the mean of log |det J(t)|, which knows nothing of 
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, dtrsm
-from scipy.linalg.lapack import dgetrf, dpotrf, dtrcon
+from scipy.linalg.blas import dgemm, dnrm2, dsyrk, dtrmv, dtrsm, dtrsv
+from scipy.linalg.lapack import dgetrf, dpotrf
 
 from ..step import Step
 from .product import JointJacobian
@@ -22,8 +23,12 @@ _WORST = 1e10
 """Largest condition number of a Gram matrix for Cholesky QR, whose frame is then orthogonal to 1e10 eps ~ 2e-6. That error does not add up:
 the next R contains it, so only the last frame's error counts, and the last frame gets a second pass. Beyond, Householder QR is used."""
 
-_AIM = 1e6
-"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones."""
+_AIM = 1e9
+"""Condition number that the next interval is chosen for, with room for steps that are worse than the last ones. The smallest direction of
+an interval's product is then known to sqrt(1e9) eps ~ 7e-12, the mean over intervals better."""
+
+_COLUMNS = 64
+"""Columns whose Gram matrix is taken as a whole: of fewer, BLAS makes less use."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
         raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "
                          f"the sequence has {trajectory.steps}")
     log_det_of = _log_dets(jacobian)
-    Q = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])
+    Q = _orthonormal(_orthonormal(np.random.default_rng(0).normal(size=(n, n))[:, :count])[0])[0]
     logs, log_det, interval, longest, householder = np.zeros(count), 0.0, 1, 1, 0
     t, first, last = start, start + skip, trajectory.steps - 1
     while t < last:
@@ -91,8 +96,7 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
                 grown = grown + more
             logs, log_det = logs + grown, log_det + dets
             longest, householder = max(longest, m), householder + (condition > _WORST)
-        per_step = math.log(max(condition, 1.0 + 1e-9)) / m
-        interval = max(1, min(2 * interval, int(math.log(_AIM) / per_step))) if math.isfinite(per_step) else 1
+        interval = min(2 * interval, _next_interval(m, condition, grown))
     values = logs / steps
     mean, error = (log_det / steps, None) if count == n else (None, None)
     if count == n:
@@ -123,23 +127,60 @@ def _log_det(matrix):
 
 
 def _orthonormal(moved):
-    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix in the 1-norm, estimated).
-
-    `moved` is overwritten.
-    """
-    scale = math.frexp(largest_entry(moved))[1]
-    if abs(scale) > 300:
-        moved = np.ldexp(moved, -scale)
-    else:
-        scale = 0
-    R, failed = dpotrf(dsyrk(1.0, moved, trans=1), clean=0, overwrite_a=1)
-    reciprocal = 0.0 if failed else dtrcon(R, uplo="U")[0]
-    condition = math.inf if reciprocal == 0 else reciprocal**-2
+    """(orthonormal columns, log of each diagonal entry of R, condition number of the Gram matrix, estimated)."""
+    Q, R = moved.copy(order="F"), np.empty((moved.shape[1],) * 2, order="F")
+    positive = _cholesky_qr(Q, R)
+    if not (positive and 2.0**-300 < R[0, 0] < 2.0**300):  # perhaps only as squares leave float64
+        scale = math.frexp(largest_entry(moved))[1]
+        if abs(scale) > 300:
+            Q, grown, condition = _orthonormal(np.ldexp(moved, -scale))
+            return Q, grown + scale * math.log(2.0), condition
+    condition = _condition(R) if positive else math.inf
     if condition > _WORST:
         Q, R = np.linalg.qr(moved)
         Q = np.asfortranarray(Q)
         R[np.abs(R) < len(moved) * np.finfo(float).eps * np.abs(R).max()] = 0.0  # nothing but rounding
-    else:
-        Q = dtrsm(1.0, R, moved, side=1, overwrite_b=1)
     with np.errstate(divide="ignore"):
-        return Q, np.log(np.abs(np.diagonal(R))) + scale * math.log(2.0), condition
+        return Q, np.log(np.abs(np.diagonal(R))), condition
+
+
+def _condition(R):
+    """Condition number of R^T R: its largest and smallest eigenvalue from two powers of it and of its inverse times a random vector."""
+    x = _random_vector(len(R))
+    up, down = dtrmv(R, x), dtrsv(R, x, trans=1)
+    found = dnrm2(dtrmv(R, up, trans=1)) / dnrm2(up) * dnrm2(dtrsv(R, down)) / dnrm2(down)
+    return max(1.0, found * found) if found * found < math.inf else math.inf  # also where the powers left float64
+
+
+@cache
+def _random_vector(n):
+    return np.random.default_rng(1).normal(size=n)
+
+
+def _next_interval(m, condition, grown):
+    """Steps after which the condition number, here that of m steps, should reach _AIM: every step adds the spread of R's diagonal."""
+    if condition == math.inf:
+        return 1
+    per_step = max(2 * float(grown.max() - grown.min()) / m, 1e-9)
+    return max(1, m + math.floor(math.log(_AIM / condition) / per_step))
+
+
+def _cholesky_qr(A, R):
+    """Overwrite A by Q and the upper triangle of R, A = Q R; False, with neither of use, where a Gram matrix is not positive definite.
+
+    What the left half of the columns spans is taken out of the right half, so that most of the work is matrix products, and the condition
+    of two small Gram matrices counts instead of that of a large one.
+    """
+    k = A.shape[1]
+    if k <= _COLUMNS:
+        factor, failed = dpotrf(dsyrk(1.0, A, trans=1), clean=0, overwrite_a=1)
+        if not failed:
+            R[...] = factor
+            dtrsm(1.0, factor, A, side=1, overwrite_b=1)
+        return not failed
+    left, right = A[:, :k // 2], A[:, k // 2:]
+    if not _cholesky_qr(left, R[:k // 2, :k // 2]):
+        return False
+    R[:k // 2, k // 2:] = shared = dgemm(1.0, left, right, trans_a=1)
+    dgemm(-1.0, left, shared, 1.0, right, overwrite_c=1)
+    return _cholesky_qr(right, R[k // 2:, k // 2:])

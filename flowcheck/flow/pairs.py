@@ -66,7 +66,8 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
     here, spare = (np.zeros((min(2 * (lags + 1), steps + lags + 1), jacobian.size)) for _ in range(2))
     log_norm, total = np.full((steps, lags + 1), np.nan), np.zeros((steps, jacobian.size))
     flat = log_norm.reshape(-1)  # end time t + k and lag k have entry t (lags + 1) + k (lags + 2)
-    exponents, scales, size = np.zeros(steps, int), np.ones(steps), len(here)  # of the error of each end time; scale = 2**exponent
+    exponents, size = np.zeros(steps, int), len(here)  # of the error of each end time
+    scales, log_scales = np.ones(steps), np.zeros(steps)  # 2**exponent and its log10
     low, high = size, size  # rows in use: row low is end time t, row low + 1 end time t + 1, ...
     for t in range(steps - 1, -1, -1):
         high = min(high, low + lags)
@@ -85,7 +86,7 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
             here[low, own] = errors[t]
         rows, ends = here[low:high], slice(t, t + high - low)
         norms = np.sqrt(np.matmul(rows[:, None], rows[:, :, None])[:, 0, 0])
-        flat[t * (lags + 1)::lags + 2][:len(rows)] = _log10(norms) + exponents[ends] * np.log10(2.0)
+        np.add(_log10(norms), log_scales[ends], out=flat[t * (lags + 1)::lags + 2][:len(rows)])
         np.matmul(scales[ends], rows, out=total[t])
         if own is None:
             log_norm[t, 0] = _log10(np.linalg.norm(errors[t]))
@@ -94,7 +95,7 @@ def pair_flows(trajectory, errors=None, lags=None, *, b=0, cut=()):
             far = np.flatnonzero(np.abs(shift) > 32)
             rows[far] = np.ldexp(rows[far], -shift[far, None])
             exponents[t + far] += shift[far]
-            scales[ends] = np.ldexp(1.0, exponents[ends])
+            scales[ends], log_scales[ends] = np.ldexp(1.0, exponents[ends]), exponents[ends] * np.log10(2.0)
     return Pairs(log_norm, {name: total[:, cols] for name, cols in jacobian.columns.items()}, "truncated" if step.cut else "full")
 
 

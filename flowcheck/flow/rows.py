@@ -11,6 +11,7 @@ import numpy as np
 from sympy import sympify
 
 from .. import symbolic
+from ..aligned import stacked
 from ..equations import Net
 
 __all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
@@ -60,11 +61,9 @@ class RowProduct:
             if readers:
                 first, last = readers[0], readers[-1] + 1
                 w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
-                self.weights.append((self.columns[new], slice(first * n, last * n), np.concatenate(w)))
+                self.weights.append((self.columns[new], slice(first * n, last * n), stacked(w, "F" if self.products is None else "C")))
         self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
-        if self.products is None:
-            self.weights = [(cols, read, np.asfortranarray(w)) for cols, read, w in self.weights]
-        else:
+        if self.products is not None:
             self.sent_back = self.products.rows(self.weights, self.direct)
         by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
                   for net in nets]
@@ -100,9 +99,15 @@ class RowProduct:
             self.sent_back(rows, end, self.all_slopes, out)
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
+        if k == news == roots == 1 and self.weights:  # a vector times diag(slope) W: two calls a step
+            (_, _, w), errors = self.weights[0], np.empty(rows.shape)
+            for slope, after in zip(self.all_slopes[end - lags + 1:end + 1, 0][::-1], out, strict=True):
+                rows = np.multiply(rows, slope, errors).dot(w, after)
+            return out
         work, errors = np.empty((k, news, roots, n)), np.empty((k, roots, n))
         flat = errors.reshape(k, roots * n)
-        one_by_one = (slice(None), None) if k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
+        one_by_one = (slice(None), None) if 1 < k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
+        product = np.ndarray.dot if k == 1 else np.matmul  # which takes a microsecond longer
         products = [(flat[*one_by_one, read], w, out[:, *one_by_one, cols]) for cols, read, w in self.weights]
         direct = [(flat[:, read], out[:, :, cols]) for cols, read in self.direct]
         here, states = rows.reshape(k, news, 1, n), out.reshape(lags, k, news, 1, n)
@@ -115,7 +120,7 @@ class RowProduct:
             if news > 1:
                 np.add.reduce(work, axis=1, out=errors)
             for read, w, into in products:
-                np.matmul(read, w, out=into[q])
+                product(read, w, into[q])
             for read, into in direct:
                 into[q] += read
             here = states[q]
