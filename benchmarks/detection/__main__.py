@@ -135,13 +135,16 @@ def main(arguments=None):
 
 
 def _run_all(items, file, processes):
-    """{id: row} of the items; what is in the file is not run again. What the others are still to say of a case comes last."""
+    """{id: row} of the items; what is in the file is not run again: a row of {"id", "others"} holds what they said, and flowcheck is run.
+    What the others are still to say comes last."""
     known = {}
     for row in map(json.loads, file.read_text().splitlines() if file.exists() else ()):
         known.setdefault(row["id"], {}).update(row)
-    todo = [item for item in items if _id(*item) not in known]
-    todo += [("others", item[1]) for item in items if item[0] == "wrong" and item[2] and item[1].id in known
-             and not known[item[1].id].keys() & {"others", "equivalent"}]
+    said = {i for i, row in known.items() if row.keys() & {"others", "equivalent"}}
+    checked = {i for i, row in known.items() if "net" in row}
+    items = [("wrong", item[1], item[2] and item[1].id not in said) if item[0] == "wrong" else item for item in items]
+    todo = [item for item in items if _id(*item) not in checked]
+    todo += [("others", item[1]) for item in items if item[0] == "wrong" and item[2] and item[1].id in checked]
     if not todo:
         return known
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

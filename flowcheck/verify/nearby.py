@@ -30,27 +30,57 @@ def name_lags(outcome, expected, rng):
     if not arguments.steps or expected.intent.kind != "full":
         return
     timed = {n for n in failed if arguments.axis(n) is not None}
-    summed = set() if timed else failed & arguments.groups["params"].keys()
+    params = failed & arguments.groups["params"].keys()
+    lag = _first_lag(outcome, expected, timed, set() if timed else params, rng)
+    if timed and params and 0 < lag < np.inf:
+        _name_earlier(outcome, expected, params, int(lag), rng)
+
+
+def _first_lag(outcome, expected, timed, summed, rng):
+    """The first bad lag of the inputs `timed`, or else of the weights `summed`, inf where none is found; what names it is taken over."""
+    arguments = outcome.arguments
     known = min((_from_the_last(one, trial) for one, trial, _ in outcome.failed if one.entry in timed | summed), default=np.inf)
     if not timed | summed or known <= 0 or timed and _settled(outcome, known):
-        return
+        return known
 
     def look(lag, quick=False):
-        try:
-            return _near(expected, arguments, timed, summed, lag, rng, quick)
-        except REFUSED:
-            return []
+        return _looked(expected, arguments, timed, summed, lag, rng, quick)
 
     if known < np.inf and (known > arguments.steps - 1 or not (wrong(look(known - 1, quick=True)) and wrong(look(known - 1)))):
-        return
+        return known
     _, bad, found = first_bad(look, int(min(known, arguments.steps)))
     if bad == 0 and summed and _only_where_a_run_begins(expected, arguments, summed, rng):
         bad = arguments.steps - 1
         found = look(bad)
     if bad is not None:
         outcome.replace([one for one in found if one.verdict == "fail"], arguments)
-    elif not timed:
+        return bad
+    if not timed:
         _from_afar(outcome, expected, rng, summed)
+    return known
+
+
+def _name_earlier(outcome, expected, params, lag, rng):
+    """A mistake may reach the weights of a step and, of the inputs, only those of the step before: the lags just before the inputs' first.
+
+    Weights that are wrong at all of them are so wherever a run begins, which says nothing of the lag.
+    """
+    found, arguments = [], outcome.arguments
+    for k in range(lag - 1, lag - 1 - NEAR, -1):
+        here = _looked(expected, arguments, set(), params, k, rng) if k >= 0 else []
+        if not wrong(here):
+            if k < 0 and _only_where_a_run_begins(expected, arguments, params, rng):
+                return
+            outcome.replace([one for one in found if one.verdict == "fail"], arguments)
+            return
+        found = here
+
+
+def _looked(expected, arguments, timed, summed, lag, rng, quick=False):
+    try:
+        return _near(expected, arguments, timed, summed, lag, rng, quick)
+    except REFUSED:
+        return []
 
 
 def _from_the_last(one, arguments):
