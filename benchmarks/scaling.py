@@ -82,6 +82,8 @@ def draw(path, quick, progress):
     for axes, (title, curves) in zip(panels.ravel(), found.items(), strict=True):
         for (cell, (sizes, seconds)), colour in zip(curves.items(), ("#1b6ca8", "#b5651d", "#3a7d44"), strict=True):
             axes.loglog(sizes, seconds, "o-", color=colour, markersize=3, label=f"{cell}, slope {slope(sizes, seconds):.2f}")
+        axes.xaxis.set_minor_formatter("")
+        axes.yaxis.set_minor_formatter("")
         axes.set(title=f"{title} (count of operations: power {FORMULAS[title]})", xlabel=title.split()[-1], ylabel="CPU seconds, one core")
         axes.title.set_fontsize(9)
         axes.grid(True, which="major", alpha=0.3)
