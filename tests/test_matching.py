@@ -1,5 +1,6 @@
 """Which array of a stranger's forward pass is which weights: under any names, in any order, with given states or from zero ones."""
 
+import numpy as np
 import pytest
 
 from flowcheck import bptt, catalogue, compile_cell, verify_gradient
@@ -9,10 +10,10 @@ from flowcheck.verify.matching import match_forward
 STEPS = 5
 
 
-def a_net(name, rng, *, entries, renamed=True, block_size=1):
+def a_net(name, rng, *, entries, renamed=True, block_size=1, units=4):
     """(forward, backward, params, inputs, state0, {name there: parameter of the cell}) of a cell under names that say nothing."""
     kernel = compile_cell(catalogue()[name])
-    own = kernel.random_params(4, 3, rng, block_size)
+    own = kernel.random_params(units, 3, rng, block_size)
     shuffled = [f"p{k}" for k in rng.permutation(len(own))] if renamed else list(own)
     theirs = dict(zip(shuffled, own, strict=True))
     lengths, output = kernel.lengths(own), kernel.cell.output.name
@@ -46,6 +47,31 @@ def found(name, net):
 def test_arrays_of_any_names_are_found(name, entries, rng):
     net = a_net(name, rng, entries=entries)
     assert found(name, net) == net[-1]
+
+
+@pytest.mark.parametrize("entries", [True, False], ids=["states given", "zero at the start"])
+@pytest.mark.parametrize("units", [1, 4])
+def test_a_weight_with_its_bias_as_a_column_is_found(units, entries, rng):
+    """Of one unit, such a weight is a row, and no bias all the same."""
+    forward, backward, own, inputs, state0, theirs = a_net("lstm", rng, entries=entries, renamed=False, units=units)
+    gates = sorted({n.split("_")[1] for n in own})
+
+    def split(fused):
+        parts = {"W_{}_x": slice(0, 3), "W_{}_y": slice(3, -1), "b_{}": -1}
+        return {name.format(gate): w[:, columns] for gate, w in fused.items() for name, columns in parts.items()}
+
+    def fuse(own):
+        return {gate: np.column_stack([own[f"W_{gate}_x"], own[f"W_{gate}_y"], own[f"b_{gate}"]]) for gate in gates}
+
+    def fused_forward(params, inputs, state0):
+        return forward(split(params), inputs, state0)
+
+    def fused_backward(params, inputs, state0, grad_outputs):
+        grads = backward(split(params), inputs, state0, grad_outputs)
+        return {n: g for n, g in grads.items() if n not in own} | fuse(grads)
+
+    match = found("lstm", (fused_forward, fused_backward, fuse(own), inputs, state0, theirs))
+    assert {gate: param.split("_")[1] for gate, param in match.items()} == {gate: gate for gate in gates}
 
 
 @pytest.mark.parametrize("block_size", [1, 2])

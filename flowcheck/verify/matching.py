@@ -81,7 +81,7 @@ def _acts_on(functions, arguments, layout, name):
             return set(), set(), frozenset()
         if whole:
             return set(), {"1"} if values[name].ndim == 1 else {"x", "h", "1"}, frozenset()
-        vector = values[name].ndim == 1 or 1 in values[name].shape
+        vector = values[name].ndim == 1 or (1 in values[name].shape and layout.units > 1)
         if acts(first, x=False, live=()):
             return (set(), {"1", "now"}, frozenset()) if vector else ({"1"}, {"x", "h", "1"}, frozenset())
         if not acts(first, x=False):
@@ -92,7 +92,8 @@ def _acts_on(functions, arguments, layout, name):
         entries = frozenset(s for s in states if acts(first, x=False, live=(s,)))
         if vector:  # a bias behind a closed gate acts only where a state does
             return set(), {"h", "1"}, entries
-        return {"h", "x"} if acts(first, live=()) else {"h"}, {"x", "h", "1"}, entries
+        must = {"h", "x"} if acts(first, live=()) else {"h"}
+        return must if layout.units > 1 else set(), {"x", "h", "1"}, entries
     except REFUSED:
         return None
 
