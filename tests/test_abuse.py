@@ -116,6 +116,7 @@ def test_what_a_store_lacks_is_said_in_one_line(tmp_path, capsys):
 
 
 def test_the_command_runs_what_the_store_lacks_and_nothing_twice(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("numba", reason="trials are not started without it")
     monkeypatch.setattr(trials, "Online", partial(Online, interpreted=True))
     monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
     monkeypatch.setattr(abuse, "EXPERIMENTS", {"4": 10})

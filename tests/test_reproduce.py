@@ -38,7 +38,7 @@ SMALL = replace(STORED, budget=300)
 SEEDS = range(4)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def needs_numba():
     pytest.importorskip("numba", reason="the loops are compiled by Numba")
 

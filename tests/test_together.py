@@ -124,6 +124,7 @@ def test_trials_together_have_the_outcomes_of_trials_alone(monkeypatch):
 def here(monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
+    pytest.importorskip("numba", reason="trials are not started without it")
     monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
 
 
