@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Case", "Way", "run_case"]
+__all__ = ["Case", "Way", "run_case", "run_seconds"]
 
 LONG_ENOUGH, MOST_RUNS = 0.2, 1000
 """Seconds that runs are repeated for, to be timed together."""
@@ -60,9 +60,9 @@ def run_case(case, repeats, progress):
             if k and times[name][0] > 20:
                 continue  # one run of half a minute is as good as three
             progress(f"{case.name}: timing {name}, round {k + 1}")
-            times[name].append(_seconds(way.run, clock))
+            times[name].append(run_seconds(way.run, clock))
         if case.limit:
-            limits.append(_seconds(case.limit.run, clock) * case.limit.factor)
+            limits.append(run_seconds(case.limit.run, clock) * case.limit.factor)
     floor = min(limits, default=None)
     seconds = {name: min(t) * ways[name].factor for name, t in times.items()}
     ours, *others = seconds
@@ -77,7 +77,7 @@ def run_case(case, repeats, progress):
     return rows
 
 
-def _seconds(run, clock):
+def run_seconds(run, clock):
     """Seconds of one run: the mean over LONG_ENOUGH. CPU seconds of the threads that a library keeps are booked late: of a single run of
     a millisecond they may be missing, and counted in the next."""
     start, runs = clock(), 0

@@ -14,7 +14,7 @@ from flowcheck import bptt, catalogue, compile_cell, state_flow, truncated_1997
 from flowcheck.compiled import compile_loops, run_layer
 
 from . import jax_ways
-from .case import Case
+from .case import Case, run_seconds
 from .nets import problem as net_problem
 
 __all__ = ["cases", "draw", "truncated_scaling"]
@@ -39,17 +39,6 @@ def stacked(name, params):
     join = lambda *parts: "_".join(filter(None, parts))  # noqa: E731
     return [np.concatenate([params[join(*parts)] for parts in names]) for names in (
         [("W", k, "x") for k in GATES[name]], [("W", k, "y") for k in GATES[name]], [("b", k) for k in GATES[name]])]
-
-
-def best_of_each(ways, repeats):
-    """{name: seconds}: every way once per round, so that all meet the same neighbours; the least of the rounds."""
-    best = dict.fromkeys(ways, np.inf)
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.process_time()
-            way()
-            best[name] = min(best[name], time.process_time() - start)
-    return best
 
 
 def cases(quick):
@@ -189,9 +178,9 @@ FAMILIES = {
 """(units, inputs) of LSTMs of some 10^3, 10^4, 10^5 and 10^6 weights."""
 
 
-def truncated_time(n, inputs, steps, repeats=5):
-    """(weights, seconds a step) of the truncated rule with an error at every step; the call's own cost, some 0.2 ms, is taken out: the
-    difference between all steps and half of them, each the least of calls for some tenths of a second, however few the steps."""
+def truncated_ways(n, inputs, steps):
+    """(weights, {number of steps: call}) of the truncated rule with an error at every step, over all steps and over half of them: of the
+    two the difference counts, without the call's own cost of some 0.2 ms. Checked against the NumPy rule first."""
     kernel, params, x, errors = problem("lstm", n, inputs, steps)
     loops = compile_loops(kernel.cell)
     check = min(steps, 40)
@@ -200,23 +189,27 @@ def truncated_time(n, inputs, steps, repeats=5):
     worst = max(np.abs(found[k] - expected[k]).max() / np.abs(expected[k]).max() for k in expected)
     if not worst < AGREE:
         raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
-    half = steps // 2
-    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps, half)}
-    once = best_of_each(ways, 1)[steps]
-    seconds = best_of_each(ways, repeats * max(1, min(500, int(0.2 / once))))
-    return sum(v.size for v in params.values()), (seconds[steps] - seconds[half]) / (steps - half)
+    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps // 2, steps)}
+    return sum(v.size for v in params.values()), ways
 
 
 def truncated_scaling(repeats=5):
-    """{family: [(units, weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread."""
-    by_weights = {}
-    for family, sizes in FAMILIES.items():
-        by_weights[family] = []
-        for n, inputs in sizes:
-            weights, seconds = truncated_time(n, inputs, max(128, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)), repeats)
-            by_weights[family].append((n, weights, seconds / weights * 1e9))
-    by_steps = [(steps, truncated_time(16, INPUTS, steps, repeats)[1] * 1e9) for steps in (100, 1000, 10_000, 100_000, 1_000_000)]
-    return by_weights, by_steps
+    """{family: [(units, weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread.
+
+    All in turn, round after round, each call repeated until that is long enough: the least of many short runs would be less than that of a
+    few long ones.
+    """
+    nets = {(family, n): truncated_ways(n, inputs, max(512, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)))
+            for family, sizes in FAMILIES.items() for n, inputs in sizes}
+    nets |= {steps: truncated_ways(16, INPUTS, steps) for steps in (100, 1000, 10_000, 100_000, 1_000_000)}
+    best = {(net, length): np.inf for net, (_, ways) in nets.items() for length in ways}
+    for _ in range(repeats):
+        for net, length in best:
+            best[net, length] = min(best[net, length], run_seconds(nets[net][1][length], time.process_time))
+    a_step = {net: (best[net, steps] - best[net, half]) / (steps - half) * 1e9 for net, (_, (half, steps)) in nets.items()}
+    by_weights = {family: [(n, nets[family, n][0], a_step[family, n] / nets[family, n][0]) for n, _ in sizes]
+                  for family, sizes in FAMILIES.items()}
+    return by_weights, [(steps, ns) for steps, ns in a_step.items() if isinstance(steps, int)]
 
 
 def shares(by_weights):
