@@ -83,13 +83,16 @@ def test_a_second_factor_is_left_where_it_lets_errors_grow(rng):
     assert len(slstm.within) > 1
 
 
-@pytest.mark.parametrize("mistake", ["fold", "unreached", "last block"])
+@pytest.mark.parametrize("mistake", ["fold", "slopes", "unreached", "last block"])
 def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
-    """What the product in place has and the other has not: a factor of its own, columns that are cleared, the random row apart."""
-    step = Step(a_run(catalogue()["lstm_fgr" if mistake == "unreached" else "lstm"], rng, steps=40), mistake == "unreached")
+    """What the product in place has and the other has not: factors of their own, columns that are cleared, the random row apart."""
+    cell = {"unreached": "lstm_fgr", "slopes": "tanh"}.get(mistake, "lstm")
+    step = Step(a_run(catalogue()[cell], rng, steps=40), mistake == "unreached")
     product = profile.NormProduct(step, 0, 39, 38)
     if mistake == "fold":
         product.within = []
+    elif mistake == "slopes":
+        product.slopes = []
     elif mistake == "unreached":
         product.unreached = []
         for few in product.products:

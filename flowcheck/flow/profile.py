@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.blas import dgemm, idamax
 
+from ..jacobian import Dense
 from .product import JointJacobian, StateProduct
 from .scaled import frobenius, largest_entry
 
@@ -25,7 +26,7 @@ class NormProduct(StateProduct):
     """A `StateProduct` that yields norms alone: its chunks have no matrices.
 
     The columns of each state are a matrix of their own, (rows, units). J(t) is multiplied in two factors (`StepJacobian`), the first in
-    place, unless that lets rounding errors grow. Memory: three products.
+    place, unless that lets rounding errors grow; so are the slopes of diag(f'(t)) W, and W is never scaled. Memory: three products.
     """
 
     @staticmethod
@@ -45,16 +46,23 @@ class NormProduct(StateProduct):
         self.unreached = [place[cols.start] for cols in self.jacobian.unreached]
         self.diagonal = [_Diagonal(place[p.cols.start], place[p.into.start], p.operand, p.add) for p in self.parts if not p.is_dense]
         self.within = [_Diagonal(place[a.start], place[b.start], slope, True) for a, b, slope in self.jacobian.within]
-        self.dense = []
+        self.dense, self.slopes = [], []
         for part in self.parts:
             if part.is_dense:
                 sources = [(k, slice(cols.start - part.cols.start, cols.stop - part.cols.start))
                            for k, cols in enumerate(self.columns.values()) if part.cols.start <= cols.start < part.cols.stop]
-                self.dense.append((part.operand, sources, place[part.into.start], part.add))
+                scaled = part.operand.row_scaled if self._reads_alone(part) else None
+                if scaled is not None and scaled[0] is not None:
+                    self.slopes.append(_Diagonal(sources[0][0], sources[0][0], scaled[0], False))
+                self.dense.append(_Factor(part.operand, None if scaled is None else scaled[1], sources, place[part.into.start], part.add))
         few = max(1, _BLOCK_BYTES // (8 * max(lengths)))
         self.blocks = [slice(r, min(r + few, last)) for r in range(0, last, few)] + [slice(last, last + 1)]
         self.products = [_Product([np.zeros((last + 1, n)) for n in lengths], self.blocks) for _ in range(3)]
         self.work = np.empty(few * max(lengths))
+
+    def _reads_alone(self, part):
+        """Whether no other part reads these columns."""
+        return all(p is part or p.cols.stop <= part.cols.start or part.cols.stop <= p.cols.start for p in self.parts)
 
     def _begin(self):
         """The identity's columns in the first product."""
@@ -75,15 +83,15 @@ class NormProduct(StateProduct):
         for matrix, given in zip(read.matrices, here.matrices, strict=True):
             np.copyto(matrix, given)
         for block in read.blocks:
-            self._add(self._rows(self.within, times[0]), block, block)
+            self._add(self._rows([*self.within, *self.slopes], times[0]), block, block)
         found = np.empty((k, 4))
         for j, t in enumerate(times):
             for state in self.unreached:
                 write.matrices[state][...] = 0.0
             varying = self._multiply_dense(read.matrices, write.matrices, t)
             diagonals = self._rows(self.diagonal, t)
-            within = self._rows(self.within, t - 1) if j < k - 1 else []
-            found[j] = *self._measured(read.blocks, write.blocks, diagonals, within), varying
+            following = self._rows([*self.within, *self.slopes], t - 1) if j < k - 1 else []
+            found[j] = *self._measured(read.blocks, write.blocks, diagonals, following), varying
             read, write = write, read
         norms, probes, entries, varying = found.T
         return None, read, norms, probes, entries, self._bounds(times, varying), None
@@ -96,11 +104,11 @@ class NormProduct(StateProduct):
     def _multiply_dense(self, read, write, t):
         """Write the dense parts; the norm of those that have no bound of their own."""
         varying = 0.0
-        for operand, sources, into, add in self.dense:
-            matrix, out = operand.at(slice(t, t + 1))[0], write[into]
-            if operand.bounds is None:
+        for factor in self.dense:
+            matrix, out, add = factor.at(t), write[factor.into], factor.add
+            if factor.operand.bounds is None:
                 varying += frobenius(matrix)
-            for state, rows in sources:
+            for state, rows in factor.sources:
                 if add:
                     dgemm(1.0, matrix[rows].T, read[state].T, 1.0, out.T, overwrite_c=True)
                 else:
@@ -117,8 +125,8 @@ class NormProduct(StateProduct):
             else:
                 np.multiply(rows, slope, out=out)
 
-    def _measured(self, read, write, diagonals, within):
-        """The diagonal parts and, after each block is measured, the next lag's first factor: (norm, norm of the random row, largest)."""
+    def _measured(self, read, write, diagonals, following):
+        """The diagonal parts and, after each block is measured, the next lag's factors: (norm, that of the random row, largest)."""
         norms, largest = [], 0.0
         for source, block in zip(read, write, strict=True):
             self._add(diagonals, source, block)
@@ -129,14 +137,14 @@ class NormProduct(StateProduct):
                 norms.append(math.sqrt(square) if fine else frobenius(flat))
                 if block is not write[-1]:
                     largest = max(largest, abs(float(flat[idamax(flat)])) if fine else largest_entry(flat))
-            self._add(within, block, block)
+            self._add(following, block, block)
         states = len(self.columns)
         return math.hypot(*norms[:-states]), math.hypot(*norms[-states:]), largest
 
     def _bounds(self, times, varying):
         """Upper bounds of the norm of J at each step; `varying` is that of the dense parts that had to be measured."""
         at = np.array(times)
-        total = varying + sum(operand.bounds[at] for operand, *_ in self.dense if operand.bounds is not None)
+        total = varying + sum(factor.operand.bounds[at] for factor in self.dense if factor.operand.bounds is not None)
         total = total + sum(d.largest(at) for d in self.diagonal)
         return total * math.prod(1.0 + d.largest(at) for d in self.within)
 
@@ -146,6 +154,21 @@ class _Product:
 
     def __init__(self, matrices, blocks):
         self.matrices, self.blocks = matrices, [[m[rows] for m in matrices] for rows in blocks]
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """What the states `sources`, [(state, its rows of the matrix)], add to state `into` through a dense part; with `weights`, the slopes
+    were multiplied before, and these are all that is left of it."""
+
+    operand: Dense
+    weights: np.ndarray | None
+    sources: list
+    into: int
+    add: bool
+
+    def at(self, t):
+        return self.operand.at(slice(t, t + 1))[0] if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
