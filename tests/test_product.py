@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
-from flowcheck.flow import path_flows, profile, state_matrices
+from flowcheck.flow import path_flows, product, profile, state_matrices
 from flowcheck.flow.product import JointJacobian, StateProduct
 from flowcheck.jacobian import StepJacobian
 from flowcheck.step import Step
@@ -42,11 +42,12 @@ def test_the_joint_jacobian_is_its_blocks(cell, cut, rng):
         np.testing.assert_allclose(forward, rows @ expected.T, rtol=0, atol=1e-13)
 
 
-def test_chunks_are_products_one_by_one(cell, rng):
+def test_chunks_are_products_one_by_one(cell, rng, monkeypatch):
+    monkeypatch.setattr(product, "_FEW_BYTES", 8 * 12 * 12 * 2)  # several times few lags in a chunk
     step = Step(a_run(cell, rng, steps=60))
-    product, blocks = StateProduct(step, 0, 59, 58), StepJacobian(step)
-    expected, seen, lengths = np.eye(product.start.shape[1]), 0, set()
-    for chunk in product.chunks():
+    running, blocks = StateProduct(step, 0, 59, 58), StepJacobian(step)
+    expected, seen, lengths = np.eye(running.start.shape[1]), 0, set()
+    for chunk in running.chunks():
         lengths.add(len(chunk.matrices))
         for k, matrix in enumerate(chunk.matrices):
             expected, seen = expected @ joint(blocks.at(59 - seen), step), seen + 1
@@ -57,9 +58,9 @@ def test_chunks_are_products_one_by_one(cell, rng):
     assert seen == 58 and max(lengths) > 1
 
 
-def logs(product):
+def logs(running):
     """(lags, 3): log2 of norm, largest entry and floor of every lag."""
-    norm, largest, floor, exponent = np.concatenate([chunk.measured for chunk in product.chunks()]).T
+    norm, largest, floor, exponent = np.concatenate([chunk.measured for chunk in running.chunks()]).T
     with np.errstate(divide="ignore"):
         return np.log2([norm, largest, floor]).T + exponent[:, None]
 
@@ -88,19 +89,19 @@ def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
     """What the product in place has and the other has not: factors of their own, columns that are cleared, the random row apart."""
     cell = {"unreached": "lstm_fgr", "slopes": "tanh"}.get(mistake, "lstm")
     step = Step(a_run(catalogue()[cell], rng, steps=40), mistake == "unreached")
-    product = profile.NormProduct(step, 0, 39, 38)
+    running = profile.NormProduct(step, 0, 39, 38)
     if mistake == "fold":
-        product.within = []
+        running.within = []
     elif mistake == "slopes":
-        product.slopes = []
+        running.slopes = []
     elif mistake == "unreached":
-        product.unreached = []
-        for few in product.products:
+        running.unreached = []
+        for few in running.products:
             few.matrices[-1][...] = 1.0
     else:
-        product.blocks.append(product.blocks.pop(0))
-        product.products = [profile._Product(few.matrices, product.blocks) for few in product.products]
-    assert np.abs(logs(product)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
+        running.blocks.append(running.blocks.pop(0))
+        running.products = [profile._Product(few.matrices, running.blocks) for few in running.products]
+    assert np.abs(logs(running)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
 
 
 def resting(W, steps):
@@ -108,9 +109,11 @@ def resting(W, steps):
     return compile_cell(catalogue()["tanh"]).forward(params, np.zeros((steps, 1, 1)))
 
 
-@pytest.fixture(params=["matrices", "norms"])
+@pytest.fixture(params=["matrices", "matrices, few at a time", "norms"])
 def way(request, monkeypatch):
     """Lags whose matrices are measured together, or one by one."""
+    if request.param.endswith("few at a time"):
+        monkeypatch.setattr(product, "_FEW_BYTES", 8 * 6 * 7 * 3)
     monkeypatch.setattr(profile.NormProduct, "pays", staticmethod(lambda rows, size: request.param == "norms"))
 
 

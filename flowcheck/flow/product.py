@@ -16,7 +16,10 @@ from .scaled import ROUNDING, frobenius, largest_entry
 __all__ = ["Chunk", "JointJacobian", "StateProduct", "norms_and_entries"]
 
 _CHUNK_BYTES = 2**20
-"""Products of one chunk: some dozens of lags for 64 units, one from 256 units on, where a lag costs so much that nothing else counts."""
+"""Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
+
+_FEW_BYTES = 2**19
+"""Products whose step Jacobians are formed, and that are measured, together: more would leave the cache."""
 
 _BLOCK_BYTES = 2**17
 """Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
@@ -152,8 +155,8 @@ class StateProduct:
 
         P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
 
-    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where compiled loops
-    multiply and matrices are not `kept`, chunks have none, and the products stay in the cache.
+    One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where matrices are not
+    `kept`, chunks have none, and the products stay in the cache.
     """
 
     def __init__(self, step, b, end, lags, rows=slice(None), kept=True):
@@ -175,7 +178,12 @@ class StateProduct:
             self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
             self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
-            self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+            self.few = max(1, min(lags, _FEW_BYTES // (8 * self.start.size)))
+            if self.kept:
+                self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+            else:
+                self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
+                self.slots = [np.zeros((self.few, *self.start.shape))] * 2
             self.work = np.empty(self.start.shape)
             few = max(1, _BLOCK_BYTES // (8 * n))
             self.blocks = [slice(r, min(r + few, len(self.start))) for r in range(0, len(self.start), few)]
@@ -233,21 +241,34 @@ class StateProduct:
     def _advance(self, here, turn, q, k):
         """Multiply over the lags q ... q+k-1: (products, the last as it goes on, norms, norms of the random row, largest entries, bounds
         of the norm of J, exponents where they differ)."""
-        times = slice(self.end - q - k + 2, self.end - q + 2)
-        slots, shifts = self.slots[turn][:k], None
         if self.loops is None:
-            operands = [p.at(times) for p in self.parts]
-            self._multiply(here, turn, k, operands)
-            (norms, entries), probes = norms_and_entries(slots[:, :-1].reshape(k, -1)), _norms(slots[:, -1])
-        else:
-            (norms, entries, probes, exponents), operands = self.compiled.advance(here, slots, times)
-            shifts = None if self.kept else exponents.astype(int)
-        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, self._step_norms(operands, times)[::-1], shifts
+            found = np.empty((4, k))
+            for first in range(0, k, self.few):
+                count = min(self.few, k - first)
+                here, found[:, first:first + count] = self._advance_few(here, turn, q + first, count, first if self.kept else 0)
+            return self.slots[turn][:k, :-1] if self.kept else None, here, *found, None
+        times = slice(self.end - q - k + 2, self.end - q + 2)
+        slots = self.slots[turn][:k]
+        (norms, entries, probes, exponents), operands = self.compiled.advance(here, slots, times)
+        bounds = self._step_norms(operands, times)[::-1]
+        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, bounds, None if self.kept else exponents.astype(int)
 
-    def _multiply(self, here, turn, k, operands):
+    def _advance_few(self, here, turn, q, k, place):
+        """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, four rows of numbers)."""
+        times = slice(self.end - q - k + 2, self.end - q + 2)
+        operands, slots = [p.at(times) for p in self.parts], self.slots[turn][place:place + k]
+        self._multiply(here, turn, k, operands, place)
+        norms, entries = norms_and_entries(slots[:, :-1].reshape(k, -1))
+        last = slots[-1]
+        if not self.kept:
+            np.copyto(self.last[turn], last)
+            last = self.last[turn]
+        return last, (norms, _norms(slots[:, -1]), entries, self._step_norms(operands, times)[::-1])
+
+    def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
         for j in range(k):
-            for part, operand, read, write in zip(self.parts, operands, reads, self.writes[turn][j], strict=True):
+            for part, operand, read, write in zip(self.parts, operands, reads, self.writes[turn][place + j], strict=True):
                 matrix = operand[k - 1 - j]
                 if not part.is_dense:
                     for block, (into, work) in zip(read, write, strict=True):
@@ -260,7 +281,7 @@ class StateProduct:
                     into += np.matmul(read, matrix, out=work)
                 else:
                     np.matmul(read, matrix, out=write[0])
-            reads = self.reads[turn][j]
+            reads = self.reads[turn][place + j]
 
     def _step_norms(self, operands, times):
         """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
