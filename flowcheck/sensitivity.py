@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from scipy.linalg.blas import dgemm
 
-from .flow.product import JointJacobian
+from .flow.joint import JointJacobian
 from .flow.rows import pointwise_slopes
 from .gradients import Gradients, checked_errors
 from .step import Step

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell
+from flowcheck.flow.joint import JointJacobian
 from flowcheck.flow.lyapunov import exponents
-from flowcheck.flow.product import JointJacobian
 from flowcheck.step import Step
 
 

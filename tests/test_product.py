@@ -7,7 +7,8 @@ import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
 from flowcheck.flow import path_flows, product, profile, state_matrices
-from flowcheck.flow.product import JointJacobian, StateProduct
+from flowcheck.flow.joint import JointJacobian
+from flowcheck.flow.product import StateProduct
 from flowcheck.jacobian import StepJacobian
 from flowcheck.step import Step
 

@@ -78,7 +78,7 @@ class Products:
         self.loops = load("products", text, ["advance", "back"], interpreted)
 
     def product(self, parts, columns, steps, rows):
-        """A `Product` of the parts of J (`product.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
+        """A `Product` of the parts of J (`joint.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
         return Product(self.loops, parts, columns, steps, rows)
 
     def rows(self, weights, direct):

@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from ..step import Step
+from .joint import JointJacobian
 from .norms import end_and_lags, norm_row, of_one_sequence
-from .product import Chunk, JointJacobian, StateProduct, norms_and_entries
+from .product import Chunk, StateProduct, norms_and_entries
 from .rows import pointwise_slopes
 from .scaled import ROUNDING, Scaled, frobenius
 

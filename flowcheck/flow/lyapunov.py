@@ -14,7 +14,7 @@ from scipy.linalg.blas import dgemm, dnrm2, dsyrk, dtrmv, dtrsm, dtrsv
 from scipy.linalg.lapack import dgetrf, dpotrf
 
 from ..step import Step
-from .product import JointJacobian
+from .joint import JointJacobian
 from .scaled import largest_entry
 
 __all__ = ["Exponents", "exponents"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..step import Step
-from .product import JointJacobian
+from .joint import JointJacobian
 from .rows import rows_before
 
 __all__ = ["Pairs", "pair_flows"]

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.linalg.blas import dgemm, idamax
 
 from ..jacobian import Dense
-from .product import JointJacobian, StateProduct
+from .joint import JointJacobian
+from .product import StateProduct
 from .scaled import frobenius, largest_entry
 
 __all__ = ["NormProduct"]
