@@ -95,7 +95,7 @@ def absolute_imports(source, package=""):
             parts = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*parts, *filter(None, [node.module])])
             found |= {f"{base}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
             found |= {
                 text.value for text in node.args[:1] if isinstance(text, ast.Constant) and isinstance(text.value, str)
             }
@@ -256,6 +256,8 @@ def early_returns(source):
     for function in ast.walk(ast.parse(source)):
         if not (isinstance(function, ast.FunctionDef) and function.name.startswith("test_")):
             continue
+        if not any(isinstance(node, ast.Return) for node in ast.walk(function)):
+            continue
         nested = {
             id(inner)
             for node in ast.walk(function)
@@ -264,8 +266,7 @@ def early_returns(source):
         }
         own = [node for node in ast.walk(function) if id(node) not in nested]
         returns = [node.lineno for node in own if isinstance(node, ast.Return)]
-        first = min((node.lineno for node in own if asserts(node)), default=float("inf"))
-        if any(line < first for line in returns):
+        if returns and min(returns) < min((node.lineno for node in own if asserts(node)), default=float("inf")):
             found.append(function.name)
     return found
 
