@@ -78,6 +78,11 @@ class Carried:
         self.direct = [net for net in self.columns if net in reached]
         self._blocks()
 
+    @property
+    def reads_rows(self):
+        """Whether `carry` reads vectors of all the few steps: the sources of diagonal nets."""
+        return bool(self.diagonal & {*(b.net for b in self.blocks), *self.direct})
+
     def width(self, net):
         """Columns of a net's gradient: one for each source entry and one for its bias; a diagonal net has one per source."""
         _, start, length = self.columns[net][-1]

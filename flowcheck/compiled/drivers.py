@@ -6,7 +6,7 @@ step t, rows[b, 0] holds the initial states; x is (time, batch, inputs), or (tim
 
 import math
 
-step = back = enter = direct = coefficients = gather = weigh = bring = carry = None  # printed for each cell
+step = back = clear = enter = direct = coefficients = gather = weigh = bring = carry = None  # printed for each cell
 
 
 def forward(rows, x, w, zero):
@@ -49,9 +49,10 @@ def send_back(rows, x, end, w, places, a, a_x, exponent, zero):
 def truncated(rows, starts, x, errors, w, w_back, groups, panels, s, k, a, p, g, c, left, right, many_p, many_g, zero):
     """The truncated rule of 1997 over one sequence after the other, from the row starts[b], a few steps at a time.
 
-    Nothing is kept over time but p and `many_p`; `rows`, `s`, `k`, `a`, `c` hold the vectors of the few steps.
+    Nothing is kept over time but p and `many_p`; `s`, `k`, `a`, `c` hold the vectors of the few steps, and `rows` those of two steps, or of
+    all where `carry` reads them.
     """
-    chunk = s.shape[0]
+    chunk, held = s.shape[0], rows.shape[0]
     for b in range(x.shape[1]):
         p[:] = 0.0
         many_p[:] = 0.0
@@ -65,14 +66,15 @@ def truncated(rows, starts, x, errors, w, w_back, groups, panels, s, k, a, p, g,
                 if busy:
                     break
             for t in range(steps):
-                step(rows[t + 1], rows[t], x[start + t, b], w, zero)
-                gather(rows[t + 1], rows[t], x[start + t, b], s[t], zero)
-                coefficients(rows[t + 1], rows[t], x[start + t, b], k[t], zero)
+                now, before = rows[(t + 1) % held], rows[t % held]
+                step(now, before, x[start + t, b], w, zero)
+                gather(now, before, x[start + t, b], s[t], zero)
+                coefficients(now, before, x[start + t, b], k[t], zero)
                 if busy:
-                    a[t] = 0.0
+                    clear(a[t], zero)
                     enter(a[t], errors[start + t, b], zero)
-                    direct(rows[t + 1], rows[t], x[start + t, b], w_back, a[t], zero)
+                    direct(now, before, x[start + t, b], w_back, a[t], zero)
             weigh(steps, k, a, c, busy, zero)
             bring(steps, groups, panels, s, x[start:start + steps, b], c, left, right, many_p, many_g, busy)
             carry(steps, rows, x[start:start + steps, b], s, k, a, p, g, busy, zero)
-            rows[0] = rows[steps]
+            rows[0] = rows[steps % held]

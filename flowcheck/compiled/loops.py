@@ -77,8 +77,9 @@ class Program:
             printer = Printer(self.storage, self.kernel.cell.recurrent_edges, self.one_hot, with_slopes=True)
             carried = Carried(printer, enter)
             chunks = Chunks(carried)
-            parts = [printer.step(), printer.direct(carried.passed), self._enter(enter), print_carried(carried, chunks), chunks.weigh(),
-                     tile_source(self.interpreted), driver_source(bring)]
+            parts = [printer.step(), self._clear([*enter, *printer.read_by(carried.passed)]), self._enter(enter),
+                     printer.direct(carried.passed), print_carried(carried, chunks), chunks.weigh(), tile_source(self.interpreted),
+                     driver_source(bring)]
             self._truncated[enter] = self._load(parts, [drivers.truncated])["truncated"], carried, chunks
         return self._truncated[enter]
 
@@ -89,6 +90,13 @@ class Program:
             length = self.storage.length(name)
             lines += _loop("i", length, [f"{_at('a', self.storage.place[name], 'i')} += {_at('e', place, 'i')}"])
             place += length
+        return "\n".join(lines)
+
+    def _clear(self, names):
+        """clear(a): no adjoint at the vectors of `names`."""
+        lines = ["def clear(a, zero):"]
+        for name in dict.fromkeys(names):
+            lines += _loop("i", self.storage.length(name), [f"{_at('a', self.storage.place[name], 'i')} = 0.0"])
         return "\n".join(lines)
 
 
@@ -176,7 +184,8 @@ class Loops:
                 raise ShapeError(f"errors at {name} have shape {np.shape(array)}, expected {expected}")
         entering = _side_by_side([*errors.values()])
         run, carried, chunks = program.truncated(tuple(errors))
-        starts, rows = (np.zeros((length, carried.printer.size)) for length in (packed.shape[1], STEPS + 1))
+        held = STEPS + 1 if carried.reads_rows else 2
+        starts, rows = (np.zeros((length, carried.printer.size)) for length in (packed.shape[1], held))
         self._start(starts, state0, storage)
         gathered = sum(length for parts in carried.gathered_parts() for _, length in parts)
         g, (c, left, right, many_p, many_g) = np.zeros(carried.gradient_size), chunks.buffers(STEPS)

@@ -261,6 +261,12 @@ class Printer:
                     lines += self._product_back(run)
         return "\n".join([*lines, "    pass"])
 
+    def read_by(self, vectors):
+        """What the given vectors read within the step: where `direct` adds."""
+        equations = [e for e in self.cell.equations if e.out.name in vectors]
+        read = {s.name for e in equations for s in (e.sources if isinstance(e, Net) else self.partials(e))}
+        return [name for name in self.storage.place if name in read and self.storage.array(name)[0] == "now"]
+
     def pointwise_back(self, equation, within=False):
         """Lines that send the adjoint of a unit, or of a fixed net, back to what it reads (`within` the step only)."""
         if not isinstance(equation, Net):
