@@ -7,6 +7,7 @@
 """
 
 import time
+from functools import partial
 
 import numpy as np
 
@@ -24,11 +25,11 @@ AGREE = 1e-9
 """Relative to the largest entry: what 1000 steps leave of rounding in another order, times a thousand."""
 
 
-def problem(name, n, inputs=INPUTS, steps=STEPS):
-    """(kernel, params, x, errors) of a random net and one sequence."""
+def problem(name, n, inputs=INPUTS, steps=STEPS, batch=1):
+    """(kernel, params, x, errors) of a random net and some sequences."""
     rng, kernel = np.random.default_rng(n), compile_cell(catalogue()[name])
     params = kernel.random_params(n, inputs, rng)
-    return kernel, params, rng.normal(size=(steps, 1, inputs)), rng.normal(size=(steps, 1, n))
+    return kernel, params, rng.normal(size=(steps, batch, inputs)), rng.normal(size=(steps, batch, n))
 
 
 GATES = {"tanh": ("",), "lstm": ("in", "f", "c", "out")}
@@ -178,38 +179,43 @@ FAMILIES = {
 """(units, inputs) of LSTMs of some 10^3, 10^4, 10^5 and 10^6 weights."""
 
 
-def truncated_ways(n, inputs, steps):
-    """(weights, {number of steps: call}) of the truncated rule with an error at every step, over all steps and over half of them: of the
-    two the difference counts, without the call's own cost of some 0.2 ms. Checked against the NumPy rule first."""
-    kernel, params, x, errors = problem("lstm", n, inputs, steps)
+def truncated_way(n, inputs, steps, batch=1):
+    """(weights, call) of the truncated rule with an error at every step: call(count) goes over the first steps. Checked against the NumPy
+    rule first."""
+    kernel, params, x, errors = problem("lstm", n, inputs, steps, batch)
     loops = compile_loops(kernel.cell)
-    check = min(steps, 40)
-    expected = truncated_1997(kernel.forward(params, x[:check]), errors[:check]).params
-    found = loops.truncated_1997(params, x[:check], errors[:check]).params
+    check = min(steps, 40), min(batch, 2)
+    few = tuple(slice(count) for count in check)
+    expected = truncated_1997(kernel.forward(params, x[few]), errors[few]).params
+    found = loops.truncated_1997(params, x[few], errors[few]).params
     worst = max(np.abs(found[k] - expected[k]).max() / np.abs(expected[k]).max() for k in expected)
     if not worst < AGREE:
         raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
-    ways = {length: lambda length=length: loops.truncated_1997(params, x[:length], errors[:length]) for length in (steps // 2, steps)}
-    return sum(v.size for v in params.values()), ways
+    return sum(v.size for v in params.values()), lambda count: loops.truncated_1997(params, x[:count], errors[:count])
 
 
 def truncated_scaling(repeats=5):
     """{family: [(units, weights, ns per weight and step)]} and [(steps, ns per step)] at 16 units, CPU time of one thread.
 
-    All in turn, round after round, each call repeated until that is long enough: the least of many short runs would be less than that of a
-    few long ones.
+    All in turn, round after round, each call repeated until that is long enough: the least of many short runs would be less than that of
+    a few long ones. A call costs some 0.2 ms of its own: of nets, the difference between all steps and half of them counts; short
+    sequences go into a call together, 10^5 steps in all.
     """
-    nets = {(family, n): truncated_ways(n, inputs, max(512, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64)))
-            for family, sizes in FAMILIES.items() for n, inputs in sizes}
-    nets |= {steps: truncated_ways(16, INPUTS, steps) for steps in (100, 1000, 10_000, 100_000, 1_000_000)}
-    best = {(net, length): np.inf for net, (_, ways) in nets.items() for length in ways}
+    nets = {(family, n): (truncated_way(n, inputs, steps), steps) for family, sizes in FAMILIES.items() for n, inputs in sizes
+            for steps in [max(512, min(6400, int(4e8 / (n * (n + inputs) * 4) / 64) * 64))]}
+    lengths = (100, 1000, 10_000, 100_000, 1_000_000)
+    sequences = {steps: truncated_way(16, INPUTS, steps, max(1, 100_000 // steps))[1] for steps in lengths}
+    runs = {(net, count): partial(call, count) for net, ((_, call), steps) in nets.items() for count in (steps, steps // 2)}
+    runs |= {steps: partial(call, steps) for steps, call in sequences.items()}
+    best = dict.fromkeys(runs, np.inf)
     for _ in range(repeats):
-        for net, length in best:
-            best[net, length] = min(best[net, length], run_seconds(nets[net][1][length], time.process_time))
-    a_step = {net: (best[net, steps] - best[net, half]) / (steps - half) * 1e9 for net, (_, (half, steps)) in nets.items()}
-    by_weights = {family: [(n, nets[family, n][0], a_step[family, n] / nets[family, n][0]) for n, _ in sizes]
-                  for family, sizes in FAMILIES.items()}
-    return by_weights, [(steps, ns) for steps, ns in a_step.items() if isinstance(steps, int)]
+        for key, run in runs.items():
+            best[key] = min(best[key], run_seconds(run, time.process_time))
+    by_weights = {family: [] for family in FAMILIES}
+    for (family, n), ((weights, _), steps) in nets.items():
+        a_step = (best[(family, n), steps] - best[(family, n), steps // 2]) / (steps - steps // 2)
+        by_weights[family].append((n, weights, a_step / weights * 1e9))
+    return by_weights, [(steps, best[steps] / max(steps, 100_000) * 1e9) for steps in lengths]
 
 
 def shares(by_weights):
@@ -225,7 +231,7 @@ def shares(by_weights):
 
 def truncated_rows(quick):
     """[{"what", "size", "nanoseconds"}] of the truncated rule, for the table."""
-    by_weights, by_steps = truncated_scaling(1 if quick else 3)
+    by_weights, by_steps = truncated_scaling(1 if quick else 5)
     a, b, deviation = shares(by_weights)
     fit = f"fit to {sum(map(len, by_weights.values()))} nets, off by {deviation:.0%} at most"
     return [{"what": f"a weight and step, {family}", "size": f"{weights} weights", "nanoseconds": ns}
