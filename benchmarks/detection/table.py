@@ -5,7 +5,7 @@ from .grid import DTYPES, LAGS, RADII
 __all__ = ["markdown"]
 
 INTRODUCTION = """Made by `python -m benchmarks detection --rounds N --seed {seed}`. Hand-written backward passes of six nets, each wrong in
-one term from a lag on (`benchmarks/detection/nets.py`); every checker with its defaults, on the same cases in the same run. A share is
+one term from a lag on (`benchmarks/detection/nets.py`); every checker with its defaults, on the same cases. A share is
 that of the wrong backward passes which were rejected."""
 
 
