@@ -91,8 +91,8 @@ class StateProduct:
                 self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
                 self.slots = [np.zeros((self.few, *self.start.shape))] * 2
             self.work = np.empty(self.start.shape)
-            few = max(1, _BLOCK_BYTES // (8 * n))
-            self.blocks = [slice(r, min(r + few, len(self.start))) for r in range(0, len(self.start), few)]
+            height = max(1, _BLOCK_BYTES // (8 * n))
+            self.blocks = [slice(r, min(r + height, len(self.start))) for r in range(0, len(self.start), height)]
             self.reads = [[self._read(m) for m in slot] for slot in self.slots]
             self.writes = [[self._write(m) for m in slot] for slot in self.slots]
 

@@ -81,7 +81,7 @@ def _acts_on(functions, arguments, layout, name):
             return set(), set(), frozenset()
         if whole:
             return set(), {"1"} if values[name].ndim == 1 else {"x", "h", "1"}, frozenset()
-        vector = values[name].ndim == 1 or (1 in values[name].shape and layout.units > 1)
+        vector = values[name].ndim == 1 or (1 in values[name].shape and layout.units > 1)  # a weight of one unit is a row, too
         if acts(first, x=False, live=()):
             return (set(), {"1", "now"}, frozenset()) if vector else ({"1"}, {"x", "h", "1"}, frozenset())
         if not acts(first, x=False):
