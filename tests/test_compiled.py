@@ -517,17 +517,24 @@ def test_compiled_loops_give_numpys_numbers_and_are_kept_on_disk(rng, machine_co
     assert list(machine_code.glob("conventional_6_units_3_inputs_*.py"))
 
 
-def test_tiles_as_machine_code_are_matrix_products(rng, machine_code):
-    """More rows than a block and more depth than a panel's part; what lies beside the result stays."""
-    source = [tile.tile_source(), modules.driver_source(panels.add_matrix)]
-    multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"])["add_matrix"]
-    rows, matrix, out = rng.normal(size=(65, 270)), rng.normal(size=(259, 16)), rng.normal(size=(65, 40))
-    packed, before = np.concatenate([matrix[:, :8].ravel(), matrix[:, 8:].ravel()]), out.copy()
-    for add in (False, True):
-        multiply(rows, 3, 259, packed, 16, out, 9, add)
-        np.testing.assert_allclose(out[:, 9:25], (1 + add) * rows[:, 3:262] @ matrix, rtol=0, atol=1e-12)
-    out[:, 9:25] = before[:, 9:25]
-    np.testing.assert_array_equal(out, before)
+def test_tiles_as_machine_code_are_matrix_products(rng, machine_code, monkeypatch):
+    """More rows than a block and more depth than a panel's part, in tiles for either width of vectors: the same sums in the same order.
+    What lies beside the result stays."""
+    rows, matrix, start = rng.normal(size=(90, 270)), rng.normal(size=(259, 32)), rng.normal(size=(90, 50))
+    found = []
+    for lanes, height, columns in ((4, 5, 8), (8, 6, 16)):
+        for name, value in (("LANES", lanes), ("ROWS", height), ("COLUMNS", columns)):
+            monkeypatch.setattr(tile, name, value)
+        source = [tile.tile_source(), modules.driver_source(panels.add_matrix)]
+        multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"])["add_matrix"]
+        packed, out = matrix.reshape(259, -1, columns).swapaxes(0, 1).ravel(), start.copy()
+        for add in (False, True):
+            multiply(rows, 3, 259, packed, 32, out, 9, add)
+            np.testing.assert_allclose(out[:, 9:41], (1 + add) * rows[:, 3:262] @ matrix, rtol=0, atol=1e-12)
+        found.append(out.copy())
+        out[:, 9:41] = start[:, 9:41]
+        np.testing.assert_array_equal(out, start)
+    np.testing.assert_array_equal(*found)
 
 
 def test_strips_as_machine_code_are_matrix_products(rng, machine_code):
