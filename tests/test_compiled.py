@@ -386,7 +386,7 @@ def test_the_command_compiles_small_layers_only(interpreted, monkeypatch, capsys
     run = run_layer(large, x)
     assert run.loops is None and run.products is not None, "a step is NumPy's, products of steps are not"
     np.testing.assert_allclose(flows.state_flow(run, 3).log10_norm, flows.state_flow(large.run(x), 3).log10_norm, rtol=0, atol=1e-12)
-    assert run_layer(fresh(catalogue()["indrnn"], 257, 2, 0).layers[0], x).products is None
+    assert run_layer(fresh(catalogue()["indrnn"], 513, 2, 0).layers[0], x).products is None
     turned = replace(fresh(catalogue()["tanh"], 4, 2, 0).layers[0], reverse=True)
     x = np.random.default_rng(0).normal(size=(5, 1, 2))
     assert_same({"y": run_layer(turned, x)["y"]}, {"y": turned.run(x)["y"]})

@@ -21,7 +21,7 @@ __all__ = ["measure"]
 @click.option("--exponents", is_flag=True, help="Lyapunov exponents as well, all of them.")
 @click.option("--probes", type=click.IntRange(1), metavar="K", help="The norm from K random vectors as well, with its interval.")
 @click.option("--pairs", is_flag=True, help="The flow of one error from every step as well: all pairs of end time and lag.")
-@click.option("--fast", is_flag=True, help="Compile layers of up to 256 units by Numba, seconds at first: the same numbers, sooner.")
+@click.option("--fast", is_flag=True, help="Compile layers of up to 512 units by Numba, seconds at first: the same numbers, sooner.")
 @click.option("--device", metavar="cpu|cuda|...", help="Compute with torch on this device.")
 @click.option("--dtype", type=click.Choice(["float64", "float32", "bfloat16"]), help="Precision of --device.  [default: float64]")
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path),

@@ -11,7 +11,7 @@ __all__ = ["MIDDLE", "SMALL", "Loops", "compile_loops", "run_layer"]
 SMALL = 64
 """Units up to which loops over a step pay; from there on it is a few calls of BLAS."""
 
-MIDDLE = 256
+MIDDLE = 512
 """Units up to which loops pay for one sequence, and for products of its step Jacobians."""
 
 
