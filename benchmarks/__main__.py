@@ -14,7 +14,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
+from threadpoolctl import threadpool_info, threadpool_limits  # noqa: E402
 
 from . import cases, fast, memory, training  # noqa: E402
 from .case import run_case  # noqa: E402
@@ -23,6 +23,9 @@ from .targets import judged  # noqa: E402
 
 ROOMS = {"fast": fast, "training": training}
 """Cases whose name starts with the word."""
+
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Variables that choose OpenBLAS's kernels instead of the processor."""
 
 
 def chosen(only):
@@ -87,7 +90,10 @@ def _machine():
     with contextlib.suppress(OSError, StopIteration):
         with open("/proc/cpuinfo") as file:
             model = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    return {"processor": model, "cores": os.cpu_count(), "load_before": os.getloadavg()[0], "system": platform.system(),
+    blas = next((f"{lib['internal_api']} {lib['version']}, {lib.get('architecture', 'unknown')} kernels" for lib in threadpool_info()
+                 if lib["user_api"] == "blas" and "numpy" in lib["filepath"]), None)
+    return {"processor": model, "cores": os.cpu_count(), "load_before": os.getloadavg()[0], "system": platform.system(), "blas": blas,
+            "set": {k: v for k, v in sorted(os.environ.items()) if k.startswith(("OPENBLAS_", "MKL_", "OMP_", "XLA_", "NUMBA_"))},
             "python": platform.python_version(), "versions": versions, "when": time.strftime("%Y-%m-%d"),
             "dgemm_flops_per_second": {n: dgemm_rate(n) for n in (64, 256, 512)}, "read_bytes_per_second": read_bandwidth()}
 
@@ -96,7 +102,12 @@ def _print(machine, rows, extra):
     console = Console(width=max(80, min(110, Console().width)))
     rates = ", ".join(f"{rate / 1e9:.0f} (n={n})" for n, rate in machine["dgemm_flops_per_second"].items())
     console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']:.1f}; dgemm on one core {rates} "
-                  f"GFLOP/s, memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s\n")
+                  f"GFLOP/s, memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s")
+    console.print(f"NumPy multiplies with {machine['blas'] or 'a BLAS that does not say what it is'}")
+    if pinned := {k: v for k, v in machine["set"].items() if k in PINS}:
+        console.print(f"[bold]{', '.join(f'{k}={v}' for k, v in pinned.items())}[/bold] hold BLAS, and not the others, to what older processors "
+                      "can do: unset them for fair ratios")
+    console.print()
     table = Table(box=None, pad_edge=False)
     for name in ("case", "seconds", "x flowcheck", "of limit", "peak MB"):
         table.add_column(name, justify="left" if name == "case" else "right")
