@@ -104,9 +104,8 @@ def _print(machine, rows, extra):
     console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_before']:.1f}; dgemm on one core {rates} "
                   f"GFLOP/s, memory {machine['read_bytes_per_second'] / 1e9:.0f} GB/s")
     console.print(f"NumPy multiplies with {machine['blas'] or 'a BLAS that does not say what it is'}")
-    if pinned := {k: v for k, v in machine["set"].items() if k in PINS}:
-        console.print(f"[bold]{', '.join(f'{k}={v}' for k, v in pinned.items())}[/bold] hold BLAS, and not the others, to what older processors "
-                      "can do: unset them for fair ratios")
+    if pins := [f"{k}={v}" for k, v in machine["set"].items() if k in PINS]:
+        console.print(f"[bold]{', '.join(pins)}[/bold] hold BLAS, and not the others, to what older processors do: unset for fair ratios")
     console.print()
     table = Table(box=None, pad_edge=False)
     for name in ("case", "seconds", "x flowcheck", "of limit", "peak MB"):

@@ -33,12 +33,14 @@ BLOCK = 60
 """Rows whose tiles take one panel after the other: the level-2 cache holds DEPTH numbers of each."""
 
 STRIP = 32
-"""Columns of a tile of one row, for products with one vector: eight vectors, as many as additions are under way at a time."""
+"""Columns of a tile of one row, for products with one vector: eight vectors of four numbers, as many as additions are under way at a time,
+or four of eight."""
 
 
 def tile_source(interpreted=False):
     """Source text of `tile`, as `plain_tile` describes it, and of the constants of loops over tiles."""
-    return "\n\n\n".join([f"LANES, ROWS, COLUMNS, DEPTH, BLOCK = {LANES}, {ROWS}, {COLUMNS}, {DEPTH}, {BLOCK}", _source("tile", interpreted)])
+    sizes = f"LANES, ROWS, COLUMNS, DEPTH, BLOCK = {LANES}, {ROWS}, {COLUMNS}, {DEPTH}, {BLOCK}"
+    return "\n\n\n".join([sizes, _source("tile", interpreted)])
 
 
 def strip_source(interpreted=False):
