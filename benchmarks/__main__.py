@@ -47,9 +47,9 @@ def main():
 
             return draw(options.scaling, options.quick, _progress)
         if options.truncated:
-            curves = fast.truncated_scaling()
+            *curves, alone = fast.truncated_scaling()
             fast.draw(*curves, options.truncated)
-            return _print_truncated(*curves)
+            return _print_truncated(*curves, alone)
         machine = _machine()
         rows = []
         for case in (c for room in chosen(options.only) for c in room.cases(options.quick)):
@@ -67,9 +67,10 @@ def main():
             file.write("\n")
 
 
-def _print_truncated(by_weights, by_steps):
+def _print_truncated(by_weights, by_steps, alone):
     for family, points in by_weights.items():
-        print(f"{family}: " + ", ".join(f"{weights} weights {ns:.3g} ns" for _, weights, ns in points) + " a weight and step")
+        print(f"{family}: " + ", ".join(f"{weights} weights {ns:.3g} ns" for _, weights, ns in points) + " a weight and step; forward pass "
+              f"alone of the smallest {alone[family]:.3g} ns")
     a, b, deviation = fast.shares(by_weights)
     print(f"time a step = {a:.3g} ns x weights + {b:.3g} ns x units, off by {deviation:.0%} at most")
     print("16 units: " + ", ".join(f"{steps} steps {ns:.4g} ns" for steps, ns in by_steps) + " a step")

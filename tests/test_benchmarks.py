@@ -54,8 +54,13 @@ def test_targets_are_judged_by_what_was_measured():
             row("profile tanh n=64, 1000 lags, one by one", "torch jacobian per lag", 1999.0),
             row("exponents tanh n=256, 4 steps", "flowcheck", 0.008)]
     memory = [{"what": "streamed probe", "size": f"{steps} steps", "peak_bytes": size} for steps, size in ((100, 10), (10_000, 1000))]
-    found = {(t["what"], t["asked"]): (t["measured"], t["met"], t["at_dgemms_rate"]) for t in judged(rows, {"memory": memory})}
+    rule = [{"what": f"a weight and step, {family}: sizes", "nanoseconds": ns}
+            for family, ns in (("square", 0.4), ("square", 0.2))]
+    rule.append({"what": "forward pass alone, square: sizes", "nanoseconds": 0.3})
+    targets = judged(rows, {"memory": memory, "truncated_rule": rule})
+    found = {(t["what"], t["asked"]): (t["measured"], t["met"], t["at_the_limit"]) for t in targets}
     assert found == {
+        ("truncated rule, ns a weight and step, square", "at most 1.2 largest by smallest"): (2.0, False, pytest.approx(1.5)),
         ("profile tanh n=64", "at least 1 x JAX scan"): (0.75, False, 1.5),
         ("profile tanh n=64 --fast", "at least 1 x JAX scan"): (3.0, True, 1.5),
         ("profile tanh n=64", "at least 5 x best torch"): (2.5, False, 5.0),
