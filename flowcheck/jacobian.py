@@ -5,12 +5,16 @@ then formed a few at a time, every sum of scaled weights in one pass over them, 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from .equations import Net
 
 __all__ = ["Block", "Dense", "StepJacobian"]
+
+_TOGETHER = 4
+"""Steps from which on one row-scaled matrix, too, is formed row by row, all steps at once."""
 
 
 class StepJacobian:
@@ -236,9 +240,9 @@ class _ColumnScaled(_Node):
 
 
 class _Formed(_Node):
-    """Sum of row-scaled matrices. Those that do not change with time are summed in one pass over them: row i of the sum is
+    """Sum of row-scaled matrices. Those that do not change with time are summed in one pass over them: row i of the sum at all steps is
 
-        (scales of row i, 1 x k) times (row i of the k matrices, k x columns)
+        (scales of row i, steps x k) times (row i of the k matrices, k x columns)
     """
 
     def __init__(self, terms):
@@ -246,6 +250,11 @@ class _Formed(_Node):
         constant = [(s, node.matrix) for s, node in terms if isinstance(node, _Constant)]
         self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, _Constant)]
         self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
+
+    @cached_property
+    def padded(self):
+        """The stack, with a term of zeros where there is but one: NumPy leaves no product over one term to BLAS."""
+        return np.concatenate([self.stack, np.zeros_like(self.stack)], axis=1) if self.stack.shape[1] == 1 else self.stack
 
     def constant_norms(self):
         """Frobenius norm of each row-scaled matrix that does not change but for its scale, over all steps."""
@@ -265,13 +274,13 @@ class _Formed(_Node):
     def write(self, times, out):
         """Write the steps of a slice into `out` (steps, rows, columns)."""
         varying = self.varying
-        if len(self.scales) == 1:
+        if len(self.scales) == 1 and len(out) < _TOGETHER:
             np.multiply(self.stack[:, 0], _column(self.scales[0], times), out=out)
         elif self.scales:
-            scales = np.empty((*out.shape[:2], 1, len(self.scales)))
+            scales = np.zeros((out.shape[1], len(out), self.padded.shape[1]))
             for k, scale in enumerate(self.scales):
-                scales[:, :, 0, k] = _rows(1.0 if scale is None else scale, times)
-            np.matmul(scales, self.stack, out=out[:, :, None])
+                scales[:, :, k] = _rows(1.0 if scale is None else scale, times).T
+            np.matmul(scales, self.padded, out=out.swapaxes(0, 1))
         else:
             (scale, node), *varying = varying
             np.multiply(node.at(times), _column(scale, times), out=out)

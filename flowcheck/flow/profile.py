@@ -19,6 +19,9 @@ _BLOCK_BYTES = 2**17
 _MILD = 2.0
 """Growth of rounding errors that a second factor may bring: a bit of 52. An LSTM's y_out h'(s) brings less."""
 
+_FORMED_BYTES, _FORMED_STEPS = 2**23, 8
+"""Step Jacobians formed at a time: more would leave the level-3 cache, or gain nothing."""
+
 _LONGEST = 64
 """Lags of a chunk at most: what a chunk costs beside its lags is lost in them."""
 
@@ -157,7 +160,7 @@ class _Product:
         self.matrices, self.blocks = matrices, [[m[rows] for m in matrices] for rows in blocks]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Factor:
     """What the states `sources`, [(state, its rows of the matrix)], add to state `into` through a dense part; with `weights`, the slopes
     were multiplied before, and these are all that is left of it."""
@@ -167,9 +170,17 @@ class _Factor:
     sources: list
     into: int
     add: bool
+    formed: range = range(0)
 
     def at(self, t):
-        return self.operand.at(slice(t, t + 1))[0] if self.weights is None else self.weights
+        """The matrix of step t; steps before it are formed with it, as they are asked for next."""
+        if self.weights is not None:
+            return self.weights
+        if t not in self.formed:
+            few = max(1, min(_FORMED_STEPS, _FORMED_BYTES // (8 * math.prod(self.operand.shape))))
+            self.formed = range(max(0, t + 1 - few), t + 1)
+            self.matrices = self.operand.at(slice(self.formed.start, self.formed.stop))
+        return self.matrices[t - self.formed.start]
 
 
 @dataclass(frozen=True)
