@@ -452,9 +452,9 @@ def test_a_kind_of_net_that_cannot_be_printed_is_refused_in_one_line():
 
 
 def test_a_function_that_cannot_be_printed_is_refused_in_one_line(rng, monkeypatch):
-    from flowcheck.compiled import printer
+    from flowcheck.compiled import formula, printer
 
-    monkeypatch.setattr(printer, "ROUTINES", ("sigma",))
+    monkeypatch.setattr(formula, "ROUTINES", ("sigma",))
     cell = catalogue()["tanh"]
     kernel = compile_cell(cell)
     storage = Storage(kernel, kernel.lengths(kernel.random_params(UNITS, INPUTS, rng)))

@@ -16,7 +16,7 @@ import sympy
 
 from ..equations import EquationError, Net
 from ..symbolic import one_step_paths
-from .printer import _at, _loop
+from .lines import item, loop_over
 
 __all__ = ["Block", "Carried"]
 
@@ -144,7 +144,7 @@ class Carried:
                     self._refuse(f"{state} keeps {old} of another place")
                 value = sympy.expand(sum(terms))
                 self.keeps[state, other] = float(value) if value.is_number else self._kept(state, value, body)
-        self.lines += _loop("i", self.storage.length(state), body)
+        self.lines += loop_over("i", self.storage.length(state), body)
 
     def _live(self, net, source):
         """Whether errors pass a weighted net to a source: neither cut nor an input. Refuses what leads to the step before."""
@@ -169,7 +169,7 @@ class Carried:
 
     def _kept(self, state, value, body):
         place, self.size = self.size, self.size + self.storage.length(state)
-        body += self._lines(f"{_at('k', place, 'i')} = {{}}", sympy.sympify(value))
+        body += self._lines(f"{item('k', place, 'i')} = {{}}", sympy.sympify(value))
         return place
 
     def _lines(self, line, value):

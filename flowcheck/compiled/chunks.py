@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .printer import _at, _loop
+from .lines import item, loop_over
 from .tile import BLOCK, COLUMNS, ROWS
 
 __all__ = ["Chunks", "bring"]
@@ -131,14 +131,15 @@ class Chunks:
         lines, body = ["def weigh(steps, k, a, c, errors, zero):"], {True: [], False: []}
         for state, (f, m) in self.kept.items():
             length = self.storage.length(state)
-            lines += _loop("i", length, [f"c[steps, {f} + i] = 1.0", f"c[steps, {m} + i] = 0.0"])
+            lines += loop_over("i", length, [f"c[steps, {f} + i] = 1.0", f"c[steps, {m} + i] = 0.0"])
             for errors in body:
-                body[errors] += _loop("i", length, self._factors(state, f, m, errors))
+                body[errors] += loop_over("i", length, self._factors(state, f, m, errors))
         carried = {b.net for b in self.blocks}
         for net in self.direct:
             if net not in carried:
                 part, = (p for p in self.parts if p.net == net and p.state is None)
-                body[True] += _loop("i", part.lanes, [f"{_at('c_t', part.factors, 'i')} = {_at('a_t', self.storage.place[net], 'i')}"])
+                line = f"{item('c_t', part.factors, 'i')} = {item('a_t', self.storage.place[net], 'i')}"
+                body[True] += loop_over("i", part.lanes, [line])
         lines += ["    for t in range(steps - 1, -1, -1):", "        k_t, a_t, c_t, after = k[t], a[t], c[t], c[t + 1]"]
         for errors, text in body.items():
             lines += [f"        {'if' if errors else 'elif not'} errors:", *(f"        {line}" for line in text), "            pass"]
@@ -147,21 +148,21 @@ class Chunks:
     def _factors(self, state, f, m, errors):
         """Lines of the loop over the lanes of a carried state."""
         carried, d = self.carried, self.carried.keeps.get((state, state), 0.0)
-        d = repr(d) if isinstance(d, float) else _at("k_t", d, "i")
-        lines = [f"f = {_at('after', f, 'i')}", f"{_at('c_t', f, 'i')} = {d} * f"]
+        d = repr(d) if isinstance(d, float) else item("k_t", d, "i")
+        lines = [f"f = {item('after', f, 'i')}", f"{item('c_t', f, 'i')} = {d} * f"]
         if errors:
-            lines.append(f"l = {_at('a_t', carried.storage.place[state], 'i')} + {_at('after', m, 'i')}")
-            lines.append(f"{_at('c_t', m, 'i')} = {d} * l")
+            lines.append(f"l = {item('a_t', carried.storage.place[state], 'i')} + {item('after', m, 'i')}")
+            lines.append(f"{item('c_t', m, 'i')} = {d} * l")
         for part in self.parts:
             u = carried.reach.get((state, part.net))
             if u is None or part.state not in (None, state) or part.net not in {b.net for b in self.blocks if b.states[0] == state}:
                 continue
-            u, to = _at("k_t", u, "i"), _at("c_t", part.factors, "i")
+            u, to = item("k_t", u, "i"), item("c_t", part.factors, "i")
             if part.state == state:
                 lines.append(f"{to} = f * {u}")
             elif errors:
                 first = next(b.states[0] for b in self.blocks if b.net == part.net) == state
-                direct = f" + {_at('a_t', carried.storage.place[part.net], 'i')}" if part.net in self.direct else ""
+                direct = f" + {item('a_t', carried.storage.place[part.net], 'i')}" if part.net in self.direct else ""
                 lines.append(f"{to} = l * {u}{direct}" if first else f"{to} += l * {u}")
         return lines
 

@@ -14,7 +14,7 @@ from . import drivers
 from .carried import Carried
 from .chunks import Chunks, bring
 from .modules import driver_source, load
-from .printer import Printer, _at, _loop
+from .printer import Printer
 from .products import products
 from .sensitivity import sensitivities
 from .slopes import evaluated
@@ -67,7 +67,7 @@ class Program:
         """(backward, send_back) for given cut edges and vectors at which errors enter."""
         if (cut, enter) not in self._backward:
             printer = Printer(self.storage, cut, self.one_hot)
-            found = self._load([self._enter(enter), printer.back()], [drivers.backward, drivers.send_back])
+            found = self._load([printer.enter(enter), printer.back()], [drivers.backward, drivers.send_back])
             self._backward[cut, enter] = found["backward"], found["send_back"]
         return self._backward[cut, enter]
 
@@ -77,27 +77,11 @@ class Program:
             printer = Printer(self.storage, self.kernel.cell.recurrent_edges, self.one_hot, with_slopes=True)
             carried = Carried(printer, enter)
             chunks = Chunks(carried)
-            parts = [printer.step(), self._clear([*enter, *printer.read_by(carried.passed)]), self._enter(enter),
+            parts = [printer.step(), printer.clear([*enter, *printer.read_by(carried.passed)]), printer.enter(enter),
                      printer.direct(carried.passed), print_carried(carried, chunks), chunks.weigh(), tile_source(self.interpreted),
                      driver_source(bring)]
             self._truncated[enter] = self._load(parts, [drivers.truncated])["truncated"], carried, chunks
         return self._truncated[enter]
-
-    def _enter(self, names):
-        """enter(a, e): add one row of errors, the vectors of `names` side by side, to the adjoints."""
-        lines, place = ["def enter(a, e, zero):"], 0
-        for name in names:
-            length = self.storage.length(name)
-            lines += _loop("i", length, [f"{_at('a', self.storage.place[name], 'i')} += {_at('e', place, 'i')}"])
-            place += length
-        return "\n".join(lines)
-
-    def _clear(self, names):
-        """clear(a): no adjoint at the vectors of `names`."""
-        lines = ["def clear(a, zero):"]
-        for name in dict.fromkeys(names):
-            lines += _loop("i", self.storage.length(name), [f"{_at('a', self.storage.place[name], 'i')} = 0.0"])
-        return "\n".join(lines)
 
 
 class Loops:

@@ -16,9 +16,10 @@ from ..equations import EquationError
 from ..kernels import compile_cell
 from .carried import Carried
 from .learning import change, judge, learn, learn_backward, learn_forward
+from .lines import item, loop_over
 from .modules import load
 from .named import with_named_values
-from .printer import Printer, _at, _loop
+from .printer import Printer
 from .storage import Storage
 from .truncated import print_online
 
@@ -191,10 +192,10 @@ def _weights(printer):
     for run in storage.runs:
         array, place = storage.array(run.source)
         if run.diagonal:
-            lines += _loop("i", run.rows, [f"{_at('g', run.place, 'i')} += {_at('a', run.to, 'i')} * {_at(array, place, 'i')}"])
+            lines += loop_over("i", run.rows, [f"{item('g', run.place, 'i')} += {item('a', run.to, 'i')} * {item(array, place, 'i')}"])
         elif array == "x" and printer.one_hot:
-            lines += _loop("i", run.rows, [f"g[{run.place} + i * {run.columns} + x] += {_at('a', run.to, 'i')}"])
+            lines += loop_over("i", run.rows, [f"g[{run.place} + i * {run.columns} + x] += {item('a', run.to, 'i')}"])
         else:
-            lines += _loop("i", run.rows, [f"e = {_at('a', run.to, 'i')}", f"for j in range({run.columns}):",
-                                           f"    g[{run.place} + i * {run.columns} + j] += e * {_at(array, place, 'j')}"])
-    return "\n".join(lines + _loop("i", storage.net_rows, [f"{_at('g', storage.bias, 'i')} += {_at('a', 0, 'i')}"]))
+            lines += loop_over("i", run.rows, [f"e = {item('a', run.to, 'i')}", f"for j in range({run.columns}):",
+                                           f"    g[{run.place} + i * {run.columns} + j] += e * {item(array, place, 'j')}"])
+    return "\n".join(lines + loop_over("i", storage.net_rows, [f"{item('g', storage.bias, 'i')} += {item('a', 0, 'i')}"]))

@@ -7,61 +7,14 @@ product, with every length and place a literal. Only the cell's data is read; no
 import itertools
 
 import sympy
-from sympy.printing.pycode import PythonCodePrinter
 
 from .. import symbolic
 from ..equations import EquationError, Net
 from ..notation import Squashing, in_terms_of_value
-from .routines import ROUTINES
+from .formula import Formula
+from .lines import UNROLLED, item, loop_over, product_lines, stretches
 
 __all__ = ["Printer"]
-
-UNROLLED = 8
-"""Loops up to this length are left to the compiler to unroll."""
-
-_MATH = {"exp": "math.exp", "log": "math.log", "sqrt": "math.sqrt", "cos": "math.cos", "sin": "math.sin", "Abs": "abs", "Max": "max",
-         "Min": "min", "sign": "sign", "Heaviside": "heaviside", "softplus": "softplus"}
-
-
-class _Formula(PythonCodePrinter):
-    """Formulas with symbols replaced by the text of array entries."""
-
-    def __init__(self, texts, cell):
-        super().__init__({"fully_qualified_modules": False})
-        self.texts, self.cell = texts, cell
-
-    def _print_Symbol(self, symbol):  # noqa: N802  (SymPy's hook)
-        return self.texts.get(symbol.name, symbol.name)
-
-    def _print(self, node, **kwargs):
-        if isinstance(node, sympy.Function | sympy.Max | sympy.Min) and not isinstance(node, sympy.Piecewise):
-            return self._function(node)
-        return super()._print(node, **kwargs)
-
-    def _function(self, node):
-        name = type(node).__name__
-        known = name if name in ROUTINES else _MATH.get(name)
-        if known is None:
-            raise EquationError(f"{self.cell.name}: the function {name} cannot be compiled to loops "
-                                f"(functions that can: {', '.join((*ROUTINES, *_MATH))}); use the NumPy functions")
-        arguments = node.args[:1] if name == "Heaviside" else node.args
-        return f"{known}({', '.join(map(self._print, arguments))})"
-
-    def _print_Pow(self, node, **kwargs):  # noqa: N802
-        base, power = node.as_base_exp()
-        if power == sympy.Rational(1, 2):
-            return f"math.sqrt({self._print(base)})"
-        if power.is_Integer and 2 <= power <= 4:
-            return "(" + "*".join([self.parenthesize(base, 100)] * int(power)) + ")"
-        if power.is_Integer and power < 0:
-            return f"(1.0/{self._print_Pow(base**-power) if power < -1 else self.parenthesize(base, 100)})"
-        return super()._print_Pow(node, **kwargs)
-
-    def _print_Rational(self, node):  # noqa: N802
-        return f"({node.p}.0/{node.q}.0)"
-
-    def _print_Integer(self, node):  # noqa: N802
-        return f"{node.p}.0"
 
 
 class Printer:
@@ -107,22 +60,22 @@ class Printer:
     def entry(self, name, index, array=None):
         """Text of entry `index` of a vector, e.g. now[48 + i]."""
         where, place = ("now", self.places[name]) if name in self.places else self.storage.array(name)
-        return _at(array or where, place, index)
+        return item(array or where, place, index)
 
     def adjoint(self, name, index):
         """Text of the adjoint of an entry: in `a` at this step, in `a_before` one step earlier, in `a_x` for inputs."""
         where, place = self.storage.array(name)
-        return _at({"now": "a", "before": "a_before", "x": "a_x"}[where], place, index)
+        return item({"now": "a", "before": "a_before", "x": "a_x"}[where], place, index)
 
     @staticmethod
     def formula(cell, texts):
         """Function from a SymPy expression to its text, with symbols replaced."""
-        return _Formula(texts, cell).doprint
+        return Formula(texts, cell).doprint
 
     def formulas(self, targets, texts):
         """Lines that use SymPy expressions {line with {} for its formula: expression}, common subexpressions named first."""
         named, reduced = sympy.cse(list(targets.values()), symbols=(sympy.Symbol(f"z{k}") for k in itertools.count()))
-        printer = _Formula(texts, self.cell)
+        printer = Formula(texts, self.cell)
         lines = [f"{symbol} = {printer.doprint(value)}" for symbol, value in named]
         return lines + [line.format(printer.doprint(value)) for line, value in zip(targets, reduced, strict=True)]
 
@@ -145,14 +98,14 @@ class Printer:
                     last = twins[last]
                     length += storage.length(last)
                 few = 3 if self.squashed.get(name) else UNROLLED  # vectors pay at once
-                lines += _loop("i", length, body, few)
+                lines += loop_over("i", length, body, few)
             elif equation.fixed:
                 source = equation.sources[0].name
                 if equation.kind == "pooled":
-                    lines += _loop("i", length, [f"{self.entry(name, 'i')} = 0.0"])
+                    lines += loop_over("i", length, [f"{self.entry(name, 'i')} = 0.0"])
                 to, index = self._ends(equation)
                 sign = "=" if equation.kind == "shared" else "+="
-                lines += _loop("i", storage.long(equation), [f"{self.entry(name, to)} {sign} {self.entry(source, index)}"])
+                lines += loop_over("i", storage.long(equation), [f"{self.entry(name, to)} {sign} {self.entry(source, index)}"])
             else:
                 for run in storage.runs:
                     if run.nets == (name,) and (run.source not in self.early or run.diagonal):
@@ -177,7 +130,7 @@ class Printer:
         storage, lines = self.storage, []
         nets = [n.out.name for n in storage.weighted]
         early = [r for r in storage.runs if r.source in self.early and not r.diagonal and vectors.issuperset(r.nets)]
-        for first, last in _stretches([n in vectors for n in nets]):
+        for first, last in stretches([n in vectors for n in nets]):
             groups = [[nets[k]] for k in range(first, last)] if not self.small else []
             for name in nets[first:last] if self.small else ():  # nets that read the same runs are summed up together
                 same = groups and [r for r in early if name in r.nets] == [r for r in early if groups[-1][0] in r.nets]
@@ -186,14 +139,15 @@ class Printer:
                 groups = [nets[first:last]]
             for group in groups:
                 rows, to = sum(storage.length(n) for n in group), storage.place[group[0]]
-                terms = [_at("w", storage.bias + to, "i")]
+                terms = [item("w", storage.bias + to, "i")]
                 for run in (r for r in early if self.small and group[0] in r.nets):
                     array, place = storage.array(run.source)
                     if array == "x" and self.one_hot:
                         terms.append(f"w[{run.place + to - run.to} + x * {run.rows} + i]")
                         continue
-                    terms += [f"{array}[{place + r}] * {_at('w', run.place + r * run.rows + to - run.to, 'i')}" for r in range(run.columns)]
-                lines += _loop("i", rows, [f"{_at('now', to, 'i')} = {' + '.join(terms)}"])
+                    terms += [f"{array}[{place + r}] * {item('w', run.place + r * run.rows + to - run.to, 'i')}"
+                              for r in range(run.columns)]
+                lines += loop_over("i", rows, [f"{item('now', to, 'i')} = {' + '.join(terms)}"])
         for run in early if not self.small else ():
             lines += self._product(run)
         return lines
@@ -221,11 +175,11 @@ class Printer:
         """Lines: the run's rows of `now` += W source."""
         source, place = self.storage.array(run.source)
         if run.diagonal:
-            return _loop("i", run.rows, [f"{_at('now', run.to, 'i')} += {_at('w', run.place, 'i')} * {_at(source, place, 'i')}"])
+            return loop_over("i", run.rows, [f"{item('now', run.to, 'i')} += {item('w', run.place, 'i')} * {item(source, place, 'i')}"])
         if source == "x" and self.one_hot:
             return [f"    u = w[{run.place} + x * {run.rows}:{run.place} + (x + 1) * {run.rows}]",
-                    *_loop("i", run.rows, [f"{_at('now', run.to, 'i')} += u[i]"])]
-        return _matrix("now", run.to, run.rows, "w", run.place, source, place, run.columns)
+                    *loop_over("i", run.rows, [f"{item('now', run.to, 'i')} += u[i]"])]
+        return product_lines("now", run.to, run.rows, "w", run.place, source, place, run.columns)
 
     # One step back.
 
@@ -245,6 +199,22 @@ class Printer:
         for run in storage.runs:
             if run.source in self.early and not run.diagonal:
                 lines += self._product_back(run)
+        return "\n".join(lines)
+
+    def enter(self, names):
+        """enter(a, e): add one row of errors, the vectors of `names` side by side, to the adjoints."""
+        lines, place = ["def enter(a, e, zero):"], 0
+        for name in names:
+            length = self.storage.length(name)
+            lines += loop_over("i", length, [f"{item('a', self.storage.place[name], 'i')} += {item('e', place, 'i')}"])
+            place += length
+        return "\n".join(lines)
+
+    def clear(self, names):
+        """clear(a): no adjoint at the vectors of `names`."""
+        lines = ["def clear(a, zero):"]
+        for name in dict.fromkeys(names):
+            lines += loop_over("i", self.storage.length(name), [f"{item('a', self.storage.place[name], 'i')} = 0.0"])
         return "\n".join(lines)
 
     def direct(self, vectors):
@@ -273,14 +243,14 @@ class Printer:
             return self._unit_back(equation, self.storage.length(equation.out.name), within)
         to, index = self._ends(equation)
         line = f"{self.adjoint(equation.sources[0].name, index)} += {self.adjoint(equation.out.name, to)}"
-        return _loop("i", self.storage.long(equation), [line])
+        return loop_over("i", self.storage.long(equation), [line])
 
     def _unit_back(self, unit, length, within):
         slopes = {s.name: d for s, d in self.partials(unit).items() if not within or self.storage.array(s.name)[0] == "now"}
         texts = {s.name: self.entry(s.name, "i") for d in slopes.values() for s in d.free_symbols}
         targets = {f"{self.adjoint(arg, 'i')} += error * ({{}})": d for arg, d in slopes.items()}
         body = [f"error = {self.adjoint(unit.out.name, 'i')}", *self.formulas(targets, texts)]
-        return _loop("i", length, body) if targets else []
+        return loop_over("i", length, body) if targets else []
 
     def _product_back(self, run):
         live = [n for n in run.nets if (n, run.source) not in self.cut]
@@ -289,59 +259,14 @@ class Printer:
             return []
         target = {"now": "a", "before": "a_before", "x": "a_x"}[where]
         if run.diagonal:
-            return _loop("i", run.rows, [f"{_at(target, place, 'i')} += {_at('w', run.place, 'i')} * {_at('a', run.to, 'i')}"])
+            return loop_over("i", run.rows, [f"{item(target, place, 'i')} += {item('w', run.place, 'i')} * {item('a', run.to, 'i')}"])
         lines = []
-        for first, last in _stretches([n in live for n in run.nets]):
+        for first, last in stretches([n in live for n in run.nets]):
             to = self.storage.place[run.nets[first]]
             rows = sum(self.storage.length(n) for n in run.nets[first:last])
-            lines += _matrix(target, place, run.columns, "w", run.place + (to - run.to) * run.columns, "a", to, rows)
+            lines += product_lines(target, place, run.columns, "w", run.place + (to - run.to) * run.columns, "a", to, rows)
         return lines
 
 
 def _names(symbols):
     return [s.name for s in symbols]
-
-
-def _at(array, place, index):
-    return f"{array}[{place} + {index}]" if place else f"{array}[{index}]"
-
-
-def _count(length, few=UNROLLED):
-    """Text of a loop's length. LLVM unrolls loops of known length before it would vectorise them; adding a zero that it does not know
-    prevents that where vectors pay."""
-    return str(length) if length <= few else f"{length} + zero"
-
-
-def _loop(index, length, body, few=UNROLLED):
-    return body and [f"    for {index} in range({_count(length, few)}):", *(f"        {line}" for line in body)]
-
-
-def _stretches(flags):
-    """(first, last + 1) of every stretch of true values."""
-    flags, found, start = [*flags, False], [], None
-    for k, flag in enumerate(flags):
-        if flag and start is None:
-            start = k
-        if not flag and start is not None:
-            found.append((start, k))
-            start = None
-    return found
-
-
-def _matrix(out, out_place, columns, w, w_place, vector, vector_place, rows):
-    """Lines: out_c += sum_r vector_r w[r, c], four rows at a time, so that `out` is read and written a quarter as often.
-
-    Slices begin at zero again, which spares the inner loop the test for negative indices that would keep it from vectors.
-    """
-    lines, span = [], f"{w_place} + r * {columns}:{w_place} + (r + 4) * {columns}"
-    whole = rows - rows % 4
-    if whole:
-        lines += [f"    for r in range(0, {whole}, 4):", f"        u = {w}[{span}]"]
-        lines += [f"        v{k} = {_at(vector, vector_place + k, 'r')}" for k in range(4)]
-        terms = " + ".join(f"v{k} * {_at('u', k * columns, 'i')}" for k in range(4))
-        lines += [f"        for i in range({_count(columns)}):", f"            {_at(out, out_place, 'i')} += {terms}"]
-    if rows > whole:
-        lines += [f"    v{k} = {vector}[{vector_place + whole + k}]" for k in range(rows - whole)]
-        terms = " + ".join(f"v{k} * {_at(w, w_place + (whole + k) * columns, 'i')}" for k in range(rows - whole))
-        lines += [f"    for i in range({_count(columns)}):", f"        {_at(out, out_place, 'i')} += {terms}"]
-    return lines

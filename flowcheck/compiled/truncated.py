@@ -3,7 +3,7 @@
 Two forms of the same: a step at a time with literal places, for small nets; a few steps at a time with slices, for wide ones.
 """
 
-from .printer import _at, _count, _loop
+from .lines import item, length_text, loop_over
 
 __all__ = ["print_carried", "print_online"]
 
@@ -27,28 +27,28 @@ def print_online(carried):
             body = [f"q{n} = {p[n]}" for n in numbers]
             for n, (_, kept, has_u) in zip(numbers, parts, strict=True):
                 terms = [f"q{j}" if d == 1.0 else f"{d} * q{j}" for d, j in kept]
-                terms += [f"u{n} * {_at('s', source, 'j')}"] if has_u and with_source else []
+                terms += [f"u{n} * {item('s', source, 'j')}"] if has_u and with_source else []
                 body.append(f"{p[n]} = {' + '.join(terms) or '0.0'}")
             return [f"for j in range({columns}):", *(f"    {line}" for line in body)]
 
         p = [f"p[{place} + i * {block.columns} + j]" for place in block.places]
-        inner = [*read, *(update(_count(gathered), True, p) if gathered else [])]
+        inner = [*read, *(update(length_text(gathered), True, p) if gathered else [])]
         if one_hot:
             inner += [] if constant else update(f"{gathered}, {block.columns}", False, p)
             inner += [f"p[{place} + i * {block.columns} + {gathered} + x] += u{n}"
                       for n, place in enumerate(block.places) if parts[n][2]]
-        advance += _loop("i", block.lanes, inner)
+        advance += loop_over("i", block.lanes, inner)
         errors = " + ".join(f"a[{carried.storage.place[c]} + i] * {p[n]}" for n, c in enumerate(block.states))
         grad = f"g[{carried.gradient[block.net]} + ({block.row}) * {block.columns} + j]"
-        collect += _loop("i", block.lanes, [f"for j in range({_count(block.columns)}):", f"    {grad} += {errors}"])
+        collect += loop_over("i", block.lanes, [f"for j in range({length_text(block.columns)}):", f"    {grad} += {errors}"])
     for net in carried.direct:
         source, gathered = carried.source_place(net)
         width, gradient = carried.width(net), carried.gradient[net]
         body = [f"e = a[{carried.storage.place[net]} + i]"]
         if gathered:
-            body += [f"for j in range({_count(gathered)}):", f"    g[{gradient} + i * {width} + j] += e * {_at('s', source, 'j')}"]
+            body += [f"for j in range({length_text(gathered)}):", f"    g[{gradient} + i * {width} + j] += e * {item('s', source, 'j')}"]
         body += [f"g[{gradient} + i * {width} + {gathered} + x] += e"] if gathered < width else []
-        collect += _loop("i", carried.storage.length(net), body)
+        collect += loop_over("i", carried.storage.length(net), body)
     return "\n\n\n".join("\n".join([*lines, "    pass"]) for lines in (_coefficients(carried), _gather(carried), advance, collect))
 
 
@@ -68,7 +68,7 @@ def _gather(carried):
     for parts in carried.gathered_parts():
         for source, length in parts:
             value = "1.0" if source == "1" else carried.printer.entry(source, "i")
-            lines += _loop("i", length, [f"{_at('s', place, 'i')} = {value}"])
+            lines += loop_over("i", length, [f"{item('s', place, 'i')} = {value}"])
             place += length
     return lines
 
@@ -96,11 +96,11 @@ def _terms(carried, block, number):
         if isinstance(d, float):
             kept.append((d, j))
         else:
-            read.append(f"d{number}{j} = {_at('k', d, 'i').replace('k[', 'k[t, ')}")
+            read.append(f"d{number}{j} = {item('k', d, 'i').replace('k[', 'k[t, ')}")
             kept.append((f"d{number}{j}", j))
     u = carried.reach.get((state, block.net))
     if u is not None:
-        read.append(f"u{number} = {_at('k', u, 'i').replace('k[', 'k[t, ')}")
+        read.append(f"u{number} = {item('k', u, 'i').replace('k[', 'k[t, ')}")
     return read, kept, u is not None
 
 
@@ -116,7 +116,7 @@ def _dense_block(carried, block):
         body = [f"q{n} = p{n}[j]" for n in numbers]
         for n, (_, kept, has_u) in zip(numbers, parts, strict=True):
             terms = [f"q{j}" if d == 1.0 else f"{d} * q{j}" for d, j in kept]
-            terms += [f"u{n} * {_at('s_t', source, 'j')}"] if has_u and with_source else []
+            terms += [f"u{n} * {item('s_t', source, 'j')}"] if has_u and with_source else []
             body.append(f"r{n} = {' + '.join(terms) or '0.0'}")
         body += [f"p{n}[j] = r{n}" for n in numbers]
         body += ["g_i[j] += " + " + ".join(f"e{n} * r{n}" for n in numbers)] if with_errors else []
@@ -124,14 +124,14 @@ def _dense_block(carried, block):
 
     inner = []
     for with_errors in (True, False):
-        here = update(_count(gathered), True, with_errors) if gathered else []
+        here = update(length_text(gathered), True, with_errors) if gathered else []
         if one_hot:
             here += [] if constant else update(f"{gathered}, {width}", False, False)
             here += [f"p{n}[{gathered} + x[t]] += u{n}" for n in numbers if parts[n][2]]
             if with_errors:
                 here += [f"for j in range({gathered}, {width}):", "    g_i[j] += " + " + ".join(f"e{n} * p{n}[j]" for n in numbers)]
         inner.append(here)
-    lines = [f"for i in range({_count(block.lanes)}):"]
+    lines = [f"for i in range({length_text(block.lanes)}):"]
     lines += [f"    p{n} = p[{place} + i * {width}:{place} + (i + 1) * {width}]" for n, place in enumerate(block.places)]
     gradient, row = carried.gradient[block.net], block.row
     lines += [f"    g_i = g[{gradient} + ({row}) * {width}:{gradient} + ({row} + 1) * {width}]", "    for t in range(steps):"]
@@ -159,7 +159,7 @@ def _diagonal_block(carried, block):
             body.append(f"{p[n]} = {' + '.join(terms) or '0.0'}")
         body += ["if errors:", f"    g[{carried.gradient[block.net]} + i{place}] += " + " + ".join(
             f"a[t, {carried.storage.place[c]} + i] * {p[n]}" for n, c in enumerate(block.states))]
-        lines += [f"    for i in range({_count(block.lanes)}):", "        for t in range(steps):"]
+        lines += [f"    for i in range({length_text(block.lanes)}):", "        for t in range(steps):"]
         lines += [f"            {line}" for line in body]
     return lines
 
@@ -175,7 +175,7 @@ def _timed(carried, source):
 def _direct_block(carried, net):
     """Of a diagonal net."""
     rows, width, gradient = carried.storage.length(net), carried.width(net), carried.gradient[net]
-    lines = [f"for i in range({_count(rows)}):", f"    g_i = g[{gradient} + i * {width}:{gradient} + (i + 1) * {width}]",
+    lines = [f"for i in range({length_text(rows)}):", f"    g_i = g[{gradient} + i * {width}:{gradient} + (i + 1) * {width}]",
              "    for t in range(steps):", f"        e = a[t, {carried.storage.place[net]} + i]"]
     for source, column, _ in carried.columns[net]:
         value = "1.0" if source == "1" else _timed(carried, source)
