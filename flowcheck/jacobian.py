@@ -1,20 +1,17 @@
 """The step Jacobian of a cell, block by block: each block a diagonal plus a dense part.
 
 Which weights reach a state, and through which slopes, is worked out once per trajectory, with the slopes of all steps at once; steps are
-then formed a few at a time, every sum of scaled weights in one pass over them, written into buffers that are used again.
+then formed a few at a time (`formed`), written into buffers that are used again.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from .equations import Net
+from .formed import ColumnScaled, Constant, Formed, Gathered, Pooled, Product, Spread, slopes_at
 
 __all__ = ["Block", "Dense", "StepJacobian"]
-
-_TOGETHER = 4
-"""Steps from which on one row-scaled matrix, too, is formed row by row, all steps at once."""
 
 
 class StepJacobian:
@@ -74,9 +71,9 @@ class StepJacobian:
         for (new, old), entry in self.entries.items():
             dense = None
             if entry.terms:
-                formed = self._formed.setdefault((new, old), _Formed(entry.terms))
+                formed = self._formed.setdefault((new, old), Formed(entry.terms))
                 dense = formed.at(slice(t, t + 1))[0]
-            diagonal = None if entry.diagonal is None else np.broadcast_to(_rows(entry.diagonal, slice(t, t + 1)),
+            diagonal = None if entry.diagonal is None else np.broadcast_to(slopes_at(entry.diagonal, slice(t, t + 1)),
                                                                            (1, self.step.length(new)))[0]
             found[new, old] = Block(diagonal, dense, entry.index)
         return found
@@ -92,7 +89,7 @@ class Dense:
         self.shape, self.parts, self.buffer = (sum(lengths), columns), [], None
         start = 0
         for entry, length in zip(entries, lengths, strict=True):
-            formed = _Formed(entry.terms) if entry.terms else None
+            formed = Formed(entry.terms) if entry.terms else None
             self.parts.append((slice(start, start + length), entry, formed))
             start += length
         self.bounds = self._bounds(trajectory.steps)
@@ -137,15 +134,10 @@ class Dense:
             else:
                 formed.write(times, block)
             if entry.diagonal is not None and entry.index is None:
-                np.einsum("tii->ti", block)[...] += _rows(entry.diagonal, times)
+                np.einsum("tii->ti", block)[...] += slopes_at(entry.diagonal, times)
             elif entry.diagonal is not None:
-                block[:, np.arange(block.shape[1]), entry.index] += _rows(entry.diagonal, times)
+                block[:, np.arange(block.shape[1]), entry.index] += slopes_at(entry.diagonal, times)
         return self.buffer[:steps]
-
-
-def _rows(array, times):
-    """The steps of slopes over time, or what does not depend on time as one row."""
-    return array[times] if np.ndim(array) == 2 else np.atleast_2d(array)
 
 
 class _Entry:
@@ -169,11 +161,11 @@ class _Entry:
         terms = []
         if self.diagonal is not None and self.index is None:
             constant = np.ndim(self.diagonal) < 2
-            terms.append((None, _Constant(w * self.diagonal) if constant else _ColumnScaled(w, self.diagonal)))
+            terms.append((None, Constant(w * self.diagonal) if constant else ColumnScaled(w, self.diagonal)))
         elif self.diagonal is not None:
-            terms.append((None, _Product(w, _Spread(self.diagonal, self.index, columns))))
+            terms.append((None, Product(w, Spread(self.diagonal, self.index, columns))))
         if self.terms:
-            terms.append((None, _Product(w, _Formed(self.terms))))
+            terms.append((None, Product(w, Formed(self.terms))))
         return _Entry(None, terms)
 
     def gathered(self, index):
@@ -183,15 +175,15 @@ class _Entry:
         if columns is not None and np.array_equal(columns, np.arange(len(columns))):
             columns = None
         terms = [(s[..., index] if np.ndim(s) else s,
-                  _Constant(node.matrix[index]) if isinstance(node, _Constant) else _Gathered(node, index)) for s, node in self.terms]
+                  Constant(node.matrix[index]) if isinstance(node, Constant) else Gathered(node, index)) for s, node in self.terms]
         return _Entry(diagonal, terms, columns)
 
     def pooled(self, fixed, columns):
         """Row i of the result is the sum of the rows k with fixed.index[k] = i of this."""
         terms = list(self.terms)
         if self.diagonal is not None:
-            terms.append((None, _Spread(self.diagonal, np.arange(columns) if self.index is None else self.index, columns)))
-        return _Entry(None, [(None, _Pooled(_Formed(terms), fixed))])
+            terms.append((None, Spread(self.diagonal, np.arange(columns) if self.index is None else self.index, columns)))
+        return _Entry(None, [(None, Pooled(Formed(terms), fixed))])
 
 
 def _summed(entries):
@@ -204,138 +196,6 @@ def _summed(entries):
     if not diagonals:
         return _Entry(None, terms)
     return _Entry(sum(e.diagonal for e in diagonals[1:]) + diagonals[0].diagonal, terms, diagonals[0].index)
-
-
-# Matrices of a slice of steps, (steps, rows, columns). One that is asked for twice over the same steps is evaluated once.
-
-
-class _Node:
-    def __init__(self):
-        self.times, self.value = None, None
-
-    def at(self, times):
-        if self.times != times:
-            self.value, self.times = self.evaluate(times), times
-        return self.value
-
-
-class _Constant(_Node):
-    def __init__(self, matrix):
-        super().__init__()
-        self.matrix = matrix
-
-    def evaluate(self, times):
-        return self.matrix[None]
-
-
-class _ColumnScaled(_Node):
-    """W diag(d)."""
-
-    def __init__(self, matrix, scale):
-        super().__init__()
-        self.matrix, self.scale = matrix, scale
-
-    def evaluate(self, times):
-        return self.matrix * self.scale[times][:, None]
-
-
-class _Formed(_Node):
-    """Sum of row-scaled matrices. Those that do not change with time are summed in one pass over them: row i of the sum at all steps is
-
-        (scales of row i, steps x k) times (row i of the k matrices, k x columns)
-    """
-
-    def __init__(self, terms):
-        super().__init__()
-        constant = [(s, node.matrix) for s, node in terms if isinstance(node, _Constant)]
-        self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, _Constant)]
-        self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
-
-    @cached_property
-    def padded(self):
-        """The stack, with a term of zeros where there is but one: NumPy leaves no product over one term to BLAS."""
-        return np.concatenate([self.stack, np.zeros_like(self.stack)], axis=1) if self.stack.shape[1] == 1 else self.stack
-
-    def constant_norms(self):
-        """Frobenius norm of each row-scaled matrix that does not change but for its scale, over all steps."""
-        found = []
-        for k, scale in enumerate(self.scales):
-            rows = np.sqrt(np.einsum("rc,rc->r", self.stack[:, k], self.stack[:, k]))
-            found.append(np.linalg.norm((1.0 if scale is None else scale) * rows, axis=-1))
-        return found
-
-    def evaluate(self, times):
-        node = None if self.stack is not None else self.varying[0][1].at(times)
-        rows, columns = node.shape[1:] if self.stack is None else self.stack.shape[::2]
-        out = np.empty((times.stop - times.start, rows, columns))
-        self.write(times, out)
-        return out
-
-    def write(self, times, out):
-        """Write the steps of a slice into `out` (steps, rows, columns)."""
-        varying = self.varying
-        if len(self.scales) == 1 and len(out) < _TOGETHER:
-            np.multiply(self.stack[:, 0], _column(self.scales[0], times), out=out)
-        elif self.scales:
-            scales = np.zeros((out.shape[1], len(out), self.padded.shape[1]))
-            for k, scale in enumerate(self.scales):
-                scales[:, :, k] = _rows(1.0 if scale is None else scale, times).T
-            np.matmul(scales, self.padded, out=out.swapaxes(0, 1))
-        else:
-            (scale, node), *varying = varying
-            np.multiply(node.at(times), _column(scale, times), out=out)
-        for scale, node in varying:
-            out += node.at(times) * _column(scale, times)
-
-
-class _Product(_Node):
-    """W times a matrix."""
-
-    def __init__(self, matrix, node):
-        super().__init__()
-        self.matrix, self.node = matrix, node
-
-    def evaluate(self, times):
-        return np.matmul(self.matrix, self.node.at(times))
-
-
-class _Gathered(_Node):
-    """Rows of a matrix, repeated by an index."""
-
-    def __init__(self, node, index):
-        super().__init__()
-        self.node, self.index = node, index
-
-    def evaluate(self, times):
-        return self.node.at(times)[:, self.index]
-
-
-class _Pooled(_Node):
-    """Sums of the rows of a matrix."""
-
-    def __init__(self, node, fixed):
-        super().__init__()
-        self.node, self.fixed = node, fixed
-
-    def evaluate(self, times):
-        return self.fixed.total(self.node.at(times).swapaxes(1, 2)).swapaxes(1, 2)
-
-
-class _Spread(_Node):
-    """The matrix whose row i has its only entry, diagonal[i], in column index[i]."""
-
-    def __init__(self, diagonal, index, columns):
-        super().__init__()
-        self.diagonal, self.index, self.columns = diagonal, index, columns
-
-    def evaluate(self, times):
-        matrix = np.zeros((times.stop - times.start, len(self.index), self.columns))
-        matrix[:, np.arange(len(self.index)), self.index] = _rows(self.diagonal, times)
-        return matrix
-
-
-def _column(scale, times):
-    return 1.0 if scale is None else scale if np.ndim(scale) == 0 else _rows(scale, times)[:, :, None]
 
 
 @dataclass(frozen=True)
