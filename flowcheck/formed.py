@@ -53,7 +53,8 @@ class ColumnScaled(_Node):
 
 
 class Formed(_Node):
-    """Sum of row-scaled matrices, terms [(slopes, matrix)]. Those that do not change with time are summed in one pass over them: row i of the sum at all steps is
+    """Sum of row-scaled matrices, terms [(slopes, matrix)]. Those that do not change with time are summed in one pass over them: row i of
+    the sum at all steps is
 
         (scales of row i, steps x k) times (row i of the k matrices, k x columns)
     """
