@@ -1,8 +1,13 @@
 """The front door of the gradient check: as `verify`, with cells given by name."""
 
+from dataclasses import replace
+
 from .verify import foreign
 
 __all__ = ["check_gradient", "measure_power", "verify_gradient"]
+
+
+_HINT = "cell=True names the wrong term, if forward is a cell of the catalogue"
 
 
 def check_gradient(forward, backward, params, inputs, state0=None, **options):
@@ -13,9 +18,13 @@ def check_gradient(forward, backward, params, inputs, state0=None, **options):
 def verify_gradient(forward, backward, params, inputs, state0=None, *, cell=None, **options):
     """Compare a backward pass with its forward pass, entry by entry and lag by lag; see `verify.foreign.verify_gradient`.
 
-    `cell` names a cell of the catalogue ("lstm"), is a Cell, or True: whichever cell of the catalogue reproduces the forward pass.
+    `cell` names a cell of the catalogue ("lstm"), is a Cell, or True: whichever cell of the catalogue reproduces the forward pass; then
+    the wrong term is named.
     """
-    return foreign.verify_gradient(forward, backward, params, inputs, state0, cells=_candidates(cell), **options)
+    verification = foreign.verify_gradient(forward, backward, params, inputs, state0, cells=_candidates(cell), **options)
+    if cell is None and verification.verdict == "fail":
+        return replace(verification, notes=(*verification.notes, _HINT))
+    return verification
 
 
 def measure_power(forward, backward, params, inputs, state0=None, *, cell=True, time_axis=0, progress=lambda done, of: None, **options):

@@ -45,8 +45,7 @@ def check_object(target, power=False, progress=lambda done, of: None, **options)
     with _user_code(target):
         verification = verify_gradient(*form, **options)
         if verification.verdict == "fail" and options.get("cell") is None:  # the catalogue may know it, and then the wrong term is named
-            known = verify_gradient(*form, **options | {"cell": True})
-            verification = known if known.cell else verification
+            verification = verify_gradient(*form, **options | {"cell": True})
         found = measure_power(*form, **options, progress=progress) if power and verification.verdict != "fail" else None
     checks, seen = [], Counter()
     for check in verification.checks:

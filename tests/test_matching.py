@@ -109,3 +109,20 @@ def test_the_wrong_term_of_a_net_that_starts_at_zero_is_named(rng):
     assert verification.verdict == "fail"
     hypotheses = next(f.hypotheses for f in verification.findings if f.hypotheses)
     assert hypotheses == (f"dE/d{mine['W_f_y']}: has the wrong sign",)
+
+
+def test_a_failed_check_says_how_the_term_is_named_and_names_it(rng):
+    forward, backward, params, inputs, state0, _ = a_net("gru", rng, entries=True, renamed=False)
+
+    def wrong(params, inputs, state0, grad_outputs):
+        grads = backward(params, inputs, state0, grad_outputs)
+        return grads | {"b_n": -grads["b_n"]}
+
+    hint = "cell=True names the wrong term"
+    without = verify_gradient(forward, wrong, params, inputs, state0, time_axis=0)
+    assert any(hint in note for note in without.notes) and not any(f.hypotheses for f in without.findings)
+    known = verify_gradient(forward, wrong, params, inputs, state0, time_axis=0, cell="gru")
+    assert not any(hint in note for note in known.notes) and any(f.hypotheses for f in known.findings)
+    assert "note: forward computes gru: each array has the name of the weights that it is" in str(known)
+    right = verify_gradient(forward, backward, params, inputs, state0, time_axis=0)
+    assert right.verdict == "pass" and not any(hint in note for note in right.notes)

@@ -26,6 +26,8 @@ class Match:
         found = {}
         for block, param in self.blocks:
             found.setdefault(block.entry, []).append(param)
+        if all(names == [entry] for entry, names in found.items()):
+            return "each array has the name of the weights that it is"
         return "; ".join(f"{entry} = [{', '.join(dict.fromkeys(names))}]" for entry, names in found.items())
 
     def params(self, values):
