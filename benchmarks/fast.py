@@ -272,7 +272,7 @@ def draw(by_weights, by_steps, path):
         line, = left.loglog(weights, each, "o", label=family)
         left.loglog(weights, a + b * units / weights, "--", color=line.get_color())
     left.loglog([], [], "k--", label=f"{a:.2g} ns a weight + {b:.2g} ns a unit")
-    left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.1, 10), title="Truncated rule of 1997, LSTM")
+    left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.03, 3), title="Truncated rule of 1997, LSTM")
     left.legend(fontsize="small")
     right.loglog(*zip(*by_steps, strict=True), "o-")
     right.set(xlabel="steps", ylabel="ns per step", title=f"16 units, {INPUTS} inputs", ylim=(by_steps[-1][1] / 10, by_steps[-1][1] * 10))

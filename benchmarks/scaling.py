@@ -7,6 +7,7 @@ import numpy as np
 from flowcheck import bptt, state_flow
 from flowcheck.flow.probes import streamed_probes
 
+from .case import run_seconds
 from .nets import problem
 
 __all__ = ["draw", "measured"]
@@ -14,9 +15,11 @@ __all__ = ["draw", "measured"]
 FORMULAS = {"full profile over units": 3, "full profile over lags": 1, "streamed probe over steps": 1, "BPTT over batch": 1}
 """The power that the count of operations has where they are many."""
 
+ROUNDS = 3
+
 
 def measured(quick, progress):
-    """{panel: {cell: (sizes, seconds)}}, least of three runs."""
+    """{panel: {cell: (sizes, seconds)}}, least of the rounds."""
     few = 4 if quick else 1
     found = {panel: {} for panel in FORMULAS}
     for cell in ("tanh", "gru", "lstm"):
@@ -31,16 +34,13 @@ def measured(quick, progress):
 
 
 def _curve(sizes, prepare, progress):
-    seconds = []
-    for size in sizes:
-        run, times = prepare(size), []
-        progress(f"scaling: size {size}")
-        for _ in range(3):
-            start = time.process_time()
-            run()
-            times.append(time.process_time() - start)
-        seconds.append(min(times))
-    return np.array(sizes), np.array(seconds)
+    """All sizes in turn, round after round, so that a slow minute of the machine bends no curve."""
+    runs, seconds = [prepare(size) for size in sizes], np.full(len(sizes), np.inf)
+    for _ in range(ROUNDS):
+        for k, run in enumerate(runs):
+            progress(f"scaling: size {sizes[k]}")
+            seconds[k] = min(seconds[k], run_seconds(run, time.process_time))
+    return np.array(sizes), seconds
 
 
 def _profile(cell, n, lags):
