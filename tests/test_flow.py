@@ -195,7 +195,7 @@ def two_ways(run, sender, cut=()):
     """{receiver: logs} of lags 0 to 8 from the product of step Jacobians, None where that is not possible; and step by step."""
     receivers = [*(n.out.name for n in run.kernel.cell.nets), *run.inputs]
     given = (run, sender, receivers, 8, 0, 24, cut)
-    found = error._measured_together(*given), error._measured_one_by_one(*given)
+    found = error._measured_together(*given, 0), error._measured_one_by_one(*given)
     return [rows and {r: logs(rows[r]) for r in receivers} for rows in found]
 
 

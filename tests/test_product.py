@@ -102,6 +102,7 @@ def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
     else:
         running.blocks.append(running.blocks.pop(0))
         running.products = [profile._Product(few.matrices, running.blocks) for few in running.products]
+        running.here = running._begin()
     assert np.abs(logs(running)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
 
 

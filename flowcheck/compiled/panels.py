@@ -130,10 +130,10 @@ def scale(rows, shift):
             o[i] = o[i] * low * high
 
 
-def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, values, weights, given, found):
+def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, values, weights, given, apart, found):
     """P(j) = P(j - 1) J(last - j), from `here` on, in one of `slots` after the other, or the last one where there is one only. `found`:
-    what `measure` finds of all rows but the last, the norm of that, and the exponent of two that belongs to them: where there is one slot
-    only, the product is rescaled before it leaves 2^-64 ... 2^64 behind.
+    norms of all rows but the last, of the `apart` rows before the last and of the last, largest |entry| of all but the last, and the
+    exponent of two that belongs to them: where there is one slot only, the product is rescaled before it leaves 2^-64 ... 2^64 behind.
 
     The product is in one of three `rooms`, with zeros between: rows and each state's columns begin at whole tiles; the last row is last.
     A row of `spans`: first column in `here`, how many, first column in a room. A row of `table` is a part of J: kind, first column read,
@@ -141,15 +141,15 @@ def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, va
     Kinds: 0 a diagonal, (steps, how many) at `place` of `values`; 1 a matrix to be formed; 2 one that lies in `given`, those of all lags
     at `place`, the last lag first.
     """
-    lags, rows, sums, tops = found.shape[1], rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
+    lags, count, rows, sums, tops = found.shape[1], here.shape[0], rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
     move(here, rows, spans, 0, 2)
     exponent = 0
     for j in range(lags):
-        if j > 0 and slots.shape[0] == 1 and 0.0 < found[1, j - 1] < np.inf and not 2.0**-64 <= found[1, j - 1] <= 2.0**64:
-            shift = math.frexp(found[1, j - 1])[1]
+        if j > 0 and slots.shape[0] == 1 and 0.0 < found[3, j - 1] < np.inf and not 2.0**-64 <= found[3, j - 1] <= 2.0**64:
+            shift = math.frexp(found[3, j - 1])[1]
             scale(rows, -shift)
             exponent += shift
-        found[3, j] = exponent
+        found[4, j] = exponent
         out = rooms[1 + j % 2]
         for p in range(table.shape[0]):
             kind, cols, depth, into, width, adds, begin, end, place, at, columns = table[p]
@@ -164,7 +164,8 @@ def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, va
                 rows_given = pieces[end - 1, 2] + pieces[end - 1, 1]
                 pack(pieces[begin:end], given, place + (lags - 1 - j) * rows_given * columns, columns, depth, width, matrix)
             add_matrix(rows, cols, depth, matrix, width, out, into, adds == 1)
-        found[0, j], found[1, j] = measure(out[:-1], sums, tops)
+        found[0, j], found[3, j] = measure(out[:-1], sums, tops)
+        found[1, j] = measure(out[count - 1 - apart:count - 1], sums, tops)[0] if apart else 0.0
         found[2, j] = measure(out[-1:], sums, tops)[0]
         if slots.shape[0] > 1 or j == lags - 1:
             move(out, slots[j % slots.shape[0]], spans, 2, 0)

@@ -77,9 +77,9 @@ class Products:
         text = "\n\n\n".join([tile_source(interpreted), strip_source(interpreted), driver_source(*LOOPS, add_rest, add_product, back)])
         self.loops = load("products", text, ["advance", "back"], interpreted)
 
-    def product(self, parts, columns, steps, rows):
-        """A `Product` of the parts of J (`joint.JointJacobian`) along a sequence, of some rows of errors at states {name: columns}."""
-        return Product(self.loops, parts, columns, steps, rows)
+    def product(self, parts, columns, steps):
+        """A `Product` of the parts of J (`joint.JointJacobian`) along a sequence, with errors at states {name: columns}."""
+        return Product(self.loops, parts, columns, steps)
 
     def rows(self, weights, direct):
         """back(rows, end, slopes, out), which fills `out` (lags, k, joint state) with rows @ J(end) ...; weights [(columns, read, matrix)],
@@ -100,7 +100,7 @@ class Product:
     alone   whether loops form all matrices; else NumPy forms some, for all lags of a call at once
     """
 
-    def __init__(self, loops, parts, columns, steps, rows):
+    def __init__(self, loops, parts, columns, steps):
         self.loops, self.parts, self.weights, self.values, self.inside = loops, parts, [np.empty(0)], [np.empty(0)], []
         self.spans, size = [], 0
         for cols in columns.values():
@@ -113,7 +113,11 @@ class Product:
         self.spans, self.table = np.array(self.spans, np.int64), np.array(self.table, np.int64).reshape(-1, 11)
         self.pieces = np.array(self.pieces, np.int64).reshape(-1, 7)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
-        self.rooms, self.matrices, self.spread = np.zeros((3, _whole(rows, ROWS), size)), np.zeros(self.formed), np.empty(self.widest)
+        self.width, self.matrices, self.spread = size, np.zeros(self.formed), np.empty(self.widest)
+
+    def make_room(self, rows):
+        """Room for products of so many rows."""
+        self.rooms = np.zeros((3, _whole(rows, ROWS), self.width))
 
     def _add(self, part, steps):
         """A row of the table."""
@@ -160,17 +164,18 @@ class Product:
         places = [values(1.0 if s is None else s) for s in scales]
         return (first, count, len(scales), weights, places[0] if scales else 0, steps * count, -1 if diagonal is None else values(diagonal))
 
-    def advance(self, here, slots, times):
+    def advance(self, here, slots, times, apart):
         """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
-        latest first: norms, largest |entries|, norms of the last row, exponents; and the parts' operands, None where formed on the way."""
+        latest first: norms, those of the `apart` rows before the last and of the last, largest |entries|, exponents; and the parts'
+        operands, None where formed on the way."""
         operands = [None if inside else p.at(times) for p, inside in zip(self.parts, self.inside, strict=True)]
         given = [np.empty(0)]
         for row, operand in zip(self.table, operands, strict=True):
             if row[0] == 2:
                 row[8] = self._placed(given, operand)
-        found = np.empty((4, times.stop - times.start))
+        found = np.empty((5, times.stop - times.start))
         self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.spread, times.stop - 1, self.table, self.pieces,
-                              self.values, self.weights, np.concatenate(given), found)
+                              self.values, self.weights, np.concatenate(given), apart, found)
         return found, operands
 
 

@@ -1,14 +1,14 @@
 """Error sent back from any vector of a cell at step t to any other at step t-q: net input to net input, output to input."""
 
-import itertools
 import math
+from functools import partial
 
 import numpy as np
 
 from ..step import Step
-from .joint import JointJacobian
+from . import lowrank
 from .norms import end_and_lags, norm_row, of_one_sequence
-from .product import Chunk, StateProduct, norms_and_entries
+from .product import Chunk, StateProduct
 from .rows import pointwise_slopes
 from .scaled import ROUNDING, Scaled, frobenius
 
@@ -87,15 +87,16 @@ def flow_matrices(trajectory, sender, receivers, lags, *, b=0, end=None, cut=())
         yield q, zeros, 0, 0.0
 
 
-def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
+def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=(), tail=lowrank.TAIL):
     """{receiver: Flow} of d sender(t)/d receiver(t-q) for q = 1 ... lags, all receivers in one pass, e.g. output y to every net and to x.
 
         dtheta(t-q)/dtheta(t) = F'(t-q) W^T ... F'(t-1) W^T,   index [v, u]: from unit u at t to unit v at t-q      (3.1)
 
-    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step.
+    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`; largest entries
+    are nan where directions may have been left out.
     """
     end, _ = end_and_lags(trajectory, end, 1)
-    measured = _measured_together(trajectory, sender, receivers, min(int(lags), end), b, end, cut)
+    measured = _measured_together(trajectory, sender, receivers, min(int(lags), end), b, end, cut, tail)
     if measured is None:
         measured = _measured_one_by_one(trajectory, sender, receivers, min(int(lags), end), b, end, cut)
     cut = trajectory.kernel.cell.cut(cut)
@@ -112,7 +113,7 @@ def _measured_one_by_one(trajectory, sender, receivers, lags, b, end, cut):
     return measured
 
 
-def _measured_together(trajectory, sender, receivers, lags, b, end, cut):
+def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
     """The same, many lags at a time, from the product of the step Jacobians; None where states are no pointwise formulas of the nets.
 
         d sender(t)/d net(t-q) = sum over states of d sender(t)/d state(t-q) diag(d state/d net at t-q)
@@ -125,22 +126,30 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut):
     slopes = pointwise_slopes(step, b, every_net=True) if known.issuperset(receivers) else None
     if slopes is None:
         return None
-    columns = JointJacobian(step, b).columns
-    product = StateProduct(step, b, end, lags, columns[sender])
-    first = Chunk(0, product.start[None, :-1], 0, np.empty(1), np.empty(1), np.zeros(1))
-    measured = {r: [] for r in receivers}
-    for chunk in itertools.chain([first], product.chunks()):
+    ends = np.cumsum([step.length(new) for new in kernel.states.values()]).tolist()
+    size, columns = ends[-1], {new: slice(e - step.length(new), e) for new, e in zip(kernel.states.values(), ends, strict=True)}
+
+    def measure(chunk):
         count, rows, _ = chunk.matrices.shape
         back = slice(end - chunk.first - count + 1, end - chunk.first + 1)
         to_net = {net: sum((chunk.matrices[:, :, cols] * _backwards(slopes[state, net], back) for state, cols in columns.items()
                             if (state, net) in slopes), start=np.zeros((count, rows, step.length(net)))) for net in kinds}
-        for r, found in measured.items():
+        found, ratios = {}, [chunk.ratio]
+        for r in receivers:
             flow = to_net[r] if r in kinds else sum((m * step.live[net][r] if kinds[net] == "diagonal" else m @ step.live[net][r]
                                                      for net, m in to_net.items() if r in step.live[net]),
                                                     start=np.zeros((count, rows, trajectory[r].shape[-1])))
-            norms, largest = norms_and_entries(flow.reshape(count, -1))
-            found += zip(norms, largest, chunk.floors, [chunk.exponent] * count, strict=True)
-    return measured
+            norms, entries, ratio = chunk.measure(flow)
+            if lowrank.pays(size, tail):
+                entries[:] = np.nan
+            found[r] = zip(norms, entries, chunk.floors, [chunk.exponent] * count, strict=True)
+            ratios.append(ratio)
+        return found, max(ratios)
+
+    make = partial(StateProduct, step, b, end, lags, columns[sender])
+    first = Chunk(0, np.eye(step.length(sender), size, columns[sender].start)[None], 0, *np.zeros((4, 1)))
+    parts = [measure(first)[0], *lowrank.measured(make, tail, measure)]
+    return {r: [row for part in parts for row in part[r]] for r in receivers}
 
 
 def _backwards(slope, times):
@@ -148,6 +157,6 @@ def _backwards(slope, times):
     return slope[times][::-1, None] if np.ndim(slope) == 2 else slope
 
 
-def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
+def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=(), tail=lowrank.TAIL):
     """The Flow from one vector to one other; see `error_flows`."""
-    return error_flows(trajectory, sender, [receiver], lags, b=b, end=end, cut=cut)[receiver]
+    return error_flows(trajectory, sender, [receiver], lags, b=b, end=end, cut=cut, tail=tail)[receiver]

@@ -15,7 +15,7 @@ class Flow:
 
     lags         (L,) ints, ascending
     log10_norm   (sequences, L) log10 of the Frobenius norm, -inf where the flow is exactly zero
-    log10_entry  (sequences, L) log10 of the largest |entry|
+    log10_entry  (sequences, L) log10 of the largest |entry|, nan where it is not known (`state_flow`)
     log10_floor  (sequences, L) log10 of what rounding alone can leave there; a norm below it is not a number to trust
     gradient     "full" or "truncated"
     quantity     what flows where, e.g. "state-to-state"

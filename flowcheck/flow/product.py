@@ -5,7 +5,7 @@ Memory: two chunks, whatever the number of lags. Carries norms, largest entries 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg.blas import idamax
@@ -13,13 +13,13 @@ from scipy.linalg.blas import idamax
 from .joint import JointJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
-__all__ = ["Chunk", "StateProduct", "norms_and_entries"]
+__all__ = ["Chunk", "StateProduct", "measured", "norms_and_entries"]
 
 _CHUNK_BYTES = 2**20
 """Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
 
-_FEW_BYTES = 2**19
-"""Products whose step Jacobians are formed, and that are measured, together: more would leave the cache."""
+_FEW, _FEW_BYTES = 24, 2**19
+"""Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
 
 _BLOCK_BYTES = 2**17
 """Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
@@ -41,6 +41,8 @@ class Chunk:
 
     norms, largest and floors are arrays over the same lags, in the units of the matrices. Where there are none (`StateProduct`), `exponent`
     is an array, too.
+
+    apart   the last rows of the matrices that stand for what was left out (`lowrank`); tails are their norms
     """
 
     first: int
@@ -49,11 +51,35 @@ class Chunk:
     norms: np.ndarray
     largest: np.ndarray
     floors: np.ndarray
+    tails: np.ndarray
+    apart: int = 0
+
+    def after(self, lag):
+        """The same without its lags up to `lag`."""
+        k = max(0, lag + 1 - self.first)
+        cut = {name: v[k:] for name, v in vars(self).items() if isinstance(v, np.ndarray)}
+        return replace(self, first=self.first + k, **cut)
+
+    @property
+    def ratio(self):
+        """Largest norm of what was left out, relative to the whole."""
+        return _ratio(self.tails, self.norms)
+
+    def measure(self, matrices):
+        """(norms, largest entries of the rows, ratio) of flows (lags, rows, units) made of the matrices by products from the right."""
+        norms, entries = norms_and_entries(np.ascontiguousarray(matrices).reshape(len(matrices), -1))
+        if not self.apart:
+            return norms, entries, 0.0
+        return norms, entries, _ratio(_norms(np.ascontiguousarray(matrices[:, -self.apart:]).reshape(len(matrices), -1)), norms)
 
     @property
     def measured(self):
         """(lags, 4): norm, largest entry, floor, exponent."""
         return np.stack([self.norms, self.largest, self.floors, np.full(len(self.norms), self.exponent, float)], axis=1)
+
+
+def _ratio(tails, norms):
+    return float(np.max(tails / np.where(norms > 0, norms, 1.0)))
 
 
 class StateProduct:
@@ -62,29 +88,48 @@ class StateProduct:
         P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
 
     One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where matrices are not
-    `kept`, chunks have none, and the products stay in the cache.
+    `kept`, chunks have none, and the products stay in the cache. Between chunks `go_on` may put other rows in the place of all.
     """
 
     def __init__(self, step, b, end, lags, rows=slice(None), kept=True):
-        self.jacobian, self.kept = self._of(step, b), kept
-        self.columns, n = self.jacobian.columns, self.jacobian.size
+        self.step, self.b, self.kept = step, b, kept
+        self._prepare()
+        n = self.size
+        self.end, self.lags, self.exponent, self.floor, self.done, self.next_chunk, self.turn = end, lags, 0, 0.0, 0, 1, 0
+        self.go_on(np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)]))
+
+    def _prepare(self):
+        """What does not depend on the rows."""
+        self.jacobian, self.loops = self._of(self.step, self.b), self.step.trajectory.products
+        self.columns, self.size = self.jacobian.columns, self.jacobian.size
         self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
-        self.end, self.lags, self.loops = end, lags, step.trajectory.products
-        self.start = np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)])
-        self._allocate(step.trajectory.steps)
+        if self.loops is not None:
+            self.compiled = self.loops.product(self.parts, self.columns, self.step.trajectory.steps)
 
     def _of(self, step, b):
         return JointJacobian(step, b)
 
-    def _allocate(self, steps):
-        lags, n = self.lags, self.jacobian.size
+    def go_on(self, rows, left_out=0):
+        """Take `rows` from here on, the random one last; the `left_out` rows before it stand for what was left out."""
+        self.start, self.left_out = rows, left_out
+        self._allocate()
+        self.norm, self.probe, self.largest = frobenius(rows[:-1]), frobenius(rows[-1]), largest_entry(rows[:-1])
+        self.here = self._begin()
+
+    @property
+    def rows(self):
+        """The product as it stands, (rows, joint state), times 2**exponent; not to be written to."""
+        return self.here
+
+    def _allocate(self):
+        lags, n = self.lags - self.done, self.size
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
-            self.compiled = self.loops.product(self.parts, self.columns, steps, len(self.start))
+            self.compiled.make_room(len(self.start))
             self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
             self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
-            self.few = max(1, min(lags, _FEW_BYTES // (8 * self.start.size)))
+            self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * self.start.size)))
             if self.kept:
                 self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
             else:
@@ -93,8 +138,9 @@ class StateProduct:
             self.work = np.empty(self.start.shape)
             height = max(1, _BLOCK_BYTES // (8 * n))
             self.blocks = [slice(r, min(r + height, len(self.start))) for r in range(0, len(self.start), height)]
-            self.reads = [[self._read(m) for m in slot] for slot in self.slots]
-            self.writes = [[self._write(m) for m in slot] for slot in self.slots]
+            different = self.slots[:2 if self.kept else 1]
+            self.reads = [[self._read(m) for m in slot] for slot in different] * (2 // len(different))
+            self.writes = [[self._write(m) for m in slot] for slot in different] * (2 // len(different))
 
     def _read(self, matrix):
         """What each part reads of a product: a matrix, or its blocks of rows for a diagonal."""
@@ -115,61 +161,59 @@ class StateProduct:
     def _scaled(here, shift):
         return np.ldexp(here, shift)
 
-    def chunks(self):
-        """Yield Chunks up to the last lag. Matrices are overwritten by the next but one chunk."""
-        here, exponent, floor, longest, q = self._begin(), 0, 0.0, 1, 1
-        norm, probe, largest = frobenius(self.start[:-1]), frobenius(self.start[-1]), 1.0
-        turn = 0
-        while q <= self.lags:
-            k = min(longest, self.lags - q + 1)
+    def chunks(self, upto=None):
+        """Yield Chunks up to lag `upto`, or the last. Matrices are overwritten by the next but one chunk."""
+        upto, longest = self.lags if upto is None else min(upto, self.lags), min(self.next_chunk, self.longest)
+        while self.done < upto:
+            k = min(longest, upto - self.done)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                matrices, after, norms, probes, entries, steps, shifts = self._advance(here, turn, q, k)
+                matrices, after, (norms, tails, probes, entries, steps), shifts = self._advance(self.here, self.turn, self.done + 1, k)
             if k > 1 and not _fit(entries):
                 longest = max(1, k // 4)
                 continue
-            before = np.append(norm, norms[:-1])
+            before = np.append(self.norm, norms[:-1])
             if shifts is not None:
                 before = np.ldexp(before, np.append(0, shifts[:-1]) - shifts)
-            floors = _floors(floor, np.append(probe, probes), ROUNDING * before * steps)
-            norm, probe, floor = (float(v[-1]) for v in (norms, probes, floors))
-            yield Chunk(q, matrices, exponent if shifts is None else exponent + shifts, norms, entries, floors)
+            floors = _floors(self.floor, np.append(self.probe, probes), ROUNDING * before * steps)
+            first, exponent = self.done + 1, self.exponent if shifts is None else self.exponent + shifts
             last, grown = float(entries[-1]), 0 if shifts is None else int(shifts[-1])
-            rate = abs(math.log2(last / largest) + grown) / k if last > 0 and largest > 0 else 0.0
+            rate = abs(math.log2(last / self.largest) + grown) / k if last > 0 and self.largest > 0 else 0.0
             longest = self.longest if shifts is not None and rate < _BITS / 2 else min(self.longest, max(1, int(_BITS / (rate + 1))))
-            exponent += grown
-            here, largest, q = after, last, q + k
-            shift = math.frexp(largest)[1]
-            if abs(shift) > 64 and largest > 0:
-                here, exponent = self._scaled(here, -shift), exponent + shift
-                norm, probe, largest, floor = (math.ldexp(v, -shift) for v in (norm, probe, largest, floor))
-            turn = 1 - turn
+            self.norm, self.probe, self.floor = (float(v[-1]) for v in (norms, probes, floors))
+            self.here, self.largest, self.done, self.exponent = after, last, self.done + k, self.exponent + grown
+            shift = math.frexp(self.largest)[1]
+            if abs(shift) > 64 and self.largest > 0:
+                self.here, self.exponent = self._scaled(self.here, -shift), self.exponent + shift
+                self.norm, self.probe, self.largest, self.floor = (
+                    math.ldexp(v, -shift) for v in (self.norm, self.probe, self.largest, self.floor))
+            self.turn, self.next_chunk = 1 - self.turn, longest
+            yield Chunk(first, matrices, exponent, norms, entries, floors, tails, self.left_out)
 
     def _advance(self, here, turn, q, k):
-        """Multiply over the lags q ... q+k-1: (products, the last as it goes on, norms, norms of the random row, largest entries, bounds
-        of the norm of J, exponents where they differ)."""
+        """Multiply over the lags q ... q+k-1: (products, the last as it goes on, (norms, norms of the rows for what was left out, norms of
+        the random row, largest entries, bounds of the norm of J), exponents where they differ)."""
         if self.loops is None:
-            found = np.empty((4, k))
+            found = np.empty((5, k))
             for first in range(0, k, self.few):
                 count = min(self.few, k - first)
                 here, found[:, first:first + count] = self._advance_few(here, turn, q + first, count, first if self.kept else 0)
-            return self.slots[turn][:k, :-1] if self.kept else None, here, *found, None
+            return self.slots[turn][:k, :-1] if self.kept else None, here, found, None
         times = slice(self.end - q - k + 2, self.end - q + 2)
         slots = self.slots[turn][:k]
-        (norms, entries, probes, exponents), operands = self.compiled.advance(here, slots, times)
-        bounds = self._step_norms(operands, times)[::-1]
-        return slots[:, :-1], slots[(k - 1) % len(slots)], norms, probes, entries, bounds, None if self.kept else exponents.astype(int)
+        (*found, exponents), operands = self.compiled.advance(here, slots, times, self.left_out)
+        found.append(self._step_norms(operands, times)[::-1])
+        return slots[:, :-1], slots[(k - 1) % len(slots)], found, None if self.kept else exponents.astype(int)
 
     def _advance_few(self, here, turn, q, k, place):
-        """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, four rows of numbers)."""
+        """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
         operands, slots = [p.at(times) for p in self.parts], self.slots[turn][place:place + k]
         self._multiply(here, turn, k, operands, place)
-        norms, entries = norms_and_entries(slots[:, :-1].reshape(k, -1))
         last = slots[-1]
         if not self.kept:
             np.copyto(self.last[turn], last)
             last = self.last[turn]
-        return last, (norms, _norms(slots[:, -1]), entries, self._step_norms(operands, times)[::-1])
+        return last, (*measured(slots, self.left_out), self._step_norms(operands, times)[::-1])
 
     def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
@@ -200,6 +244,14 @@ class StateProduct:
             else:
                 total += _norms(operand.reshape(len(operand), -1))
         return total
+
+
+def measured(products, left_out):
+    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products."""
+    count = len(products)
+    norms, entries = norms_and_entries(products[:, :-1].reshape(count, -1))
+    tails = _norms(products[:, -1 - left_out:-1].reshape(count, -1)) if left_out else np.zeros(count)
+    return norms, tails, _norms(products[:, -1]), entries
 
 
 def norms_and_entries(flats):

@@ -43,10 +43,9 @@ class NormProduct(StateProduct):
         growth = math.prod(1.0 + float(np.abs(slope).max(initial=0.0)) for *_, slope in factored.within)
         return factored if growth <= _MILD else super()._of(step, b)
 
-    def _allocate(self, steps):
+    def _prepare(self):
+        super()._prepare()
         place = {cols.start: k for k, cols in enumerate(self.columns.values())}
-        self.longest, last = min(self.lags, _LONGEST), len(self.start) - 1
-        lengths = [cols.stop - cols.start for cols in self.columns.values()]
         self.unreached = [place[cols.start] for cols in self.jacobian.unreached]
         self.diagonal = [_Diagonal(place[p.cols.start], place[p.into.start], p.operand, p.add) for p in self.parts if not p.is_dense]
         self.within = [_Diagonal(place[a.start], place[b.start], slope, True) for a, b, slope in self.jacobian.within]
@@ -59,10 +58,19 @@ class NormProduct(StateProduct):
                 if scaled is not None and scaled[0] is not None:
                     self.slopes.append(_Diagonal(sources[0][0], sources[0][0], scaled[0], False))
                 self.dense.append(_Factor(part.operand, None if scaled is None else scaled[1], sources, place[part.into.start], part.add))
+
+    def _allocate(self):
+        self.longest, last = min(self.lags, _LONGEST), len(self.start) - 1
+        lengths, kept = [cols.stop - cols.start for cols in self.columns.values()], last - self.left_out
         few = max(1, _BLOCK_BYTES // (8 * max(lengths)))
-        self.blocks = [slice(r, min(r + few, last)) for r in range(0, last, few)] + [slice(last, last + 1)]
+        self.blocks = [slice(r, min(r + few, kept)) for r in range(0, kept, few)]
+        self.blocks += [slice(*pair) for pair in ((kept, last), (last, last + 1)) if pair[0] < pair[1]]
         self.products = [_Product([np.zeros((last + 1, n)) for n in lengths], self.blocks) for _ in range(3)]
         self.work = np.empty(few * max(lengths))
+
+    @property
+    def rows(self):
+        return np.concatenate(self.here.matrices, axis=1)
 
     def _reads_alone(self, part):
         """Whether no other part reads these columns."""
@@ -88,7 +96,7 @@ class NormProduct(StateProduct):
             np.copyto(matrix, given)
         for block in read.blocks:
             self._add(self._rows([*self.within, *self.slopes], times[0]), block, block)
-        found = np.empty((k, 4))
+        found = np.empty((k, 5))
         for j, t in enumerate(times):
             for state in self.unreached:
                 write.matrices[state][...] = 0.0
@@ -97,8 +105,8 @@ class NormProduct(StateProduct):
             following = self._rows([*self.within, *self.slopes], t - 1) if j < k - 1 else []
             found[j] = *self._measured(read.blocks, write.blocks, diagonals, following), varying
             read, write = write, read
-        norms, probes, entries, varying = found.T
-        return None, read, norms, probes, entries, self._bounds(times, varying), None
+        *found, varying = found.T
+        return None, read, (*found, self._bounds(times, varying)), None
 
     @staticmethod
     def _rows(diagonals, t):
@@ -130,7 +138,8 @@ class NormProduct(StateProduct):
                 np.multiply(rows, slope, out=out)
 
     def _measured(self, read, write, diagonals, following):
-        """The diagonal parts and, after each block is measured, the next lag's factors: (norm, that of the random row, largest)."""
+        """The diagonal parts and, after each block is measured, the next lag's factors: (norm, that of the rows for what was left out, that
+        of the random row, largest)."""
         norms, largest = [], 0.0
         for source, block in zip(read, write, strict=True):
             self._add(diagonals, source, block)
@@ -143,7 +152,8 @@ class NormProduct(StateProduct):
                     largest = max(largest, abs(float(flat[idamax(flat)])) if fine else largest_entry(flat))
             self._add(following, block, block)
         states = len(self.columns)
-        return math.hypot(*norms[:-states]), math.hypot(*norms[-states:]), largest
+        tail = math.hypot(*norms[-2 * states:-states]) if self.left_out else 0.0
+        return math.hypot(*norms[:-states]), tail, math.hypot(*norms[-states:]), largest
 
     def _bounds(self, times, varying):
         """Upper bounds of the norm of J at each step; `varying` is that of the dense parts that had to be measured."""

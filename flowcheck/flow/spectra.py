@@ -7,10 +7,12 @@ size, as at short lags) the eigenvalues of P P^T are computed instead.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..step import Step
+from . import lowrank
 from .norms import end_and_lags
 from .product import StateProduct
 
@@ -73,8 +75,13 @@ class TopSingularValue:
                 return norm * math.sqrt(theta[0]), error, False
             if missed >= theta[0]:
                 break
-        gram = np.matmul(matrix * scaled, matrix.T * scaled)
-        return norm * math.sqrt(np.linalg.eigvalsh(gram)[-1]), _TRACE_ROUNDING * len(gram), True
+        return float(_by_gram(matrix[None], np.array([norm]))[0]), _TRACE_ROUNDING * len(matrix), True
+
+
+def _by_gram(matrices, norms):
+    """Largest singular value of each matrix, by all eigenvalues of P P^T; Frobenius norms are given."""
+    scaled = matrices / np.where(norms > 0, norms, 1.0)[:, None, None]
+    return norms * np.sqrt(np.maximum(np.linalg.eigvalsh(np.matmul(scaled, scaled.swapaxes(1, 2)))[:, -1], 0.0))
 
 
 _TRACE_ROUNDING = 64 * np.finfo(float).eps
@@ -103,23 +110,27 @@ def spectral_norms(trajectory, lags, *, b=0, end=None, cut=(), tolerance=1e-9, e
 
         |e J(t) J(t-1) ... J(t-q+1)| <= norm(q) |e|,   with equality for one error e
 
-    Relative error at most `tolerance`, and said at every lag; `exact` decomposes every product (SVD). Full unless `cut`.
+    Relative error at most `tolerance`, and said at every lag; `exact` decomposes every product (SVD). Full unless `cut`. Directions that
+    have fallen behind are left out as in `state_flow`, but where `exact`.
     """
     end, lags = end_and_lags(trajectory, end, lags)
     step = Step(trajectory, cut)
-    product = StateProduct(step, b, end, lags)
-    top, found = None, []
-    for chunk in product.chunks():
-        if top is None:
-            top = TopSingularValue(*chunk.matrices.shape[1:], tolerance)
-            small = min(chunk.matrices.shape[1:]) <= 4 * top.block
-        if exact or small:
-            values = np.linalg.svd(chunk.matrices, compute_uv=False)[:, 0]
-            error = _TRACE_ROUNDING * chunk.matrices.shape[1]
-            ours = [(v, error, True) for v in values.tolist()]
+    top = None
+
+    def measure(chunk):
+        nonlocal top
+        rows, columns = chunk.matrices.shape[1:]
+        if top is None or len(top.U) != rows:
+            top = TopSingularValue(rows, columns, tolerance)
+        if exact or min(rows, columns) <= 4 * top.block:
+            values = np.linalg.svd(chunk.matrices, compute_uv=False)[:, 0] if exact else _by_gram(chunk.matrices, chunk.norms)
+            ours = [(v, _TRACE_ROUNDING * rows, True) for v in values.tolist()]
         else:
             ours = [top(m, norm) for m, norm in zip(chunk.matrices, chunk.norms, strict=True)]
-        found += [(*o, floor, chunk.exponent) for o, floor in zip(ours, chunk.floors, strict=True)]
+        return [(*o, floor, chunk.exponent) for o, floor in zip(ours, chunk.floors, strict=True)], chunk.ratio
+
+    make = partial(StateProduct, step, b, end, lags)
+    found = [row for rows in lowrank.measured(make, 0.0 if exact else lowrank.TAIL, measure) for row in rows]
     norm, error, decomposed, floor, exponent = np.array(found).T
     with np.errstate(divide="ignore"):
         logs = [np.log10(v) + exponent * np.log10(2.0) for v in (norm, floor)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..step import Step
 from ..threads import one_blas_thread
+from . import lowrank
 from .norms import end_and_lags, norm_row, of_one_sequence
 from .product import StateProduct
 from .profile import NormProduct
@@ -44,28 +45,36 @@ def _identity(rows_of):
     return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
 
 
-def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1):
+def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1, tail=lowrank.TAIL):
     """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
 
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
     Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
+
+    In a joint state of 64 entries or more directions whose flow has fallen behind are left out (`lowrank`): together at most `tail` times
+    the norm of the whole, unless they grow back to more than 30 times that. Norms are right to 1e-12 by default; the largest entry is not
+    known then, log10_entry is nan. 0 leaves nothing out.
     """
     end, lags = end_and_lags(trajectory, end, lags)
     step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
-    rows = slice(0, max(r.stop for r in rows_of.values())) if state is None else rows_of[state]
-    n = rows.stop - rows.start
+    size = max(r.stop for r in rows_of.values())
+    rows = slice(0, size) if state is None else rows_of[state]
+    n, kept = rows.stop - rows.start, state is not None
     edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
-    size = sum(step.length(new) for new in trajectory.kernel.states.values())
-    alone = state is None and trajectory.products is None and NormProduct.pays(n / (len(edges) - 1), size)
-    kind = NormProduct if alone else partial(StateProduct, kept=state is not None)
-    products = [kind(step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
-    if len(products) == 1:
-        parts = [_profile(products[0], state)]
+    alone = not kept and trajectory.products is None and NormProduct.pays(n / (len(edges) - 1), size)
+    kind = NormProduct if alone else partial(StateProduct, kept=kept)
+    makes = [partial(kind, step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    measured = partial(_profile, cols=rows if kept else None, tail=tail)
+    if len(makes) == 1:
+        parts = [measured(makes[0])]
     else:
-        with one_blas_thread(), ThreadPoolExecutor(len(products)) as pool:
-            parts = list(pool.map(_profile, products, [state] * len(products)))
+        with one_blas_thread(), ThreadPoolExecutor(len(makes)) as pool:
+            parts = list(pool.map(measured, makes))
+    whole = _joined(parts)
+    if lowrank.pays(size, tail):
+        whole[:, 1] = np.nan
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
-    return of_one_sequence(quantity, step.cut, _joined(parts), math.sqrt(n))
+    return of_one_sequence(quantity, step.cut, whole, math.sqrt(n))
 
 
 def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
@@ -86,16 +95,15 @@ def path_flows(trajectory, lags, *, b=0, end=None, cut=()):
             for (to, source), found in measured.items()}
 
 
-def _profile(product, state):
+def _profile(make, cols, tail):
     """(lags, 4): norm, largest entry, floor, exponent."""
-    measured = []
-    for chunk in product.chunks():
-        if state is None:
-            measured.append(chunk.measured)
-        else:
-            measured.append(np.array([norm_row(m[:, product.columns[state]], floor, chunk.exponent)
-                                      for m, floor in zip(chunk.matrices, chunk.floors, strict=True)], float))
-    return np.concatenate(measured)
+    def measure(chunk):
+        if cols is None:
+            return chunk.measured, chunk.ratio
+        norms, entries, ratio = chunk.measure(chunk.matrices[:, :, cols])
+        return np.stack([norms, entries, chunk.floors, np.full(len(norms), chunk.exponent, float)], axis=1), ratio
+
+    return np.concatenate(list(lowrank.measured(make, tail, measure)))
 
 
 def _joined(parts):

@@ -49,7 +49,7 @@ def compare_cells(cells, *, units=16, inputs=8, lags=1000, seed=0, progress=lamb
         network = fresh(cell, units, inputs, seed)
         (layer, runs), = network.run_layers(noise_inputs(network, lags, seed))
         trajectory = next(iter(runs.values()))
-        measured = flow.error_flow(trajectory, cell.output.name, cell.inputs[0].name, lags)
+        measured = flow.error_flow(trajectory, cell.output.name, cell.inputs[0].name, lags, tail=0)
         kept = np.unique(np.geomspace(1, lags, 120).round().astype(int)) - 1
         sampled = {name: getattr(measured, name)[..., kept] for name in ("lags", "log10_norm", "log10_entry", "log10_floor")}
         theory, words = _theory(trajectory, lags)

@@ -1,6 +1,7 @@
 """The curves of the paper's argument: error flow over lag under BPTT and RTRL, and what the carousel keeps."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .. import flow
 from ..flow.rates import rate
@@ -33,13 +34,13 @@ def paper_curves(cells, *, units=64, inputs=8, lags=1000, seed=0, progress=lambd
     BPTT sends an error back from the last step; RTRL carries the derivative forward from one step. With the same weights and inputs
     both decay at one rate, as they are one product of step Jacobians read from its two ends.
     """
-    curves = []
+    curves, whole = [], partial(flow.state_flow, tail=0)
     for label, words, name, taken in (
-        ("BPTT, conventional net", "error sent back from the last step, full gradient", "conventional", flow.state_flow),
+        ("BPTT, conventional net", "error sent back from the last step, full gradient", "conventional", whole),
         ("RTRL, conventional net", "derivative carried forward from step 0, full gradient", "conventional", flow.forward_flow),
         ("LSTM of 1997, truncated", "error in the internal states s, recurrent connections cut", "lstm1997",
-         lambda t, q: flow.state_flow(t, q, cut=True, state="s")),
-        ("bare carousel", "one linear unit with self-connection 1.0", "carousel", flow.state_flow),
+         lambda t, q: whole(t, q, cut=True, state="s")),
+        ("bare carousel", "one linear unit with self-connection 1.0", "carousel", whole),
     ):
         progress(label)
         network = fresh(cells[name], units, inputs, seed)
