@@ -5,9 +5,13 @@ import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
 from flowcheck.compiled import run_layer
-from flowcheck.flow import error_flows, lowrank
+from flowcheck.flow import error_flows, lowrank, shared
+from flowcheck.flow.joint import JointJacobian
+from flowcheck.flow.product import StateProduct
+from flowcheck.flow.profile import NormProduct
 from flowcheck.flow.spectra import spectral_norms
 from flowcheck.network import fresh
+from flowcheck.step import Step
 
 LAGS = 300
 
@@ -24,6 +28,13 @@ def attempts(monkeypatch):
 
     monkeypatch.setattr(lowrank, "split", split)
     return seen
+
+
+@pytest.fixture
+def every_thread(monkeypatch):
+    """Few rows are worth a thread."""
+    monkeypatch.setattr(shared, "_LEAST", 1)
+    monkeypatch.setattr(shared, "_FEWEST", 12)
 
 
 def a_net(name, units=64, gain=1.5):
@@ -55,14 +66,14 @@ def test_norms_are_the_same_in_compiled_loops(name, attempts):
 
 
 @pytest.mark.parametrize("units", [64, 160], ids=["many lags at a time", "lag by lag"])
-def test_threads_leave_out_rows_of_their_own(units, attempts):
+def test_threads_leave_out_rows_together(units, attempts, every_thread):
     layer, x = a_net("gru", units)
     run = layer.run(x)
     whole = state_flow(run, LAGS, tail=0).log10_norm
     for threads in (2, 3):
         np.testing.assert_allclose(state_flow(run, LAGS, threads=threads).log10_norm, whole, rtol=0, atol=1e-12)
     assert any(kept for *_, kept in attempts)
-    np.testing.assert_allclose(state_flow(run, LAGS, threads=units).log10_norm, whole, rtol=0, atol=1e-12)  # a row each
+    np.testing.assert_allclose(state_flow(run, LAGS, threads=units, tail=0).log10_norm, whole, rtol=0, atol=1e-12)  # a row each
 
 
 def test_one_state_and_every_receiver(attempts):
@@ -108,19 +119,21 @@ RETURNS = [(100, -0.3), (100, 0.5), (200, 0.0)]
 """Thirty decades down, then fifty up."""
 
 
-def test_what_grows_back_is_taken_up_again(attempts):
-    run, expected = resting(decades(STAYS, RETURNS, STAYS))
-    flow = state_flow(run, 400)
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_grows_back_is_taken_up_again(threads, attempts, every_thread):
+    run, expected = resting(decades(RETURNS, STAYS, STAYS))
+    flow = state_flow(run, 400, threads=threads)
     np.testing.assert_allclose(flow.log10_norm[0], expected, rtol=0, atol=1e-12)
     assert any(kept == 48 for *_, kept in attempts) and expected[-1] > 20
 
 
-def test_what_was_left_out_first_is_remembered(attempts):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_left_out_first_is_remembered(threads, attempts, every_thread):
     """A second group is left out before the first one grows back."""
     later = [(30, 0.0), (60, -0.4), (310, 0.0)]
     first = [(24, -0.375), (156, 0.0), (220, 0.039)]  # B has traces of it, which grow as much and stay out of sight
     run, expected = resting(decades(STAYS, first, later))
-    np.testing.assert_allclose(state_flow(run, 400).log10_norm[0], expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(state_flow(run, 400, threads=threads).log10_norm[0], expected, rtol=0, atol=1e-12)
     assert [kept for *_, kept in attempts if kept] == [48, 24]
 
 
@@ -140,7 +153,48 @@ def test_a_mistake_in_leaving_out_is_seen(mistake, monkeypatch):
         monkeypatch.setattr(lowrank, "split", split)
     test = test_what_was_left_out_first_is_remembered if mistake == "the first are forgotten" else test_what_grows_back_is_taken_up_again
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        test([])
+        test(1, [], None)
+
+
+def test_threads_of_different_scale(attempts, every_thread, monkeypatch):
+    """The first thread's rows shrink by forty decades, and have an exponent of their own."""
+    small, behind, stays = ([(20, -2.0), (380, 0.0)], 48), ([(400, -0.5)], 40), (STAYS, 8)
+    slopes = 10.0 ** np.concatenate([np.tile(np.concatenate([np.full(lags, d) for lags, d in group])[:, None], units)
+                                     for group, units in (small, behind, stays)], axis=1)
+    run, expected = resting(slopes)
+    np.testing.assert_allclose(state_flow(run, 400, threads=2).log10_norm[0], expected, rtol=0, atol=1e-12)
+    assert [kept for *_, kept in attempts if kept] == [8]
+    monkeypatch.setattr(shared.SharedProduct, "rows", property(
+        lambda self: np.vstack([*(p.rows[:-1] for p in self.parts), self.parts[-1].rows[-1:]])))
+    assert abs(state_flow(run, 400, threads=2).log10_norm[0] - expected).max() > 0.1, "exponents that are not looked at would show"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_for_what_was_left_out_are_watched(threads, every_thread, monkeypatch):
+    monkeypatch.setattr(StateProduct, "go_on", lambda self, rows, left_out=0, real=StateProduct.go_on: real(self, rows))
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        test_what_grows_back_is_taken_up_again(threads, [], None)
+
+
+@pytest.mark.parametrize("way", ["matrices", "norms of many lags", "norms lag by lag", "compiled, matrices", "compiled, norms"])
+def test_rows_for_what_was_left_out_are_measured_apart(way, rng):
+    layer, x = a_net("lstm", 20)
+    if way.startswith("compiled"):
+        pytest.importorskip("numba")
+    step = Step(run_layer(layer, x) if way.startswith("compiled") else layer.run(x))
+    rows, end = rng.normal(size=(17, 40)), LAGS
+    product = NormProduct(step, 0, end, 30) if way == "norms lag by lag" else StateProduct(step, 0, end, 30, kept="matrices" in way)
+    list(product.chunks(4))
+    product.go_on(rows, 5)
+    seen, jacobian = 4, JointJacobian(Step(layer.run(x)), 0)
+    for chunk in product.chunks():
+        assert chunk.apart == 5 and chunk.first == seen + 1
+        for norm, tail, exponent in zip(chunk.norms, chunk.tails, np.broadcast_to(chunk.exponent, len(chunk.norms)), strict=True):
+            rows = rows @ jacobian.matrix(end - seen)
+            found, expected = np.ldexp([norm, tail], exponent), [np.linalg.norm(r) for r in (rows[:-1], rows[-6:-1])]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+            seen += 1
+    assert seen == 30
 
 
 def test_directions_of_one_size_stay(attempts):

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from scipy.linalg import qr
 
-from .scaled import ROUNDING, frobenius
+from .scaled import frobenius
 
 __all__ = ["COMBINATIONS", "GROWN", "TAIL", "measured", "pays", "split"]
 
@@ -86,7 +86,6 @@ def _fewer_and_fewer(product, tail):
         if apart and frobenius(others) > _NOTHING * norm:
             combinations += others
         product.go_on(np.vstack([B, combinations, random]), len(combinations))
-        product.floor += ROUNDING * norm
         attempt = min(max(done + 2 * cost, int(_LATER * done)), done + _SPACING)
 
 

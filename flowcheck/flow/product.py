@@ -114,6 +114,7 @@ class StateProduct:
         self.start, self.left_out = rows, left_out
         self._allocate()
         self.norm, self.probe, self.largest = frobenius(rows[:-1]), frobenius(rows[-1]), largest_entry(rows[:-1])
+        self.floor += ROUNDING * self.norm if left_out else 0.0
         self.here = self._begin()
 
     @property

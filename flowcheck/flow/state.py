@@ -13,6 +13,7 @@ from .norms import end_and_lags, norm_row, of_one_sequence
 from .product import StateProduct
 from .profile import NormProduct
 from .scaled import Scaled, frobenius
+from .shared import SharedProduct, joined, worth_sharing
 
 __all__ = ["forward_flow", "path_flows", "state_flow", "state_matrices"]
 
@@ -49,7 +50,8 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     """Norms of d state(t)/d state(t-q), q = 1 ... lags, of the joint state, or of one state to itself (`state="s"`).
 
     Frobenius norm; the identity of n units has norm sqrt n. Full unless `cut`. t is the last step unless `end`.
-    Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag.
+    Rows of the product know nothing of each other, so `threads` share them out, each with one BLAS thread and no waiting per lag; as many
+    of the threads as the rows are worth.
 
     In a joint state of 64 entries or more directions whose flow has fallen behind are left out (`lowrank`): together at most `tail` times
     the norm of the whole, unless they grow back to more than 30 times that. Norms are right to 1e-12 by default; the largest entry is not
@@ -60,17 +62,19 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     size = max(r.stop for r in rows_of.values())
     rows = slice(0, size) if state is None else rows_of[state]
     n, kept = rows.stop - rows.start, state is not None
-    edges = np.linspace(rows.start, rows.stop, min(max(int(threads), 1), n) + 1).round().astype(int).tolist()
+    threads = min(max(int(threads), 1), n)
+    if lowrank.pays(size, tail):
+        threads = worth_sharing(threads, n, max(r.stop - r.start for r in rows_of.values()))
+    edges = np.linspace(rows.start, rows.stop, threads + 1).round().astype(int).tolist()
     alone = not kept and trajectory.products is None and NormProduct.pays(n / (len(edges) - 1), size)
     kind = NormProduct if alone else partial(StateProduct, kept=kept)
     makes = [partial(kind, step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
     measured = partial(_profile, cols=rows if kept else None, tail=tail)
     if len(makes) == 1:
-        parts = [measured(makes[0])]
+        whole = measured(makes[0])
     else:
         with one_blas_thread(), ThreadPoolExecutor(len(makes)) as pool:
-            parts = list(pool.map(measured, makes))
-    whole = _joined(parts)
+            whole = joined(list(pool.map(measured, makes))) if kept else measured(partial(SharedProduct, makes, pool))
     if lowrank.pays(size, tail):
         whole[:, 1] = np.nan
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
@@ -104,15 +108,6 @@ def _profile(make, cols, tail):
         return np.stack([norms, entries, chunk.floors, np.full(len(norms), chunk.exponent, float)], axis=1), ratio
 
     return np.concatenate(list(lowrank.measured(make, tail, measure)))
-
-
-def _joined(parts):
-    """The same of several blocks of rows together, each with its own exponents."""
-    if len(parts) == 1:
-        return parts[0]
-    exponent = np.max([p[:, 3] for p in parts], axis=0)
-    norms, entries, floors = (np.array([np.ldexp(p[:, k], (p[:, 3] - exponent).astype(int)) for p in parts]) for k in range(3))
-    return np.stack([np.linalg.norm(norms, axis=0), entries.max(axis=0), np.linalg.norm(floors, axis=0), exponent], axis=1)
 
 
 def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
