@@ -119,7 +119,7 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
         d sender(t)/d net(t-q) = sum over states of d sender(t)/d state(t-q) diag(d state/d net at t-q)
     """
     kernel = trajectory.kernel
-    if trajectory.loops is not None or kernel.xp is not np or sender not in kernel.states.values() or lags < 1:
+    if kernel.xp is not np or sender not in kernel.states.values() or lags < 1:
         return None
     step, kinds = Step(trajectory, cut), {n.out.name: n.kind for n in kernel.cell.nets}
     known = {*kinds, *trajectory.inputs}.difference(arg for unit in kernel.units.values() for arg in unit.args if arg in trajectory.inputs)
