@@ -27,17 +27,18 @@ from .nets import FLOPS, problem
 __all__ = ["cases"]
 
 SCAN, VMAP, JACREV, VJP = "jax scan of Jacobians", "jax scan, vmap of vjp", "jax jacrev over scan", "jax jitted vjp"
-FAST_GIVEN = "flowcheck --fast, forward pass given"
+ALL_ROWS, FAST_ALL_ROWS = "flowcheck, all rows, forward pass given", "flowcheck --fast, all rows, forward pass given"
 BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched backward", "torch jacobian per lag", "torch backward"
 
 
 def cases(quick):
     """Yield Cases one by one, so that only one net is in memory at a time."""
     few = 0.4 if quick else 1.0
-    lags = {("tanh", 64): 1000, ("tanh", 256): 500, ("tanh", 512): 100, ("lstm", 64): 1000, ("lstm", 256): 150, ("lstm", 512): 40,
-            ("gru", 64): 1000, ("gru", 256): 250, ("gru", 512): 60}
+    lags = {("tanh", 64): 1000, ("tanh", 256): 1000, ("tanh", 512): 400, ("lstm", 64): 1000, ("lstm", 256): 400, ("lstm", 512): 120,
+            ("gru", 64): 1000, ("gru", 256): 1000, ("gru", 512): 300}
     for (cell, n), q in lags.items():
         yield profile(cell, n, int(few * q), every=n == 64)
+    yield of_full_rank(256, int(few * 1000))
     for n, q in [(64, 40)] if quick else [(64, 60), (256, 12)]:
         yield jacobian_per_lag(n, 1000, q)
     for cell, n in [("tanh", 64), ("tanh", 256), ("lstm", 256), ("gru", 256)]:
@@ -57,13 +58,14 @@ def cases(quick):
         yield checkpoints(200)
 
 
-def log_norms(trajectory, lags):
-    return state_flow(trajectory, lags).log10_norm[0]
+def log_norms(trajectory, lags, **how):
+    return state_flow(trajectory, lags, **how).log10_norm[0]
 
 
 def profile(cell, n, lags, every):
-    """Norm of d state(t)/d state(t-q) for q = 1 ... lags, forward pass included but where it is given. Not `every` way: those that hold
-    all lags at once are left out, whose memory grows with their square."""
+    """Norm of d state(t)/d state(t-q) for q = 1 ... lags, forward pass included but where it is given. Limit: products of all rows, as all
+    ways but flowcheck's multiply them. Unless `every`: without the ways that hold all lags at once, whose memory grows with their square.
+    """
     p = problem(cell, n, lags)
     run = p.run()
     fast = _fast_run(p)
@@ -71,13 +73,29 @@ def profile(cell, n, lags, every):
     jax = [SCAN, *([VMAP] if cell != "tanh" else []), *([JACREV] if every else [])]
     torch = [BATCHED, *([REPLICAS] if every else [])]
     return Case(f"profile {cell} n={n}, {lags} lags", {
-        "flowcheck": lambda: log_norms(p.run(), lags),
-        "flowcheck, forward pass given": lambda: log_norms(run, lags),
-        **_fast(p, lambda run: log_norms(run, lags)),
-        **({FAST_GIVEN: lambda: log_norms(fast, lags)} if fast else {}),
+        "flowcheck": Way(lambda: log_norms(p.run(), lags), limited=False),
+        **{name: Way(way, limited=False) for name, way in _fast(p, lambda run: log_norms(run, lags)).items()},
+        "flowcheck, all rows": Way(lambda: log_norms(p.run(), lags, tail=0), limited=False),
+        **{f"{name}, all rows": Way(way, limited=False) for name, way in _fast(p, lambda run: log_norms(run, lags, tail=0)).items()},
+        ALL_ROWS: lambda: log_norms(run, lags, tail=0),
+        **({FAST_ALL_ROWS: lambda: log_norms(fast, lags, tail=0)} if fast else {}),
         "numpy dense": lambda: numpy_ways.profile(p),
         **_bound(jax_ways.ways(p, jax), None), **_bound(torch_ways.ways(p, torch), None),
     }, limit=by_dgemm(n, FLOPS[cell] * n**3 * lags))
+
+
+def of_full_rank(n, lags):
+    """A net whose flow has one size in all directions for ever: no row can be left out, and every attempt is lost."""
+    p = problem("tanh", n, lags)
+    p.layer.params["W_y"][...] = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
+    p.x[...] = 0.0
+    p.layer.params["b"][...] = 0.0
+    run = p.run()
+    _ = run.partials
+    return Case(f"profile of full rank tanh n={n}, {lags} lags", {
+        "flowcheck": lambda: log_norms(run, lags), "flowcheck, all rows": lambda: log_norms(run, lags, tail=0),
+        "numpy dense": lambda: numpy_ways.profile(p),
+    }, limit=by_dgemm(n, FLOPS["tanh"] * n**3 * lags))
 
 
 def jacobian_per_lag(n, lags, measured):
@@ -223,13 +241,13 @@ def _gradcheck(layer, run, errors, factor):
 
 
 def two_cores(cell, n, lags, busy):
-    """Two row blocks on two threads against one, by the clock on the wall, alone and beside a process that keeps one core busy. Limit: the
-    products of both blocks and nothing else."""
+    """All rows, in two blocks on two threads, against one, by the clock on the wall, alone and beside a process that keeps one core busy.
+    Limit: the products of both blocks and nothing else."""
     run = problem(cell, n, lags).run()
     _ = run.partials
     return Case(f"two cores {cell} n={n}, {lags} lags" + (", one core busy" if busy else ""), {
-        "flowcheck, two threads": lambda: state_flow(run, lags, threads=2).log10_norm[0],
-        "flowcheck, one thread": Way(lambda: log_norms(run, lags), limited=False),
+        "flowcheck, two threads": lambda: log_norms(run, lags, threads=2, tail=0),
+        "flowcheck, one thread": Way(lambda: log_norms(run, lags, tail=0), limited=False),
     }, wall=True, setup=_busy_neighbour() if busy else None, limit=Way(lambda: _halves(n, lags)))
 
 
