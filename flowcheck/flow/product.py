@@ -13,7 +13,7 @@ from scipy.linalg.blas import idamax
 from .joint import JointJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
-__all__ = ["Chunk", "StateProduct", "measured", "norms_and_entries"]
+__all__ = ["Chunk", "StateProduct", "norms_and_entries"]
 
 _CHUNK_BYTES = 2**20
 """Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
@@ -214,7 +214,7 @@ class StateProduct:
         if not self.kept:
             np.copyto(self.last[turn], last)
             last = self.last[turn]
-        return last, (*measured(slots, self.left_out), self._step_norms(operands, times)[::-1])
+        return last, (*_measured(slots, self.left_out), self._step_norms(operands, times)[::-1])
 
     def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
@@ -247,9 +247,16 @@ class StateProduct:
         return total
 
 
-def measured(products, left_out):
-    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products."""
+def _measured(products, left_out):
+    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products; with rows left
+    out, nobody asks for the largest entry, and the norm stands for it."""
     count = len(products)
+    if left_out:
+        squares = np.einsum("qij,qij->qi", products, products)
+        norms, tails = squares[:, :-1].sum(axis=1), squares[:, -1 - left_out:-1].sum(axis=1)
+        if 1e-280 < norms.min() and norms.max() < 1e280:
+            norms = np.sqrt(norms)
+            return norms, np.sqrt(tails), np.sqrt(squares[:, -1]), norms
     norms, entries = norms_and_entries(products[:, :-1].reshape(count, -1))
     tails = _norms(products[:, -1 - left_out:-1].reshape(count, -1)) if left_out else np.zeros(count)
     return norms, tails, _norms(products[:, -1]), entries
