@@ -529,7 +529,7 @@ def test_tiles_as_machine_code_are_matrix_products(rng, machine_code, monkeypatc
         multiply = modules.load("tiles", "\n\n\n".join(source), ["add_matrix"])["add_matrix"]
         packed, out = matrix.reshape(259, -1, columns).swapaxes(0, 1).ravel(), start.copy()
         for add in (False, True):
-            multiply(rows, 3, 259, packed, 32, out, 9, add)
+            multiply(rows, 3, 259, packed, 0, 32, out, 9, add)
             np.testing.assert_allclose(out[:, 9:41], (1 + add) * rows[:, 3:262] @ matrix, rtol=0, atol=1e-12)
         found.append(out.copy())
         out[:, 9:41] = start[:, 9:41]

@@ -14,47 +14,39 @@ __all__ = ["LOOPS"]
 tile = None  # printed before them
 
 
-def form(t, pieces, values, weights, depth, width, spread, matrix):
-    """J(t)'s dense part, (depth, width), in panels: row r is the sum of weights' rows times values, plus a value on the diagonal. A row of
-    `pieces`: first row, rows, terms, place in `weights`, place of the scales of each term in `values`, how far apart terms are there,
-    place of the diagonal or -1."""
+def form(start, pieces, values, weights, depth, width, matrices, at, apart):
+    """J(t)'s dense part, (depth, width), in panels, at ROWS steps from `start` on, at `at` in `matrices` and `apart` from step to step: row r
+    is the sum of weights' rows times values, plus a value on the diagonal. All steps of a row's COLUMNS columns are one tile, values times
+    rows. A row of `pieces`: first row, rows, terms, place in `weights`, place in `values`, place of the diagonal there or -1."""
     for p in range(pieces.shape[0]):
-        first, rows, terms, diagonal = pieces[p, 0], pieces[p, 1], pieces[p, 2], pieces[p, 6]
-        size = rows * COLUMNS
-        for k in range(terms):
-            scales = pieces[p, 4] + t * rows + k * pieces[p, 5]
-            for r in range(rows):
-                for i in range(COLUMNS):
-                    spread[k * size + r * COLUMNS + i] = values[scales + r]
+        first, rows, terms, diagonal = pieces[p, 0], pieces[p, 1], pieces[p, 2], pieces[p, 5]
+        scales, place = pieces[p, 4] + start * rows * terms, pieces[p, 3]
         for j in range(width // COLUMNS):
-            o = matrix[(j * depth + first) * COLUMNS:(j * depth + first) * COLUMNS + size]
-            one, apart = pieces[p, 3] + j * size, width // COLUMNS * size  # where the first term's rows are, and those of the next
-            if terms % 2:
-                s, u = spread[:size], weights[one:one + size]
-                for i in range(size):
-                    o[i] = s[i] * u[i]
-            for k in range(terms % 2, terms, 2):
-                at = one + k * apart
-                s, u = spread[k * size:(k + 1) * size], weights[at:at + size]
-                r, v = spread[(k + 1) * size:(k + 2) * size], weights[at + apart:at + apart + size]
-                for i in range(size):
-                    o[i] = (o[i] if k else 0.0) + s[i] * u[i] + r[i] * v[i]
-            if terms == 0:
-                o[:] = 0.0
-        if diagonal >= 0:
             for r in range(rows):
-                matrix[(r // COLUMNS * depth + first + r) * COLUMNS + r % COLUMNS] += values[diagonal + t * rows + r]
+                into = at + (j * depth + first + r) * COLUMNS
+                if terms:
+                    tile(values, scales + r * terms, rows * terms, weights, place, terms, matrices, into, apart, False)
+                    place += terms * COLUMNS
+                else:
+                    for s in range(ROWS):
+                        matrices[into + s * apart:into + s * apart + COLUMNS] = 0.0
+        if diagonal >= 0:
+            for s in range(ROWS):
+                for r in range(rows):
+                    matrices[at + s * apart + (r // COLUMNS * depth + first + r) * COLUMNS + r % COLUMNS] += (
+                        values[diagonal + (start + s) * rows + r])
 
 
-def pack(pieces, given, place, columns, depth, width, matrix):
-    """A matrix that lies at `place` of a flat array, row by row, in panels. A row of `pieces`: first row, rows, first row there."""
+def pack(pieces, given, place, columns, depth, width, matrices, into):
+    """A matrix that lies at `place` of a flat array, row by row, in panels from `into` on. A row of `pieces`: first row, rows, first row
+    there."""
     for p in range(pieces.shape[0]):
         for r in range(pieces[p, 1]):
             start = place + (pieces[p, 2] + r) * columns
             for j in range(width // COLUMNS):
-                at, u = (j * depth + pieces[p, 0] + r) * COLUMNS, start + j * COLUMNS
+                at, u = into + (j * depth + pieces[p, 0] + r) * COLUMNS, start + j * COLUMNS
                 for i in range(min(COLUMNS, columns - j * COLUMNS)):
-                    matrix[at + i] = given[u + i]
+                    matrices[at + i] = given[u + i]
 
 
 def add_diagonal(rows, cols, diagonal, out, into, add):
@@ -66,14 +58,14 @@ def add_diagonal(rows, cols, diagonal, out, into, add):
             o[i] = (o[i] if add else 0.0) + v[i] * diagonal[i]
 
 
-def add_matrix(rows, cols, depth, matrix, width, out, into, add):
-    """out[:, into:into + width] (+)= rows[:, cols:cols + depth] @ matrix, in panels. Rows are a multiple of ROWS."""
+def add_matrix(rows, cols, depth, matrices, at, width, out, into, add):
+    """out[:, into:into + width] (+)= rows[:, cols:cols + depth] @ matrix, in panels at `at`. Rows are a multiple of ROWS."""
     for k in range(0, depth, DEPTH):
         few = min(DEPTH, depth - k)
         for block in range(0, rows.shape[0], BLOCK):
             for j in range(width // COLUMNS):
                 for r in range(block, min(block + BLOCK, rows.shape[0]), ROWS):
-                    tile(rows, r * rows.shape[1] + cols + k, rows.shape[1], matrix, (j * depth + k) * COLUMNS, few,
+                    tile(rows, r * rows.shape[1] + cols + k, rows.shape[1], matrices, at + (j * depth + k) * COLUMNS, few,
                          out, r * out.shape[1] + into + j * COLUMNS, out.shape[1], add or k > 0)
 
 
@@ -130,20 +122,20 @@ def scale(rows, shift):
             o[i] = o[i] * low * high
 
 
-def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, values, weights, given, apart, found):
+def advance(here, slots, spans, rooms, matrices, formed, last, table, pieces, values, weights, given, left_out, found):
     """P(j) = P(j - 1) J(last - j), from `here` on, in one of `slots` after the other, or the last one where there is one only. `found`:
-    norms of all rows but the last, of the `apart` rows before the last and of the last, largest |entry| of all but the last, and the
+    norms of all rows but the last, of the `left_out` rows before the last and of the last, largest |entry| of all but the last, and the
     exponent of two that belongs to them: where there is one slot only, the product is rescaled before it leaves 2^-64 ... 2^64 behind.
 
     The product is in one of three `rooms`, with zeros between: rows and each state's columns begin at whole tiles; the last row is last.
     A row of `spans`: first column in `here`, how many, first column in a room. A row of `table` is a part of J: kind, first column read,
-    how many, first column written, how many, whether it adds, first and last of its `pieces`, place, place in `matrices`, columns given.
-    Kinds: 0 a diagonal, (steps, how many) at `place` of `values`; 1 a matrix to be formed; 2 one that lies in `given`, those of all lags
+    how many, first column written, how many, whether it adds, first and last of its `pieces`, place, place in `matrices`, columns given;
+    in these are ROWS steps, `formed` the first of them, less than 0 where none is. Kinds: 0 a diagonal, (steps, how many) at `place` of `values`; 1 a matrix to be formed; 2 one that lies in `given`, those of all lags
     at `place`, the last lag first.
     """
     lags, count, rows, sums, tops = found.shape[1], here.shape[0], rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
     move(here, rows, spans, 0, 2)
-    exponent = 0
+    exponent, apart = 0, matrices.shape[0] // ROWS
     for j in range(lags):
         if j > 0 and slots.shape[0] == 1 and 0.0 < found[3, j - 1] < np.inf and not 2.0**-64 <= found[3, j - 1] <= 2.0**64:
             shift = math.frexp(found[3, j - 1])[1]
@@ -151,21 +143,25 @@ def advance(here, slots, spans, rooms, matrices, spread, last, table, pieces, va
             exponent += shift
         found[4, j] = exponent
         out = rooms[1 + j % 2]
+        if not formed[0] <= last - j < formed[0] + ROWS:
+            formed[0] = max(0, last - j - ROWS + 1)
+            for p in range(table.shape[0]):
+                kind, _, depth, _, width, _, begin, end, _, at, _ = table[p]
+                if kind == 1:
+                    form(formed[0], pieces[begin:end], values, weights, depth, width, matrices, at, apart)
         for p in range(table.shape[0]):
             kind, cols, depth, into, width, adds, begin, end, place, at, columns = table[p]
             if kind == 0:
                 start = place + (last - j) * width
                 add_diagonal(rows, cols, values[start:start + width], out, into, adds == 1)
                 continue
-            matrix = matrices[at:at + depth * width]
-            if kind == 1:
-                form(last - j, pieces[begin:end], values, weights, depth, width, spread, matrix)
-            else:
+            at += (last - j - formed[0]) * apart
+            if kind == 2:
                 rows_given = pieces[end - 1, 2] + pieces[end - 1, 1]
-                pack(pieces[begin:end], given, place + (lags - 1 - j) * rows_given * columns, columns, depth, width, matrix)
-            add_matrix(rows, cols, depth, matrix, width, out, into, adds == 1)
+                pack(pieces[begin:end], given, place + (lags - 1 - j) * rows_given * columns, columns, depth, width, matrices, at)
+            add_matrix(rows, cols, depth, matrices, at, width, out, into, adds == 1)
         found[0, j], found[3, j] = measure(out[:-1], sums, tops)
-        found[1, j] = measure(out[count - 1 - apart:count - 1], sums, tops)[0] if apart else 0.0
+        found[1, j] = measure(out[count - 1 - left_out:count - 1], sums, tops)[0] if left_out else 0.0
         found[2, j] = measure(out[-1:], sums, tops)[0]
         if slots.shape[0] > 1 or j == lags - 1:
             move(out, slots[j % slots.shape[0]], spans, 2, 0)

@@ -106,14 +106,14 @@ class Product:
         for cols in columns.values():
             self.spans.append((cols.start, cols.stop - cols.start, size))
             size += _whole(cols.stop - cols.start, COLUMNS)
-        self.table, self.pieces, self.formed, self.widest = [], [], 0, 0
+        self.table, self.pieces, self.size = [], [], 0
         for part in parts:
             self._add(part, steps)
         self.alone = all(row[0] != 2 for row in self.table)
         self.spans, self.table = np.array(self.spans, np.int64), np.array(self.table, np.int64).reshape(-1, 11)
-        self.pieces = np.array(self.pieces, np.int64).reshape(-1, 7)
+        self.pieces = np.array(self.pieces, np.int64).reshape(-1, 6)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
-        self.width, self.matrices, self.spread = size, np.zeros(self.formed), np.empty(self.widest)
+        self.width, self.matrices, self.formed = size, np.zeros(ROWS * self.size), np.array([-ROWS])
 
     def make_room(self, rows):
         """Room for products of so many rows."""
@@ -133,12 +133,12 @@ class Product:
         read = [s for s in self.spans if part.cols.start <= s[0] < part.cols.stop]
         depth, padded = sum(_whole(s[1], COLUMNS) for s in read), _whole(width, COLUMNS)
         if pieces is None:
-            self.pieces += [(s[2] - from_[2], s[1], s[0] - part.cols.start, 0, 0, 0, 0) for s in read]
+            self.pieces += [(s[2] - from_[2], s[1], s[0] - part.cols.start, 0, 0, 0) for s in read]
         else:
             self.pieces += [self._piece(steps, s[2] - from_[2], *piece) for s, piece in zip(read, pieces, strict=True)]
         self.table.append((2 if pieces is None else 1, from_[2], depth, into[2], padded, part.add, first, len(self.pieces), 0,
-                           self.formed, width))
-        self.formed += depth * padded
+                           self.size, width))
+        self.size += depth * padded
 
     @staticmethod
     def _placed(arrays, array):
@@ -150,19 +150,23 @@ class Product:
     def _piece(self, steps, first, rows, scales, stack, diagonal):
         """A row of `pieces`."""
         count = rows.stop - rows.start
-
-        def values(array):
-            return self._placed(self.values, np.broadcast_to(array, (steps, count)))
-
-        weights = 0
+        places = [0, 0, -1]
         if scales:
-            self.widest = max(self.widest, len(scales) * count * COLUMNS)
             padded = np.zeros((len(scales), count, _whole(stack.shape[2], COLUMNS)))
             padded[:, :, :stack.shape[2]] = stack.swapaxes(0, 1)
-            panels = padded.reshape(len(scales), count, -1, COLUMNS).swapaxes(1, 2)
-            weights = self._placed(self.weights, panels)
-        places = [values(1.0 if s is None else s) for s in scales]
-        return (first, count, len(scales), weights, places[0] if scales else 0, steps * count, -1 if diagonal is None else values(diagonal))
+            places[0] = self._placed(self.weights, padded.reshape(len(scales), count, -1, COLUMNS).transpose(2, 1, 0, 3))
+            places[1] = self._placed(self.values, self._over_time([1.0 if s is None else s for s in scales], steps, count))
+        if diagonal is not None:
+            places[2] = self._placed(self.values, self._over_time([diagonal], steps, count))
+        return first, count, len(scales), *places
+
+    @staticmethod
+    def _over_time(arrays, steps, count):
+        """(steps, units, arrays), of ROWS steps or more."""
+        values = np.zeros((max(steps, ROWS), count, len(arrays)))
+        for k, array in enumerate(arrays):
+            values[:steps, :, k] = array
+        return values
 
     def advance(self, here, slots, times, apart):
         """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
@@ -174,7 +178,7 @@ class Product:
             if row[0] == 2:
                 row[8] = self._placed(given, operand)
         found = np.empty((5, times.stop - times.start))
-        self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.spread, times.stop - 1, self.table, self.pieces,
+        self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.formed, times.stop - 1, self.table, self.pieces,
                               self.values, self.weights, np.concatenate(given), apart, found)
         return found, operands
 
