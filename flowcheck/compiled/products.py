@@ -101,15 +101,15 @@ class Product:
     """
 
     def __init__(self, loops, parts, columns, steps):
-        self.loops, self.parts, self.weights, self.values, self.inside = loops, parts, [np.empty(0)], [np.empty(0)], []
+        self.loops, self.parts, self.weights, self.values = loops, parts, [np.empty(0)], [np.empty(0)]
         self.spans, size = [], 0
         for cols in columns.values():
             self.spans.append((cols.start, cols.stop - cols.start, size))
             size += _whole(cols.stop - cols.start, COLUMNS)
-        self.table, self.pieces, self.size = [], [], 0
-        for part in parts:
-            self._add(part, steps)
-        self.alone = all(row[0] != 2 for row in self.table)
+        self.table, self.pieces, self.size, self.given = [], [], 0, {}  # given: {number of a part: its row of the table}
+        for number, part in enumerate(parts):
+            self._add(number, part, steps)
+        self.alone = not self.given
         self.spans, self.table = np.array(self.spans, np.int64), np.array(self.table, np.int64).reshape(-1, 11)
         self.pieces = np.array(self.pieces, np.int64).reshape(-1, 6)
         self.weights, self.values = np.concatenate(self.weights), np.concatenate(self.values)
@@ -119,20 +119,31 @@ class Product:
         """Room for products of so many rows."""
         self.rooms = np.zeros((3, _whole(rows, ROWS), self.width))
 
-    def _add(self, part, steps):
-        """A row of the table."""
+    def _add(self, number, part, steps):
+        """A row of the table, or two."""
         from_, = (s for s in self.spans if s[0] == part.cols.start)
         into, = (s for s in self.spans if s[0] == part.into.start)
         first, width = len(self.pieces), into[1]
         pieces = part.operand.pieces() if part.is_dense else None
-        self.inside.append(pieces is not None)
         if not part.is_dense:
             values = np.broadcast_to(part.operand, (steps, width))
             self.table.append((0, from_[2], width, into[2], width, part.add, first, first, self._placed(self.values, values), 0, 0))
             return
+        if part.row_scaled is not None:
+            scale, matrix = part.row_scaled
+            if scale is not None:
+                diagonal = self._placed(self.values, np.broadcast_to(scale, (steps, from_[1])))
+                self.table.append((0, from_[2], from_[1], from_[2], from_[1], -1, first, first, diagonal, 0, 0))
+            depth, padded = _whole(from_[1], COLUMNS), _whole(width, COLUMNS)
+            whole = np.zeros((depth, padded))
+            whole[:from_[1], :width] = matrix
+            place = self._placed(self.weights, whole.reshape(depth, -1, COLUMNS).swapaxes(0, 1))
+            self.table.append((3, from_[2], depth, into[2], padded, part.add, first, first, 0, place, width))
+            return
         read = [s for s in self.spans if part.cols.start <= s[0] < part.cols.stop]
         depth, padded = sum(_whole(s[1], COLUMNS) for s in read), _whole(width, COLUMNS)
         if pieces is None:
+            self.given[number] = len(self.table)
             self.pieces += [(s[2] - from_[2], s[1], s[0] - part.cols.start, 0, 0, 0) for s in read]
         else:
             self.pieces += [self._piece(steps, s[2] - from_[2], *piece) for s, piece in zip(read, pieces, strict=True)]
@@ -172,11 +183,10 @@ class Product:
         """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
         latest first: norms, those of the `apart` rows before the last and of the last, largest |entries|, exponents; and the parts'
         operands, None where formed on the way."""
-        operands = [None if inside else p.at(times) for p, inside in zip(self.parts, self.inside, strict=True)]
+        operands = [p.at(times) if not p.is_dense or k in self.given else None for k, p in enumerate(self.parts)]
         given = [np.empty(0)]
-        for row, operand in zip(self.table, operands, strict=True):
-            if row[0] == 2:
-                row[8] = self._placed(given, operand)
+        for number, row in self.given.items():
+            self.table[row, 8] = self._placed(given, operands[number])
         found = np.empty((5, times.stop - times.start))
         self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.formed, times.stop - 1, self.table, self.pieces,
                               self.values, self.weights, np.concatenate(given), apart, found)

@@ -1,6 +1,6 @@
 """The step Jacobian of the joint state, all states one below the other: as parts that errors are multiplied by, or as one matrix."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,16 @@ class _Part:
     into: slice
     operand: object
     add: bool
+    alone: bool = False
 
     @property
     def is_dense(self):
         return isinstance(self.operand, Dense)
+
+    @property
+    def row_scaled(self):
+        """(scale, W) where every step is diag(scale(t)) W and no other part reads these columns, so that they may be scaled in place."""
+        return self.operand.row_scaled if self.is_dense and self.alone else None
 
     def at(self, times):
         """(steps, ...): dense matrices, or diagonals."""
@@ -64,6 +70,8 @@ class JointJacobian:
                       Dense([e for _, e in group], [c.stop - c.start for c, _ in group], step.length(old), step.trajectory))
                      for group in groups]
             self.parts += [_Part(cols, self.columns[into], operand, k > 0) for k, (cols, operand) in enumerate([*found, *diagonals])]
+        self.parts = [replace(p, alone=all(q is p or q.cols.stop <= p.cols.start or p.cols.stop <= q.cols.start for q in self.parts))
+                      for p in self.parts]
         written = {p.into.start for p in self.parts}
         self.unreached = [cols for cols in self.columns.values() if cols.start not in written]
 

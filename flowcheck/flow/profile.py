@@ -54,7 +54,7 @@ class NormProduct(StateProduct):
             if part.is_dense:
                 sources = [(k, slice(cols.start - part.cols.start, cols.stop - part.cols.start))
                            for k, cols in enumerate(self.columns.values()) if part.cols.start <= cols.start < part.cols.stop]
-                scaled = part.operand.row_scaled if self._reads_alone(part) else None
+                scaled = part.row_scaled
                 if scaled is not None and scaled[0] is not None:
                     self.slopes.append(_Diagonal(sources[0][0], sources[0][0], scaled[0], False))
                 self.dense.append(_Factor(part.operand, None if scaled is None else scaled[1], sources, place[part.into.start], part.add))
@@ -71,10 +71,6 @@ class NormProduct(StateProduct):
     @property
     def rows(self):
         return np.concatenate(self.here.matrices, axis=1)
-
-    def _reads_alone(self, part):
-        """Whether no other part reads these columns."""
-        return all(p is part or p.cols.stop <= part.cols.start or part.cols.stop <= p.cols.start for p in self.parts)
 
     def _begin(self):
         """The identity's columns in the first product."""
