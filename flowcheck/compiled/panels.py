@@ -15,9 +15,9 @@ tile = None  # printed before them
 
 
 def form(start, pieces, values, weights, depth, width, matrices, at, apart):
-    """J(t)'s dense part, (depth, width), in panels, at ROWS steps from `start` on, at `at` in `matrices` and `apart` from step to step: row r
-    is the sum of weights' rows times values, plus a value on the diagonal. All steps of a row's COLUMNS columns are one tile, values times
-    rows. A row of `pieces`: first row, rows, terms, place in `weights`, place in `values`, place of the diagonal there or -1."""
+    """J(t)'s dense part, (depth, width), in panels, of ROWS steps from `start` on, at `at` in `matrices` and `apart` from step to step: row
+    r is the sum of weights' rows times values, plus a value on the diagonal. COLUMNS columns of a row, at all steps, are one tile: values
+    times rows. A row of `pieces`: first row, rows, terms, place in `weights`, place in `values`, place of the diagonal there or -1."""
     for p in range(pieces.shape[0]):
         first, rows, terms, diagonal = pieces[p, 0], pieces[p, 1], pieces[p, 2], pieces[p, 5]
         scales, place = pieces[p, 4] + start * rows * terms, pieces[p, 3]

@@ -248,8 +248,8 @@ class StateProduct:
 
 
 def _measured(products, left_out):
-    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products; with rows left
-    out, nobody asks for the largest entry, and the norm stands for it."""
+    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products. With rows
+    left out nobody asks for the largest entry, and the norm stands for it."""
     count = len(products)
     if left_out:
         squares = np.einsum("qij,qij->qi", products, products)
