@@ -92,8 +92,7 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=(), t
 
         dtheta(t-q)/dtheta(t) = F'(t-q) W^T ... F'(t-1) W^T,   index [v, u]: from unit u at t to unit v at t-q      (3.1)
 
-    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`; largest entries
-    are nan where directions may have been left out.
+    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`.
     """
     end, _ = end_and_lags(trajectory, end, 1)
     measured = _measured_together(trajectory, sender, receivers, min(int(lags), end), b, end, cut, tail)
@@ -140,8 +139,6 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
                                                      for net, m in to_net.items() if r in step.live[net]),
                                                     start=np.zeros((count, rows, trajectory[r].shape[-1])))
             norms, entries, ratio = chunk.measure(flow)
-            if lowrank.pays(size, tail):
-                entries[:] = np.nan
             found[r] = zip(norms, entries, chunk.floors, [chunk.exponent] * count, strict=True)
             ratios.append(ratio)
         return found, max(ratios)

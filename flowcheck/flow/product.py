@@ -66,16 +66,18 @@ class Chunk:
         return _ratio(self.tails, self.norms)
 
     def measure(self, matrices):
-        """(norms, largest entries of the rows, ratio) of flows (lags, rows, units) made of the matrices by products from the right."""
-        norms, entries = norms_and_entries(np.ascontiguousarray(matrices).reshape(len(matrices), -1))
+        """(norms, largest entries, ratio) of flows (lags, rows, units) made of the matrices by products from the right."""
+        flat = np.ascontiguousarray(matrices).reshape(len(matrices), -1)
         if not self.apart:
-            return norms, entries, 0.0
-        return norms, entries, _ratio(_norms(np.ascontiguousarray(matrices[:, -self.apart:]).reshape(len(matrices), -1)), norms)
+            return *norms_and_entries(flat), 0.0
+        norms, tails = _norms(flat), _norms(np.ascontiguousarray(matrices[:, -self.apart:]).reshape(len(matrices), -1))
+        return norms, np.full(len(norms), np.nan), _ratio(tails, norms)
 
     @property
     def measured(self):
-        """(lags, 4): norm, largest entry, floor, exponent."""
-        return np.stack([self.norms, self.largest, self.floors, np.full(len(self.norms), self.exponent, float)], axis=1)
+        """(lags, 4): norm, largest entry, which is not known where rows were left out, floor, exponent."""
+        entries = np.full(len(self.norms), np.nan) if self.apart else self.largest
+        return np.stack([self.norms, entries, self.floors, np.full(len(self.norms), self.exponent, float)], axis=1)
 
 
 def _ratio(tails, norms):

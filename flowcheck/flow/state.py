@@ -55,7 +55,7 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
 
     In a joint state of 64 entries or more directions whose flow has fallen behind are left out (`lowrank`): together at most `tail` times
     the norm of the whole, unless they grow back to more than 30 times that. Norms are right to 1e-12 by default; the largest entry is not
-    known then, log10_entry is nan. 0 leaves nothing out.
+    known from there on, log10_entry is nan. 0 leaves nothing out.
     """
     end, lags = end_and_lags(trajectory, end, lags)
     step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
@@ -75,8 +75,6 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     else:
         with one_blas_thread(), ThreadPoolExecutor(len(makes)) as pool:
             whole = joined(list(pool.map(measured, makes))) if kept else measured(partial(SharedProduct, makes, pool))
-    if lowrank.pays(size, tail):
-        whole[:, 1] = np.nan
     quantity = "state-to-state" if state is None else f"state-to-state {state}<-{state}"
     return of_one_sequence(quantity, step.cut, whole, math.sqrt(n))
 
