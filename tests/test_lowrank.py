@@ -1,9 +1,11 @@
 """Directions that have fallen behind may be left out: no norm shows it, not even where they grow back."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from flowcheck import catalogue, compile_cell, state_flow
+from flowcheck import catalogue, compile_cell, load, state_flow
 from flowcheck.compiled import run_layer
 from flowcheck.flow import error_flows, lowrank, shared
 from flowcheck.flow.joint import JointJacobian
@@ -14,6 +16,7 @@ from flowcheck.network import fresh
 from flowcheck.step import Step
 
 LAGS = 300
+NETS = Path(__file__).resolve().parents[2] / "shared" / "nets"
 
 
 @pytest.fixture
@@ -229,3 +232,21 @@ def test_what_is_split_off_counts_by_its_square(rng):
     assert len(combinations) == lowrank.COMBINATIONS
     spread = np.sqrt(2 / lowrank.COMBINATIONS / len(estimates))  # of the mean, where one direction holds everything
     assert abs(np.mean(estimates) - 1) < 4 * spread and lowrank.split(np.eye(64), 0.1, rng)[0] is None
+
+
+@pytest.mark.parametrize(("name", "library"), [("dtln_stage1.onnx", "onnx"), ("noaa_hourly_lstm126.pt", "numpy"),
+                                              ("silero_vad.safetensors", "safetensors")])
+def test_norms_of_trained_nets_are_those_of_all_rows(name, library, attempts):
+    """One of them carries its memory over a thousand steps, and drifts."""
+    path = NETS / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not here: it lies beside the project, in shared/nets")
+    pytest.importorskip(library)
+    layers, recorded = load(path, catalogue()).layers, np.load(path.with_suffix("").with_suffix(".io.npz"))
+    for k, key in enumerate(key for key in recorded if key.endswith(".x")):  # in the order of the layers; the last has two sorts of inputs
+        run = layers[min(k, len(layers) - 1)].run(np.asarray(recorded[key], float).swapaxes(0, 1)[:500, :1])
+        norms, whole = state_flow(run, LAGS), state_flow(run, LAGS, tail=0)
+        np.testing.assert_allclose(norms.log10_norm, whole.log10_norm, rtol=0, atol=1e-12)
+        mine, theirs = (error_flows(run, "y", ["x"], LAGS, **how)["x"] for how in ({}, {"tail": 0}))
+        np.testing.assert_allclose(mine.log10_norm, theirs.log10_norm, rtol=0, atol=1e-12)
+    assert any(kept for *_, kept in attempts)
