@@ -3,7 +3,8 @@
 Chains the linearised steps of a cell from a fixed end time backwards (or from a fixed start forwards). The product is
 carried as (matrix, exponent of two), renormalised exactly, so that lag 10,000 neither underflows nor overflows.
 Every number is full or truncated and says so. The whole product: `state`, `error`, `pairs`; its singular values: `spectra`, `lyapunov`;
-a few error vectors: `probes`; how fast the norms decay: `rates`.
+a few error vectors: `probes`; how fast the norms decay: `rates`. What multiplies: `product` and `profile`, on threads `shared`, with
+fewer and fewer rows `lowrank`.
 """
 
 from .bound import bounded, bounds

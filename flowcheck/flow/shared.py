@@ -53,16 +53,16 @@ class SharedProduct:
         if first > (self.lags if upto is None else min(upto, self.lags)):
             return
         found = list(self.pool.map(lambda part: _numbers(part.chunks(upto)), self.parts))
-        norms, entries, floors, exponent = joined([numbers for numbers, *_ in found]).T
-        _, tails, exponents = found[-1]
-        yield Chunk(first, None, exponent, norms, entries, floors, np.ldexp(tails, (exponents - exponent).astype(int)), self.left_out)
+        norms, entries, floors, exponent = joined([measured for measured, _ in found]).T
+        measured, tails = found[-1]  # the rows for what was left out are the last
+        tails = np.ldexp(tails, (measured[:, 3] - exponent).astype(int))
+        yield Chunk(first, None, exponent, norms, entries, floors, tails, self.left_out)
 
 
 def _numbers(chunks):
-    """((lags, 4), tails, exponents) of all chunks."""
+    """((lags, 4), tails) of all chunks."""
     chunks = list(chunks)
-    measured = np.concatenate([c.measured for c in chunks])
-    return measured, np.concatenate([c.tails for c in chunks]), measured[:, 3]
+    return np.concatenate([c.measured for c in chunks]), np.concatenate([c.tails for c in chunks])
 
 
 def joined(parts):
