@@ -35,7 +35,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells", "jobs", "detectors",
                     "formats"},
-    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "threads", "aligned"},
+    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "formed", "threads", "aligned"},
     "further": {"flow", "measure"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),

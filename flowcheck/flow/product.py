@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg.blas import idamax
 
+from ..formed import slopes_at
 from .joint import JointJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
@@ -138,7 +139,11 @@ class StateProduct:
             else:
                 self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
                 self.slots = [np.zeros((self.few, *self.start.shape))] * 2
-            self.work = np.empty(self.start.shape)
+            self.work, self.read_scaled = np.empty((2, *self.start.shape))
+            few = 2 * len(self.start) < n  # then to scale rows is less work than to scale weights
+            self.row_scaled = [p.row_scaled if few else None for p in self.parts]
+            self.ways = [(p.is_dense, p.add, s and (self.read_scaled[:, p.cols], s[1]))
+                         for p, s in zip(self.parts, self.row_scaled, strict=True)]
             height = max(1, _BLOCK_BYTES // (8 * n))
             self.blocks = [slice(r, min(r + height, len(self.start))) for r in range(0, len(self.start), height)]
             different = self.slots[:2 if self.kept else 1]
@@ -210,7 +215,9 @@ class StateProduct:
     def _advance_few(self, here, turn, q, k, place):
         """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
-        operands, slots = [p.at(times) for p in self.parts], self.slots[turn][place:place + k]
+        slots = self.slots[turn][place:place + k]
+        operands = [p.at(times) if s is None else s[0] if s[0] is None else np.broadcast_to(slopes_at(s[0], times), (k, s[0].shape[-1]))
+                    for p, s in zip(self.parts, self.row_scaled, strict=True)]
         self._multiply(here, turn, k, operands, place)
         last = slots[-1]
         if not self.kept:
@@ -221,19 +228,22 @@ class StateProduct:
     def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
         for j in range(k):
-            for part, operand, read, write in zip(self.parts, operands, reads, self.writes[turn][place + j], strict=True):
-                matrix = operand[k - 1 - j]
-                if not part.is_dense:
+            for (dense, add, scaled), operand, read, write in zip(self.ways, operands, reads, self.writes[turn][place + j], strict=True):
+                matrix = None if operand is None else operand[k - 1 - j]
+                if not dense:
                     for block, (into, work) in zip(read, write, strict=True):
-                        if part.add:
+                        if add:
                             into += np.multiply(block, matrix, out=work)
                         else:
                             np.multiply(block, matrix, out=into)
-                elif part.add:
-                    into, work = write
+                    continue
+                if scaled:  # rows times slopes times weights that stay
+                    read, matrix = read if matrix is None else np.multiply(read, matrix, out=scaled[0]), scaled[1]
+                into, work = write
+                if add:
                     into += np.matmul(read, matrix, out=work)
                 else:
-                    np.matmul(read, matrix, out=write[0])
+                    np.matmul(read, matrix, out=into)
             reads = self.reads[turn][place + j]
 
     def _step_norms(self, operands, times):
