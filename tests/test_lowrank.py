@@ -208,6 +208,17 @@ def test_directions_of_one_size_stay(attempts):
     assert attempts and all(kept is None for *_, kept in attempts) and len(attempts) < 4
 
 
+@pytest.mark.parametrize("per_step", [1e-30, 1e25, 1e100], ids=str)
+@pytest.mark.parametrize("units", [64, 160], ids=["many lags at a time", "lag by lag"])
+def test_rows_of_any_size_are_left_out(per_step, units, attempts, rng):
+    W = per_step * rng.normal(size=(units, units)) / np.sqrt(units)
+    cell = compile_cell(catalogue()["tanh"])
+    run = cell.forward({"W_x": np.zeros((units, 1)), "W_y": W, "b": np.zeros(units)}, np.zeros((LAGS, 1, 1)))
+    flow, whole = state_flow(run, LAGS), state_flow(run, LAGS, tail=0)
+    np.testing.assert_allclose(flow.log10_norm, whole.log10_norm, rtol=1e-15, atol=1e-12)
+    assert abs(whole.log10_norm[0, -1]) > 20 * LAGS and any(kept for *_, kept in attempts)
+
+
 @pytest.mark.parametrize("drop", [0.0, np.nan], ids=["zero", "nan"])
 def test_a_flow_that_ends_is_left_alone(drop, attempts):
     slopes = decades(STAYS, [(400, -0.2)], STAYS)
