@@ -4,6 +4,7 @@ Works on the partial derivatives that `kernels` gives along a trajectory and on 
 """
 
 from copy import copy
+from itertools import accumulate
 
 from .equations import Net
 from .forward import FIXED
@@ -53,6 +54,12 @@ class Step:
     def length(self, name):
         """Number of entries of a vector of the cell."""
         return self.lengths[self.kernel.cell.sizes[name]]
+
+    @property
+    def columns(self):
+        """{state: slice} of its entries in the joint state, all states one below the other."""
+        sizes = [self.length(new) for new in self.kernel.states.values()]
+        return {new: slice(end - n, end) for new, n, end in zip(self.kernel.states.values(), sizes, accumulate(sizes), strict=True)}
 
     def partials_at(self, t, b=None):
         """Partial derivatives at one step: of the whole batch, or of sequence b."""

@@ -125,8 +125,7 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
     slopes = pointwise_slopes(step, b, every_net=True) if known.issuperset(receivers) else None
     if slopes is None:
         return None
-    ends = np.cumsum([step.length(new) for new in kernel.states.values()]).tolist()
-    size, columns = ends[-1], {new: slice(e - step.length(new), e) for new, e in zip(kernel.states.values(), ends, strict=True)}
+    columns = step.columns
 
     def measure(chunk):
         count, rows, _ = chunk.matrices.shape
@@ -144,7 +143,7 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
         return found, max(ratios)
 
     make = partial(StateProduct, step, b, end, lags, columns[sender])
-    first = Chunk(0, np.eye(step.length(sender), size, columns[sender].start)[None], 0, *np.zeros((4, 1)))
+    first = Chunk(0, np.eye(max(cols.stop for cols in columns.values()))[columns[sender]][None], 0, *np.zeros((4, 1)))
     parts = [measure(first)[0], *lowrank.measured(make, tail, measure)]
     return {r: [row for part in parts for row in part[r]] for r in receivers}
 

@@ -47,10 +47,8 @@ class JointJacobian:
 
     def __init__(self, step, b, factored=False):
         states = step.kernel.states
-        sizes = [step.length(new) for new in states.values()]
-        ends = np.cumsum(sizes).tolist()
-        self.columns = {new: slice(e - n, e) for new, n, e in zip(states.values(), sizes, ends, strict=True)}
-        self.size, self.parts = ends[-1], []
+        self.columns, self.parts = step.columns, []
+        self.size = max(cols.stop for cols in self.columns.values())
         jacobian = StepJacobian(step, b, factored)
         blocks = jacobian.entries
         self.within = [(self.columns[to], self.columns[source], np.asarray(slope)) for (to, source), slope in jacobian.within.items()]

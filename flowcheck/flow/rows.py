@@ -27,17 +27,15 @@ class RowProduct:
     """
 
     def __init__(self, step, b=0):
-        self.step, self.b, kernel, self.products = step, b, step.kernel, step.trajectory.products
-        sizes = [step.length(new) for new in kernel.states.values()]
-        ends = np.cumsum(sizes).tolist()
-        self.columns = {new: slice(e - n, e) for new, n, e in zip(kernel.states.values(), sizes, ends, strict=True)}
-        self.size, self.slopes, self.formulas = ends[-1], None, None
+        self.step, self.b, self.products = step, b, step.trajectory.products
+        self.columns, self.slopes, self.formulas = step.columns, None, None
+        self.size = max(cols.stop for cols in self.columns.values())
         if step.trajectory.evaluated is not None:
             self.slopes = self.formulas = slope_formulas(step)
         if self.slopes is None:
             self.slopes = pointwise_slopes(step, b)
         if self.slopes is not None:
-            self._arrange(sizes[0])
+            self._arrange(step.length(next(iter(self.columns))))
         self._bring_slopes()
 
     def along(self, trajectory):

@@ -34,13 +34,6 @@ def state_matrices(trajectory, lags, *, b=0, end=None, cut=()):
             yield chunk.first + k, found, chunk.exponent, floor
 
 
-def _state_rows(trajectory):
-    """{state: slice} of its entries in the joint state."""
-    sizes = [trajectory[new].shape[-1] for new in trajectory.kernel.states.values()]
-    ends = np.cumsum(sizes).tolist()
-    return {new: slice(e - n, e) for new, n, e in zip(trajectory.kernel.states.values(), sizes, ends, strict=True)}
-
-
 def _identity(rows_of):
     n = max(rows.stop for rows in rows_of.values())
     return {name: np.eye(n)[:, rows] for name, rows in rows_of.items()}
@@ -58,7 +51,8 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     known from there on, log10_entry is nan. 0 leaves nothing out.
     """
     end, lags = end_and_lags(trajectory, end, lags)
-    step, rows_of = Step(trajectory, cut), _state_rows(trajectory)
+    step = Step(trajectory, cut)
+    rows_of = step.columns
     size = max(r.stop for r in rows_of.values())
     rows = slice(0, size) if state is None else rows_of[state]
     n, kept = rows.stop - rows.start, state is not None
@@ -118,7 +112,7 @@ def forward_flow(trajectory, lags, *, b=0, start=0, cut=()):
     if lags < 1 or start < 0 or start + lags >= trajectory.steps:
         raise ValueError(f"{lags} lags forward from step {start} need {start + lags + 1} steps; the sequence has {trajectory.steps}")
     step, states = Step(trajectory, cut), trajectory.kernel.states
-    rows_of, measured = _state_rows(trajectory), []
+    rows_of, measured = step.columns, []
     scaled = Scaled(_identity(rows_of), np.random.default_rng(0))
     for t in range(start + 1, start + lags + 1):
         tangent = step.pushforward(step.partials_at(t, b), {old: scaled.rows[new] for old, new in states.items()})
