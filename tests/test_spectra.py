@@ -98,3 +98,14 @@ def test_a_flow_of_zero_has_norm_zero():
     run = compile_cell(catalogue()["tanh"]).forward({"W_x": np.zeros((40, 1)), "W_y": W, "b": np.zeros(40)}, np.zeros((10, 1, 1)))
     found = spectral_norms(run, 8)
     assert found.log10_norm[0] == pytest.approx(np.log10(16)) and np.all(np.isneginf(found.log10_norm[1:]))
+
+
+def test_what_is_left_out_is_part_of_the_error(rng):
+    """Rows are left out as far as the tolerance allows, and their share is in the error that is said."""
+    run = a_run(catalogue()["gru"], 64, 302, 1.0, rng)
+    exact = spectral_norms(run, 300, exact=True)
+    for tolerance in (1e-6, 1e-9, 1e-12):
+        found = spectral_norms(run, 300, tolerance=tolerance)
+        off = np.abs(np.expm1((found.log10_norm - exact.log10_norm) * np.log(10)))
+        assert np.all(found.relative_error <= max(tolerance, 1e-12))
+        assert np.all(off <= found.relative_error + 1e-13), "but for rounding: some eps of each of 300 products"

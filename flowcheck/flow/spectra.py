@@ -1,8 +1,8 @@
 """Spectral norms of the state flow at every lag: the largest factor by which an error vector can grow on its way back.
 
 A few left singular vectors are carried from lag to lag and improved by block iteration; what they leave of the Frobenius norm bounds
-what they can have missed, so that every number comes with a proved error. Where the bound does not close (many singular values of one
-size, as at short lags) the eigenvalues of P P^T are computed instead.
+what they can have missed, so that every number comes with a proved error, to which that of rows left out (`lowrank`) is added as it is
+estimated. Where the bound does not close (many singular values of one size, as at short lags) the eigenvalues of P P^T are computed.
 """
 
 import math
@@ -25,7 +25,7 @@ class SpectralNorms:
 
     lags             (L,) ints, ascending
     log10_norm       (L,) log10 of the largest singular value, -inf where the flow is exactly zero
-    relative_error   (L,) bound on the relative error of the norm against the computed product
+    relative_error   (L,) bound on the relative error of the norm against the computed product, with what was left out of it as estimated
     decomposed       (L,) True where all singular values were computed
     log10_floor      (L,) log10 of what rounding alone can leave in the product
     gradient         "full" or "truncated"
@@ -121,16 +121,22 @@ def spectral_norms(trajectory, lags, *, b=0, end=None, cut=(), tolerance=1e-9, e
         nonlocal top
         rows, columns = chunk.matrices.shape[1:]
         if top is None or len(top.U) != rows:
-            top = TopSingularValue(rows, columns, tolerance)
+            top = TopSingularValue(rows, columns, 0.9 * tolerance)
         if exact or min(rows, columns) <= 4 * top.block:
             values = np.linalg.svd(chunk.matrices, compute_uv=False)[:, 0] if exact else _by_gram(chunk.matrices, chunk.norms)
             ours = [(v, _TRACE_ROUNDING * rows, True) for v in values.tolist()]
         else:
             ours = [top(m, norm) for m, norm in zip(chunk.matrices, chunk.norms, strict=True)]
-        return [(*o, floor, chunk.exponent) for o, floor in zip(ours, chunk.floors, strict=True)], chunk.ratio
+        found = []
+        for (value, error, decomposed), tail, floor in zip(ours, chunk.tails.tolist(), chunk.floors, strict=True):
+            error += (tail / value) ** 2 / 2 if tail else 0.0
+            found.append((value, error, decomposed, floor, chunk.exponent))
+        return found, chunk.ratio
 
+    size = max(cols.stop for cols in step.columns.values())
+    tail = min(lowrank.TAIL, math.sqrt(0.2 * tolerance / size) / lowrank.GROWN)  # a tenth of the tolerance: |P|_F <= sqrt(size) norm
     make = partial(StateProduct, step, b, end, lags)
-    found = [row for rows in lowrank.measured(make, 0.0 if exact else lowrank.TAIL, measure) for row in rows]
+    found = [row for rows in lowrank.measured(make, 0.0 if exact else tail, measure) for row in rows]
     norm, error, decomposed, floor, exponent = np.array(found).T
     with np.errstate(divide="ignore"):
         logs = [np.log10(v) + exponent * np.log10(2.0) for v in (norm, floor)]
