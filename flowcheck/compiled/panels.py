@@ -131,8 +131,8 @@ def advance(here, slots, spans, rooms, matrices, formed, last, table, pieces, va
     A row of `spans`: first column in `here`, how many, first column in a room. A row of `table` is a part of J: kind, first column read,
     how many, first column written, how many, whether it adds, first and last of its `pieces`, place, place in `matrices`, columns given;
     in these are ROWS steps, `formed` the first of them, less than 0 where none is. Kinds: 0 a diagonal, (steps, how many) at `place` of
-    `values`, that reads and writes the product itself where it "adds" -1; 1 a matrix to be formed; 2 one that lies in `given`, those of all
-    lags at `place`, the last lag first; 3 one that is the same at all steps, in panels in `weights`.
+    `values`; 1 a matrix to be formed; 2 one that lies in `given`, those of all lags at `place`, the last lag first; 3 one that is the same
+    at all steps, in panels in `weights`; 4 a diagonal that P(j - 1) itself is multiplied by, before a part of kind 3 reads it.
     """
     lags, count, rows, sums, tops = found.shape[1], here.shape[0], rooms[0], np.empty(rooms.shape[2]), np.empty(rooms.shape[2])
     move(here, rows, spans, 0, 2)
@@ -152,18 +152,18 @@ def advance(here, slots, spans, rooms, matrices, formed, last, table, pieces, va
                     form(formed[0], pieces[begin:end], values, weights, depth, width, matrices, at, apart)
         for p in range(table.shape[0]):
             kind, cols, depth, into, width, adds, begin, end, place, at, columns = table[p]
-            if kind == 0:
+            if kind in (0, 4):
                 start = place + (last - j) * width
-                add_diagonal(rows, cols, values[start:start + width], rows if adds < 0 else out, into, adds > 0)
+                add_diagonal(rows, cols, values[start:start + width], rows if kind == 4 else out, into, adds == 1)
                 continue
             if kind == 3:
-                add_matrix(rows, cols, depth, weights, at, width, out, into, adds > 0)
+                add_matrix(rows, cols, depth, weights, at, width, out, into, adds == 1)
                 continue
             at += (last - j - formed[0]) * apart
             if kind == 2:
                 rows_given = pieces[end - 1, 2] + pieces[end - 1, 1]
                 pack(pieces[begin:end], given, place + (lags - 1 - j) * rows_given * columns, columns, depth, width, matrices, at)
-            add_matrix(rows, cols, depth, matrices, at, width, out, into, adds > 0)
+            add_matrix(rows, cols, depth, matrices, at, width, out, into, adds == 1)
         found[0, j], found[3, j] = measure(out[:-1], sums, tops)
         found[1, j] = measure(out[count - 1 - left_out:count - 1], sums, tops)[0] if left_out else 0.0
         found[2, j] = measure(out[-1:], sums, tops)[0]

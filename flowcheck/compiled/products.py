@@ -133,7 +133,7 @@ class Product:
             scale, matrix = part.row_scaled
             if scale is not None:
                 diagonal = self._placed(self.values, np.broadcast_to(scale, (steps, from_[1])))
-                self.table.append((0, from_[2], from_[1], from_[2], from_[1], -1, first, first, diagonal, 0, 0))
+                self.table.append((4, from_[2], from_[1], from_[2], from_[1], False, first, first, diagonal, 0, 0))
             depth, padded = _whole(from_[1], COLUMNS), _whole(width, COLUMNS)
             whole = np.zeros((depth, padded))
             whole[:from_[1], :width] = matrix
@@ -179,9 +179,9 @@ class Product:
             values[:steps, :, k] = array
         return values
 
-    def advance(self, here, slots, times, apart):
+    def advance(self, here, slots, times, left_out):
         """Fill `slots` (some lags, rows, joint state), one after the other, or the only one with the last, over the steps of a slice, the
-        latest first: norms, those of the `apart` rows before the last and of the last, largest |entries|, exponents; and the parts'
+        latest first: norms, those of the `left_out` rows before the last and of the last, largest |entries|, exponents; and the parts'
         operands, None where formed on the way."""
         operands = [p.at(times) if not p.is_dense or k in self.given else None for k, p in enumerate(self.parts)]
         given = [np.empty(0)]
@@ -189,7 +189,7 @@ class Product:
             self.table[row, 8] = self._placed(given, operands[number])
         found = np.empty((5, times.stop - times.start))
         self.loops["advance"](here, slots, self.spans, self.rooms, self.matrices, self.formed, times.stop - 1, self.table, self.pieces,
-                              self.values, self.weights, np.concatenate(given), apart, found)
+                              self.values, self.weights, np.concatenate(given), left_out, found)
         return found, operands
 
 

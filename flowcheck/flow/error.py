@@ -7,8 +7,9 @@ import numpy as np
 
 from ..step import Step
 from . import lowrank
+from .chunk import Chunk
 from .norms import end_and_lags, norm_row, of_one_sequence
-from .product import Chunk, StateProduct
+from .product import StateProduct
 from .rows import pointwise_slopes
 from .scaled import ROUNDING, Scaled, frobenius
 

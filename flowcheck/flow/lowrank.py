@@ -73,8 +73,8 @@ def _fewer_and_fewer(product, tail):
     rng, attempt = np.random.default_rng(0), 8 if every_state else 24
     while True:
         yield from product.chunks(attempt if product.lags - attempt > _WORTH * cost else product.lags)
-        done, norm, apart = product.done, product.norm, product.left_out
-        kept, others, random = np.split(product.rows, [-1 - apart, -1])
+        done, norm, left_out = product.done, product.norm, product.left_out
+        kept, others, random = np.split(product.rows, [-1 - left_out, -1])
         if done == product.lags or len(kept) < 2 or not 0 < norm < math.inf:
             yield from product.chunks()
             return
@@ -83,7 +83,7 @@ def _fewer_and_fewer(product, tail):
             slow = math.log(tail) / math.log(rest / norm) if rest < norm else 4.0
             attempt = max(done + 2 * cost, int(done * min(max(slow, 1.25), 4.0)))
             continue
-        if apart and frobenius(others) > _NOTHING * norm:
+        if left_out and frobenius(others) > _NOTHING * norm:
             combinations += others
         product.go_on(np.vstack([B, combinations, random]), len(combinations))
         attempt = min(max(done + 2 * cost, int(_LATER * done)), done + _SPACING)

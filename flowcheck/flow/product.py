@@ -5,16 +5,15 @@ Memory: two chunks, whatever the number of lags. Carries norms, largest entries 
 """
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg.blas import idamax
 
 from ..formed import slopes_at
+from .chunk import Chunk, measured_together, row_norms
 from .joint import JointJacobian
 from .scaled import ROUNDING, frobenius, largest_entry
 
-__all__ = ["Chunk", "StateProduct", "norms_and_entries"]
+__all__ = ["StateProduct"]
 
 _CHUNK_BYTES = 2**20
 """Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
@@ -25,64 +24,12 @@ _FEW, _FEW_BYTES = 24, 2**19
 _BLOCK_BYTES = 2**17
 """Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
 
-_PIECE = _BLOCK_BYTES // 8
-"""Entries that are measured at a time."""
-
 _LONGEST = 1024
 """Lags of a chunk at most."""
 
 _BITS = 300
 """Powers of two that the product may grow or shrink within a chunk, half as many more where that was not foreseen: its squares stay
 inside float64."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Consecutive lags: `matrices`[k] 2**exponent is the flow over lag `first` + k, shape (lags, rows, joint state).
-
-    norms, largest and floors are arrays over the same lags, in the units of the matrices. Where there are none (`StateProduct`), `exponent`
-    is an array, too.
-
-    apart   the last rows of the matrices that stand for what was left out (`lowrank`); tails are their norms
-    """
-
-    first: int
-    matrices: np.ndarray
-    exponent: int | np.ndarray
-    norms: np.ndarray
-    largest: np.ndarray
-    floors: np.ndarray
-    tails: np.ndarray
-    apart: int = 0
-
-    def after(self, lag):
-        """The same without its lags up to `lag`."""
-        k = max(0, lag + 1 - self.first)
-        cut = {name: v[k:] for name, v in vars(self).items() if isinstance(v, np.ndarray)}
-        return replace(self, first=self.first + k, **cut)
-
-    @property
-    def ratio(self):
-        """Largest norm of what was left out, relative to the whole."""
-        return _ratio(self.tails, self.norms)
-
-    def measure(self, matrices):
-        """(norms, largest entries, ratio) of flows (lags, rows, units) made of the matrices by products from the right."""
-        flat = np.ascontiguousarray(matrices).reshape(len(matrices), -1)
-        if not self.apart:
-            return *norms_and_entries(flat), 0.0
-        norms, tails = _norms(flat), _norms(np.ascontiguousarray(matrices[:, -self.apart:]).reshape(len(matrices), -1))
-        return norms, np.full(len(norms), np.nan), _ratio(tails, norms)
-
-    @property
-    def measured(self):
-        """(lags, 4): norm, largest entry, which is not known where rows were left out, floor, exponent."""
-        entries = np.full(len(self.norms), np.nan) if self.apart else self.largest
-        return np.stack([self.norms, entries, self.floors, np.full(len(self.norms), self.exponent, float)], axis=1)
-
-
-def _ratio(tails, norms):
-    return float(np.max(tails / np.where(norms > 0, norms, 1.0)))
 
 
 class StateProduct:
@@ -223,7 +170,7 @@ class StateProduct:
         if not self.kept:
             np.copyto(self.last[turn], last)
             last = self.last[turn]
-        return last, (*_measured(slots, self.left_out), self._step_norms(operands, times)[::-1])
+        return last, (*measured_together(slots, self.left_out), self._step_norms(operands, times)[::-1])
 
     def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
@@ -255,48 +202,8 @@ class StateProduct:
             elif part.operand.bounds is not None:
                 total += part.operand.bounds[times]
             else:
-                total += _norms(operand.reshape(len(operand), -1))
+                total += row_norms(operand.reshape(len(operand), -1))
         return total
-
-
-def _measured(products, left_out):
-    """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products. With rows
-    left out nobody asks for the largest entry, and the norm stands for it."""
-    count = len(products)
-    if left_out:
-        squares = np.einsum("qij,qij->qi", products, products)
-        norms, tails = squares[:, :-1].sum(axis=1), squares[:, -1 - left_out:-1].sum(axis=1)
-        if 1e-280 < norms.min() and norms.max() < 1e280:
-            norms = np.sqrt(norms)
-            return norms, np.sqrt(tails), np.sqrt(squares[:, -1]), norms
-    norms, entries = norms_and_entries(products[:, :-1].reshape(count, -1))
-    tails = _norms(products[:, -1 - left_out:-1].reshape(count, -1)) if left_out else np.zeros(count)
-    return norms, tails, _norms(products[:, -1]), entries
-
-
-def norms_and_entries(flats):
-    """(norm, largest entry) of each row, two arrays; of long rows in pieces that the level-2 cache holds."""
-    if flats.shape[1] <= _PIECE:
-        norms = _norms(flats)
-        return norms, np.array([abs(f[idamax(f)]) if math.isfinite(n) else largest_entry(f) for f, n in zip(flats, norms, strict=True)])
-    norms, entries = [], []
-    for flat in flats:
-        square = largest = 0.0
-        for piece in (flat[k:k + _PIECE] for k in range(0, len(flat), _PIECE)):
-            square += float(piece.dot(piece))
-            largest = max(largest, abs(float(piece[idamax(piece)])))
-        fine = 1e-280 < square < 1e280
-        norms.append(math.sqrt(square) if fine else frobenius(flat))
-        entries.append(largest if fine else largest_entry(flat))
-    return np.array(norms), np.array(entries)
-
-
-def _norms(flats):
-    """Norm of each row; scaled first where the squares would leave the range of float64."""
-    squares = np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0]
-    if 1e-280 < squares.min() and squares.max() < 1e280:
-        return np.sqrt(squares)
-    return np.array([math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares.tolist(), flats, strict=True)])
 
 
 def _fit(entries):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .product import Chunk
+from .chunk import Chunk
 
 __all__ = ["SharedProduct", "joined", "worth_sharing"]
 
@@ -72,4 +72,3 @@ def joined(parts):
     exponent = np.max([p[:, 3] for p in parts], axis=0)
     norms, entries, floors = (np.array([np.ldexp(p[:, k], (p[:, 3] - exponent).astype(int)) for p in parts]) for k in range(3))
     return np.stack([np.linalg.norm(norms, axis=0), entries.max(axis=0), np.linalg.norm(floors, axis=0), exponent], axis=1)
-
