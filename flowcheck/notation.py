@@ -162,15 +162,26 @@ def _sigma(z):
     return np.where(positive, 1, e) / (1 + e)
 
 
-def _sigma_prime(z):
+def _sigma_prime(z, inner=1, outer=1):
+    """outer sigma'(inner z), so that each slope takes one pass."""
     z = np.asarray(z)
     if z.dtype.kind != "f":
-        e = _decaying_exp(z)[1]
-        return e / (1 + e) ** 2
-    e, whole = np.empty_like(z), np.empty_like(z)  # in place: more arrays would cost more than the arithmetic
-    np.exp(np.negative(np.abs(z, out=e), out=e), out=e)
-    np.square(np.add(e, 1, out=whole), out=whole)
-    return np.divide(e, whole, out=e)
+        e = _decaying_exp(inner * z)[1]
+        return outer * e / (1 + e) ** 2
+    found = np.empty_like(z, order="C")
+    flat, out, whole = z.reshape(-1), found.reshape(-1), np.empty(min(z.size, _TOGETHER), z.dtype)
+    for start in range(0, z.size, _TOGETHER):  # so few that they stay in the cache: more would cost more than the arithmetic
+        e, total = out[start:start + _TOGETHER], whole[:z.size - start]
+        np.exp(np.multiply(np.abs(flat[start:start + _TOGETHER], out=e), -inner, out=e), out=e)
+        np.square(np.add(e, 1, out=total), out=total)
+        np.divide(e, total, out=e)
+        if outer != 1:
+            np.multiply(e, outer, out=e)
+    return found
+
+
+_TOGETHER = 2**13
+"""Entries that a slope is evaluated of at a time."""
 
 
 def _softplus(z):
@@ -206,11 +217,11 @@ ROUTINES = {
     "softplus": _softplus,
     "sigma_prime": _sigma_prime,
     "h": lambda z: np.tanh(z / 2),
-    "h_prime": lambda z: 2 * _sigma_prime(z),
+    "h_prime": lambda z: _sigma_prime(z, outer=2),
     "g": lambda z: 2 * np.tanh(z / 2),
-    "g_prime": lambda z: 4 * _sigma_prime(z),
+    "g_prime": lambda z: _sigma_prime(z, outer=4),
     "tanh": np.tanh,
-    "tanh_prime": lambda z: 4 * _sigma_prime(2 * np.asarray(z)),
+    "tanh_prime": lambda z: _sigma_prime(z, 2, 4),
 }
 
 
