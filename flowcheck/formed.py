@@ -74,8 +74,8 @@ class Formed(_Node):
         """Frobenius norm of each row-scaled matrix that does not change but for its scale, over all steps."""
         found = []
         for k, scale in enumerate(self.scales):
-            rows = np.sqrt(np.einsum("rc,rc->r", self.stack[:, k], self.stack[:, k]))
-            found.append(np.linalg.norm((1.0 if scale is None else scale) * rows, axis=-1))
+            squares = np.einsum("rc,rc->r", self.stack[:, k], self.stack[:, k])
+            found.append(np.sqrt(np.square(np.broadcast_to(1.0 if scale is None else scale, np.shape(scale)[:-1] + squares.shape)) @ squares))
         return found
 
     def evaluate(self, times):
