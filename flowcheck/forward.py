@@ -1,9 +1,10 @@
-"""The forward pass of a compiled cell: what is the same at every step is worked out once, the rest is a list of operations.
+"""The forward pass of a compiled cell: what is the same at every step is worked out once, the rest is printed as a loop of plain lines.
 
 Nets that read the same previous states stand side by side in one array, with one product per state and step; units that are the same
-squashing function of nets side by side are one call.
+squashing function of nets side by side are one call. For small nets a step costs little but its calls, so the loop has no others.
 """
 
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -30,7 +31,8 @@ class Forward:
         self.steps, self.batch = next(iter(inputs.values())).shape[:2]
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
         self.ufuncs = squashing_ufuncs() if self.in_place and np.dtype(like["dtype"]).kind == "f" else {}
-        self.values, self.operations, groups = {}, [], {}
+        self.values, groups = {}, {}
+        self.lines, self.given, self.rows, self.local = [], [], {}, {}
         self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))
         for net in kernel.cell.nets:
             if not net.fixed:
@@ -45,17 +47,31 @@ class Forward:
 
     def run(self, state):
         """From `state` {previous state: (batch, length)} on; once."""
-        operations, self.operations = self.operations, None  # they know this run: a cycle would keep its values
-        inputs = [(name, array) for name, array in self.inputs.items() if name in self.read]
-        carried = [(old, self.values[new]) for old, new in self.kernel.states.items()]
-        now = dict(state)  # what is of the step before is written anew before it is read
-        for t in range(self.steps):
-            for name, array in inputs:
-                now[name] = array[t]
-            for operation in operations:
-                operation(t, now)
-            for old, array in carried:
-                now[old] = array[t]
+        for old, new in self.kernel.states.items():
+            if old in self.local:
+                self.lines.append(f"{self.local[old]} = {self._at(self.values[new])}")
+        starts = [old for old in self.kernel.states if old in self.local]
+        names = ["steps", *(self.local[old] for old in starts), *(f"g{k}" for k in range(len(self.given)))]
+        text = "\n".join([f"def loop({', '.join(names)}):", "    for t in range(steps):", *(f"        {line}" for line in self.lines)])
+        _compiled(text)(self.steps, *(state[old] for old in starts), *self.given)
+
+    def _name(self, value):
+        """What the loop calls an object that is the same at every step."""
+        self.given.append(value)
+        return f"g{len(self.given) - 1}"
+
+    def _at(self, array):
+        """What the loop calls step t of an array over time."""
+        if id(array) not in self.rows:
+            self.rows[id(array)] = f"a{len(self.rows)}"
+            self.lines.append(f"{self.rows[id(array)]} = {self._name(array)}[t]")
+        return self.rows[id(array)]
+
+    def _now(self, name):
+        """What the loop calls a vector of the step, or a previous state."""
+        if name not in self.local:
+            self.local[name] = self._at(self.inputs[name]) if name in self.inputs else f"v{len(self.local)}"
+        return self.local[name]
 
     def _empty(self, length):
         return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
@@ -101,88 +117,85 @@ class Forward:
         ends = np.cumsum(lengths).tolist()
         block, columns = self._empty(ends[-1]), [slice(e - n, e) for n, e in zip(lengths, ends, strict=True)]
         for net, cols in zip(nets, columns, strict=True):
-            self.values[net.out.name] = block[..., cols]
+            self.values[net.out.name] = _part(block, cols)
             self._feed(net, self.values[net.out.name])
         for source in sources:
             weights = [self.params[self.kernel.weights[net.out.name][source]] for net in nets]
-            stack = stacked(weights) if self.in_place else self.kernel.xp.concatenate(weights)
-            self.operations.append(self._add_product(block, source, stack.T))
+            total, previous = self._at(block), self._now(source)
+            if self.in_place:  # for a vector, `matmul` takes a microsecond longer
+                stack, work = self._name(stacked(weights).T), self._name(np.empty(block.shape[1:], **self.like))
+                self.lines.append(f"{self._name(np.add)}({total}, {previous}.dot({stack}, {work}), {total})")
+            else:
+                stack = self._name(self.kernel.xp.concatenate(weights).T)
+                self.lines.append(f"{total} += {self._name(self.kernel.product)}({previous}, {stack})")
         squashed = [(*self._squashed(net), cols) for net, cols in zip(nets, columns, strict=True)]
         for function, group in groupby(squashed, key=lambda found: found[0]):
             if function:
                 self._squash(function, {unit: cols for _, unit, cols in group}, block)
 
-    def _add_product(self, block, source, stack):
-        if not self.in_place:
-            product = self.kernel.product
-
-            def add(t, now):
-                block[t] += product(now[source], stack)
-        else:
-            work = np.empty(block.shape[1:], **self.like)
-
-            def add(t, now):
-                total = block[t]
-                np.add(total, now[source].dot(stack, work), out=total)  # for a vector, `matmul` takes a microsecond longer
-        return add
-
     def _squash(self, function, columns, block):
         """Units {unit: columns of its net}, side by side, that are one function."""
         first, last = min(c.start for c in columns.values()), max(c.stop for c in columns.values())
-        values, nets = self._empty(last - first), block[..., first:last]
-        places = {unit: slice(c.start - first, c.stop - first) for unit, c in columns.items()}
-        self.values |= {unit: values[..., cols] for unit, cols in places.items()}
-        ufunc, routine = self.ufuncs.get(function), self.kernel.units[next(iter(columns))].value
-        each = [(unit, self.values[unit]) for unit in places if unit in self.read]
+        values, nets = self._empty(last - first), _part(block, slice(first, last))
+        self.values |= {unit: _part(values, slice(c.start - first, c.stop - first)) for unit, c in columns.items()}
+        self._compute(values, self.ufuncs.get(function), self.kernel.units[next(iter(columns))].value, self._at(nets))
+        self.local |= {unit: self._at(self.values[unit]) for unit in columns if unit in self.read}
 
-        def squash(t, now):
-            if ufunc is None:
-                values[t] = routine(nets[t])
-            else:
-                ufunc(nets[t], values[t])
-            for unit, array in each:
-                now[unit] = array[t]
-        self.operations.append(squash)
+    def _compute(self, values, ufunc, routine, *arguments):
+        """Step t of `values` from vectors of the step, by a function that writes where it is told, if there is one."""
+        into = self._at(values)
+        if ufunc is not None:
+            self.lines.append(f"{self._name(ufunc)}({', '.join(arguments)}, {into})")
+        else:
+            self.lines.append(f"{into}[...] = {self._name(routine)}({', '.join(arguments)})")
+        return into
 
     def _net(self, net):
         """A net that something is still added to, or that units read by its name."""
         name, rest = net.out.name, self._rest(net)
         if net.fixed:
             self.values[name] = self._empty(self.lengths[net.size])
-            repeated, source = getattr(self.kernel.fixed_maps(self.lengths)[name], FIXED[net.kind]), net.sources[0].name
+            routine = getattr(self.kernel.fixed_maps(self.lengths)[name], FIXED[net.kind])
+            total = self._compute(self.values[name], None, routine, self._now(net.sources[0].name))
         elif self._squashed(net)[0] and sum(name in unit.args for unit in self.kernel.units.values()) == 1:
             return
-        values = self.values[name]
-
-        def complete(t, now):
-            total = values[t]
-            if net.fixed:
-                total[...] = repeated(now[source])
-            for s in () if net.fixed else rest:
-                total += self._edge(net, s, t, now)
-            now[name] = self._intervened(name, t, total)
-        self.operations.append(complete)
+        else:
+            total = self._at(self.values[name])
+            self.lines += [f"{total} += {self._edge(net, s)}" for s in rest]
+        self.local[name] = self._intervened(name, total)
 
     def _unit(self, name):
-        unit, values = self.kernel.units[name], self._empty(self.lengths[self.kernel.cell.sizes[name]])
-        value, args, alone = unit.value, unit.args, self._left_alone(name)
-        self.values[name] = values
+        unit, self.values[name] = self.kernel.units[name], self._empty(self.lengths[self.kernel.cell.sizes[name]])
+        found = self._compute(self.values[name], None, unit.value, *map(self._now, unit.args))
+        self.local[name] = self._intervened(name, found)
 
-        def compute(t, now):
-            found = values[t]
-            found[...] = value(*[now[a] for a in args])
-            now[name] = found if alone else self._intervened(name, t, found)
-        self.operations.append(compute)
-
-    def _intervened(self, name, t, found):
+    def _intervened(self, name, found):
+        """After what is added to a vector from outside, and where it is held."""
         if name in self.add:
-            found += self.add[name][t]
+            self.lines.append(f"{found} += {self._at(self.add[name])}")
         if name in self.hold:
-            mask, value = self.hold[name]
-            found[...] = self.kernel.xp.where(mask, value, found)
+            mask, value = map(self._name, self.hold[name])
+            self.lines.append(f"{found}[...] = {self._name(self.kernel.xp.where)}({mask}, {value}, {found})")
         return found
 
-    def _edge(self, net, source, t, now):
+    def _edge(self, net, source):
+        """What a source that is not stacked adds to a net at step t."""
         w = self.params[self.kernel.weights[net.out.name][source]]
-        value = self.frozen.at(source, t) if self._is_cut(net.out.name, source) and self.frozen is not None else now[source]
-        return value * w if net.kind == "diagonal" else self.kernel.product(value, w.T)
+        frozen = self._is_cut(net.out.name, source) and self.frozen is not None
+        value = f"{self._name(self.frozen.at)}({source!r}, t)" if frozen else self._now(source)
+        if net.kind == "diagonal":
+            return f"{value} * {self._name(w)}"
+        return f"{self._name(self.kernel.product)}({value}, {self._name(w.T)})"
+
+
+def _part(array, columns):
+    """Some columns of an array over time, or itself."""
+    return array if columns == slice(0, array.shape[-1]) else array[..., columns]
+
+
+@cache
+def _compiled(text):
+    """The function of a printed text."""
+    space = {}
+    exec(text, space)  # noqa: S102  (our own text: names are numbered)
+    return space["loop"]
