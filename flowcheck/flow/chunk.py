@@ -67,15 +67,16 @@ def measured_together(products, left_out):
     """(norms, norms of the rows for what was left out, norms of the random row, largest entries) of each of several products. With rows
     left out nobody asks for the largest entry, and the norm stands for it."""
     count = len(products)
+    flat, n = products.reshape(count, -1), products.shape[2]
     if left_out:
-        squares = np.einsum("qij,qij->qi", products, products)
-        norms, tails = squares[:, :-1].sum(axis=1), squares[:, -1 - left_out:-1].sum(axis=1)
-        if 1e-280 < squares[:, -1].min() and 1e-280 < norms.min() and norms.max() < 1e280:
+        tails, probes = _squares(flat[:, -n * (1 + left_out):-n]), _squares(flat[:, -n:])
+        norms = _squares(flat[:, :-n * (1 + left_out)]) + tails
+        if 1e-280 < probes.min() and 1e-280 < norms.min() and norms.max() < 1e280:
             norms = np.sqrt(norms)
-            return norms, np.sqrt(tails), np.sqrt(squares[:, -1]), norms
-    norms, entries = _norms_and_entries(products[:, :-1].reshape(count, -1))
-    tails = row_norms(products[:, -1 - left_out:-1].reshape(count, -1)) if left_out else np.zeros(count)
-    return norms, tails, row_norms(products[:, -1]), entries
+            return norms, np.sqrt(tails), np.sqrt(probes), norms
+    norms, entries = _norms_and_entries(flat[:, :-n])
+    tails = row_norms(flat[:, -n * (1 + left_out):-n]) if left_out else np.zeros(count)
+    return norms, tails, row_norms(flat[:, -n:]), entries
 
 
 def _norms_and_entries(flats):
@@ -97,7 +98,12 @@ def _norms_and_entries(flats):
 
 def row_norms(flats):
     """Norm of each row; scaled first where the squares would leave the range of float64."""
-    squares = np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0]
+    squares = _squares(flats)
     if 1e-280 < squares.min() and squares.max() < 1e280:
         return np.sqrt(squares)
     return np.array([math.sqrt(s) if 1e-280 < s < 1e280 else frobenius(f) for s, f in zip(squares.tolist(), flats, strict=True)])
+
+
+def _squares(flats):
+    """Squared norm of each row: one product of BLAS each."""
+    return np.matmul(flats[:, None], flats[:, :, None])[:, 0, 0]

@@ -18,7 +18,7 @@ __all__ = ["StateProduct"]
 _CHUNK_BYTES = 2**20
 """Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
 
-_FEW, _FEW_BYTES = 24, 2**19
+_FEW, _FEW_BYTES = 48, 3 * 2**17
 """Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
 
 _BLOCK_BYTES = 2**17
@@ -45,6 +45,7 @@ class StateProduct:
         self.step, self.b, self.kept = step, b, kept
         self._prepare()
         n = self.size
+        self.rooms = [np.empty(0)] * 2
         self.end, self.lags, self.exponent, self.floor, self.done, self.next_chunk, self.turn = end, lags, 0, 0.0, 0, 1, 0
         self.go_on(np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)]))
 
@@ -80,22 +81,55 @@ class StateProduct:
             self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
             self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
-            self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * self.start.size)))
+            self.row_scaled = [p.row_scaled for p in self.parts]
+            formed = [math.prod(p.operand.shape) for p, scaled in zip(self.parts, self.row_scaled, strict=True) if p.is_dense and not scaled]
+            self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * max(self.start.size, *formed, 0))))
             if self.kept:
-                self.slots = [np.zeros((self.longest, *self.start.shape)) for _ in range(2)]
+                self.slots = [self._room(turn, self.longest) for turn in range(2)]
             else:
                 self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
-                self.slots = [np.zeros((self.few, *self.start.shape))] * 2
-            self.work, self.read_scaled = np.empty((2, *self.start.shape))
-            few = 2 * len(self.start) < n  # then to scale rows is less work than to scale weights
-            self.row_scaled = [p.row_scaled if few else None for p in self.parts]
-            self.ways = [(p.is_dense, p.add, s and (self.read_scaled[:, p.cols], s[1]))
-                         for p, s in zip(self.parts, self.row_scaled, strict=True)]
+                self.slots = [self._room(0, self.few)] * 2
+            self.work = np.empty(self.start.shape)
             height = max(1, _BLOCK_BYTES // (8 * n))
             self.blocks = [slice(r, min(r + height, len(self.start))) for r in range(0, len(self.start), height)]
+            self.ways = [self._way(p, scaled) for p, scaled in zip(self.parts, self.row_scaled, strict=True)]
             different = self.slots[:2 if self.kept else 1]
             self.reads = [[self._read(m) for m in slot] for slot in different] * (2 // len(different))
             self.writes = [[self._write(m) for m in slot] for slot in different] * (2 // len(different))
+
+    def _room(self, turn, count):
+        """Room for so many products, the same memory whenever there is enough of it; zero where no part writes."""
+        size = count * self.start.size
+        if size > self.rooms[turn].size:
+            self.rooms[turn] = np.empty(max(size, (_CHUNK_BYTES if self.kept else _FEW_BYTES) // 8))
+        room = self.rooms[turn][:size].reshape(count, *self.start.shape)
+        for cols in self.jacobian.unreached:
+            room[:, :, cols] = 0.0
+        return room
+
+    def _way(self, part, scaled):
+        """The function of (what is read, operand of one lag, what is written, where to work before it is added) of a part."""
+        if not part.is_dense:
+            return _add_diagonal if part.add else _set_diagonal
+        whole = part.into == slice(0, self.size)
+        product = np.dot if whole or part.add else np.matmul  # `dot` is faster, and wants an array of its own to write to
+        if scaled is None:
+            def set_dense(read, matrix, into, work):
+                product(read, matrix, out=into)
+
+            def add_dense(read, matrix, into, work):
+                into += product(read, matrix, out=work)
+            return add_dense if part.add else set_dense
+        inner, weights = np.empty((len(self.start), len(scaled[1]))), scaled[1]
+
+        def scaled_dense(read, slopes, into, work):
+            if slopes is not None:
+                read = np.multiply(read, slopes, out=inner)
+            if part.add:
+                into += product(read, weights, out=work)
+            else:
+                product(read, weights, out=into)
+        return scaled_dense
 
     def _read(self, matrix):
         """What each part reads of a product: a matrix, or its blocks of rows for a diagonal."""
@@ -105,8 +139,9 @@ class StateProduct:
         """What each part writes into a product, and where it works before it adds."""
         found = []
         for p in self.parts:
-            into, work = matrix[:, p.into], self.work[:, p.into]
-            found.append((into, work) if p.is_dense else [(into[rows], work[:rows.stop - rows.start]) for rows in self.blocks])
+            into = matrix[:, p.into]
+            work = self.work.reshape(-1)[:into.size].reshape(into.shape)
+            found.append((into, work) if p.is_dense else ([into[rows] for rows in self.blocks], work))
         return found
 
     def _begin(self):
@@ -163,7 +198,7 @@ class StateProduct:
         """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
         slots = self.slots[turn][place:place + k]
-        operands = [p.at(times) if s is None else s[0] if s[0] is None else np.broadcast_to(slopes_at(s[0], times), (k, s[0].shape[-1]))
+        operands = [p.at(times) if s is None else self._slopes(s[0], times)
                     for p, s in zip(self.parts, self.row_scaled, strict=True)]
         self._multiply(here, turn, k, operands, place)
         last = slots[-1]
@@ -175,23 +210,16 @@ class StateProduct:
     def _multiply(self, here, turn, k, operands, place):
         reads = self._read(here)
         for j in range(k):
-            for (dense, add, scaled), operand, read, write in zip(self.ways, operands, reads, self.writes[turn][place + j], strict=True):
-                matrix = None if operand is None else operand[k - 1 - j]
-                if not dense:
-                    for block, (into, work) in zip(read, write, strict=True):
-                        if add:
-                            into += np.multiply(block, matrix, out=work)
-                        else:
-                            np.multiply(block, matrix, out=into)
-                    continue
-                if scaled:  # rows times slopes times weights that stay
-                    read, matrix = read if matrix is None else np.multiply(read, matrix, out=scaled[0]), scaled[1]
-                into, work = write
-                if add:
-                    into += np.matmul(read, matrix, out=work)
-                else:
-                    np.matmul(read, matrix, out=into)
+            for way, operand, read, (into, work) in zip(self.ways, operands, reads, self.writes[turn][place + j], strict=True):
+                way(read, None if operand is None else operand[k - 1 - j], into, work)
             reads = self.reads[turn][place + j]
+
+    def _slopes(self, slopes, times):
+        """Slopes of a slice of steps, as often as there are rows: products of two arrays of one shape are the fastest."""
+        if slopes is None:
+            return None
+        found = slopes_at(slopes, times)
+        return np.broadcast_to(found[:, None], (times.stop - times.start, len(self.start), found.shape[-1])).copy()
 
     def _step_norms(self, operands, times):
         """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
@@ -204,6 +232,16 @@ class StateProduct:
             else:
                 total += row_norms(operand.reshape(len(operand), -1))
         return total
+
+
+def _set_diagonal(read, slopes, into, work):
+    for rows, out in zip(read, into, strict=True):
+        np.multiply(rows, slopes, out=out)
+
+
+def _add_diagonal(read, slopes, into, work):
+    for rows, out in zip(read, into, strict=True):
+        out += np.multiply(rows, slopes, out=work[:len(rows)])
 
 
 def _fit(entries):
