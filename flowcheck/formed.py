@@ -75,7 +75,8 @@ class Formed(_Node):
         found = []
         for k, scale in enumerate(self.scales):
             squares = np.einsum("rc,rc->r", self.stack[:, k], self.stack[:, k])
-            found.append(np.sqrt(np.square(np.broadcast_to(1.0 if scale is None else scale, np.shape(scale)[:-1] + squares.shape)) @ squares))
+            scale = np.broadcast_to(1.0 if scale is None else scale, np.shape(scale)[:-1] + squares.shape)
+            found.append(np.sqrt(np.square(scale) @ squares))
         return found
 
     def evaluate(self, times):

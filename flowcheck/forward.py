@@ -4,7 +4,6 @@ Nets that read the same previous states stand side by side in one array, with on
 squashing function of nets side by side are one call. For small nets a step costs little but its calls, so the loop has no others.
 """
 
-from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from .aligned import stacked
 from .equations import Net
 from .notation import Squashing, squashing_ufuncs
+from .plain_loop import plain_loop
 
 __all__ = ["Forward"]
 
@@ -53,7 +53,7 @@ class Forward:
         starts = [old for old in self.kernel.states if old in self.local]
         names = ["steps", *(self.local[old] for old in starts), *(f"g{k}" for k in range(len(self.given)))]
         text = "\n".join([f"def loop({', '.join(names)}):", "    for t in range(steps):", *(f"        {line}" for line in self.lines)])
-        _compiled(text)(self.steps, *(state[old] for old in starts), *self.given)
+        plain_loop(text)(self.steps, *(state[old] for old in starts), *self.given)
 
     def _name(self, value):
         """What the loop calls an object that is the same at every step."""
@@ -191,11 +191,3 @@ class Forward:
 def _part(array, columns):
     """Some columns of an array over time, or itself."""
     return array if columns == slice(0, array.shape[-1]) else array[..., columns]
-
-
-@cache
-def _compiled(text):
-    """The function of a printed text."""
-    space = {}
-    exec(text, space)  # noqa: S102  (our own text: names are numbered)
-    return space["loop"]

@@ -33,8 +33,8 @@ _SMALLEST = 64
 _NOTHING = 1e-100
 """What was left out is forgotten where it is so small, relative to the whole: it would leave the range of float64."""
 
-_WORTH = 10
-"""How many times the cost of leaving rows out must lie ahead."""
+_ATTEMPT, _LAG = 1.6e7, 1e5
+"""What an attempt, and what a lag costs beside its products, in the operations that products do meanwhile."""
 
 _LATER, _SPACING = 1.6, 256
 """Lag of an attempt relative to that of the last, and lags between two at most."""
@@ -68,11 +68,13 @@ def measured(make, tail, measure):
 
 def _fewer_and_fewer(product, tail):
     """Its chunks; between them rows are left out where that may pay."""
-    cost = 4 + 1000 // product.size  # of an attempt, in lags
     every_state = len(product.columns) > 1 and len(product.start) > product.size  # such rows soon repeat each other
     rng, attempt = np.random.default_rng(0), 8 if every_state else 24
     while True:
-        yield from product.chunks(attempt if product.lags - attempt > _WORTH * cost else product.lags)
+        rows = len(product.start)
+        cost = 4 + int(_ATTEMPT / (_LAG + 2 * rows * product.size**2))  # of an attempt, in lags
+        least = (COMBINATIONS + 1) / rows  # what a lag costs at best, of what it costs now
+        yield from product.chunks(attempt if (product.lags - attempt) * (1 - least) > 4 * cost else product.lags)
         done, norm, left_out = product.done, product.norm, product.left_out
         kept, others, random = np.split(product.rows, [-1 - left_out, -1])
         if done == product.lags or len(kept) < 2 or not 0 < norm < math.inf:
@@ -81,12 +83,12 @@ def _fewer_and_fewer(product, tail):
         B, combinations, rest = split(kept, tail * norm, rng)
         if B is None:
             slow = math.log(tail) / math.log(rest / norm) if rest < norm else 4.0
-            attempt = max(done + 2 * cost, int(done * min(max(slow, 1.25), 4.0)))
+            attempt = max(done + cost, int(done * min(max(slow, 1.25), 4.0)))
             continue
         if left_out and frobenius(others) > _NOTHING * norm:
             combinations += others
         product.go_on(np.vstack([B, combinations, random]), len(combinations))
-        attempt = min(max(done + 2 * cost, int(_LATER * done)), done + _SPACING)
+        attempt = min(max(done + cost, int(_LATER * done)), done + _SPACING)
 
 
 def split(rows, most, rng):

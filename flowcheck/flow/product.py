@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from ..formed import slopes_at
 from .chunk import Chunk, measured_together, row_norms
 from .joint import JointJacobian
+from .lags import Lags
 from .scaled import ROUNDING, frobenius, largest_entry
 
 __all__ = ["StateProduct"]
@@ -20,9 +20,6 @@ _CHUNK_BYTES = 2**20
 
 _FEW, _FEW_BYTES = 48, 3 * 2**17
 """Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
-
-_BLOCK_BYTES = 2**17
-"""Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
 
 _LONGEST = 1024
 """Lags of a chunk at most."""
@@ -74,28 +71,21 @@ class StateProduct:
         return self.here
 
     def _allocate(self):
-        lags, n = self.lags - self.done, self.size
+        lags = self.lags - self.done
         self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
         if self.loops is not None:
             self.compiled.make_room(len(self.start))
             self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
             self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
         else:
-            self.row_scaled = [p.row_scaled for p in self.parts]
-            formed = [math.prod(p.operand.shape) for p, scaled in zip(self.parts, self.row_scaled, strict=True) if p.is_dense and not scaled]
+            formed = [math.prod(p.operand.shape) for p in self.parts if p.is_dense and not p.row_scaled]
             self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * max(self.start.size, *formed, 0))))
             if self.kept:
                 self.slots = [self._room(turn, self.longest) for turn in range(2)]
             else:
                 self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
                 self.slots = [self._room(0, self.few)] * 2
-            self.work = np.empty(self.start.shape)
-            height = max(1, _BLOCK_BYTES // (8 * n))
-            self.blocks = [slice(r, min(r + height, len(self.start))) for r in range(0, len(self.start), height)]
-            self.ways = [self._way(p, scaled) for p, scaled in zip(self.parts, self.row_scaled, strict=True)]
-            different = self.slots[:2 if self.kept else 1]
-            self.reads = [[self._read(m) for m in slot] for slot in different] * (2 // len(different))
-            self.writes = [[self._write(m) for m in slot] for slot in different] * (2 // len(different))
+            self.together = Lags(self.parts, self.slots)
 
     def _room(self, turn, count):
         """Room for so many products, the same memory whenever there is enough of it; zero where no part writes."""
@@ -106,43 +96,6 @@ class StateProduct:
         for cols in self.jacobian.unreached:
             room[:, :, cols] = 0.0
         return room
-
-    def _way(self, part, scaled):
-        """The function of (what is read, operand of one lag, what is written, where to work before it is added) of a part."""
-        if not part.is_dense:
-            return _add_diagonal if part.add else _set_diagonal
-        whole = part.into == slice(0, self.size)
-        product = np.dot if whole or part.add else np.matmul  # `dot` is faster, and wants an array of its own to write to
-        if scaled is None:
-            def set_dense(read, matrix, into, work):
-                product(read, matrix, out=into)
-
-            def add_dense(read, matrix, into, work):
-                into += product(read, matrix, out=work)
-            return add_dense if part.add else set_dense
-        inner, weights = np.empty((len(self.start), len(scaled[1]))), scaled[1]
-
-        def scaled_dense(read, slopes, into, work):
-            if slopes is not None:
-                read = np.multiply(read, slopes, out=inner)
-            if part.add:
-                into += product(read, weights, out=work)
-            else:
-                product(read, weights, out=into)
-        return scaled_dense
-
-    def _read(self, matrix):
-        """What each part reads of a product: a matrix, or its blocks of rows for a diagonal."""
-        return [matrix[:, p.cols] if p.is_dense else [matrix[rows, p.cols] for rows in self.blocks] for p in self.parts]
-
-    def _write(self, matrix):
-        """What each part writes into a product, and where it works before it adds."""
-        found = []
-        for p in self.parts:
-            into = matrix[:, p.into]
-            work = self.work.reshape(-1)[:into.size].reshape(into.shape)
-            found.append((into, work) if p.is_dense else ([into[rows] for rows in self.blocks], work))
-        return found
 
     def _begin(self):
         return self.start
@@ -198,28 +151,13 @@ class StateProduct:
         """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
         times = slice(self.end - q - k + 2, self.end - q + 2)
         slots = self.slots[turn][place:place + k]
-        operands = [p.at(times) if s is None else self._slopes(s[0], times)
-                    for p, s in zip(self.parts, self.row_scaled, strict=True)]
-        self._multiply(here, turn, k, operands, place)
+        operands = self.together.operands(times)
+        self.together.multiply(here, operands, turn, place)
         last = slots[-1]
         if not self.kept:
             np.copyto(self.last[turn], last)
             last = self.last[turn]
         return last, (*measured_together(slots, self.left_out), self._step_norms(operands, times)[::-1])
-
-    def _multiply(self, here, turn, k, operands, place):
-        reads = self._read(here)
-        for j in range(k):
-            for way, operand, read, (into, work) in zip(self.ways, operands, reads, self.writes[turn][place + j], strict=True):
-                way(read, None if operand is None else operand[k - 1 - j], into, work)
-            reads = self.reads[turn][place + j]
-
-    def _slopes(self, slopes, times):
-        """Slopes of a slice of steps, as often as there are rows: products of two arrays of one shape are the fastest."""
-        if slopes is None:
-            return None
-        found = slopes_at(slopes, times)
-        return np.broadcast_to(found[:, None], (times.stop - times.start, len(self.start), found.shape[-1])).copy()
 
     def _step_norms(self, operands, times):
         """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
@@ -232,16 +170,6 @@ class StateProduct:
             else:
                 total += row_norms(operand.reshape(len(operand), -1))
         return total
-
-
-def _set_diagonal(read, slopes, into, work):
-    for rows, out in zip(read, into, strict=True):
-        np.multiply(rows, slopes, out=out)
-
-
-def _add_diagonal(read, slopes, into, work):
-    for rows, out in zip(read, into, strict=True):
-        out += np.multiply(rows, slopes, out=work[:len(rows)])
 
 
 def _fit(entries):

@@ -40,7 +40,7 @@ class SharedProduct:
     def go_on(self, rows, left_out):
         """As `StateProduct.go_on`; where few rows are left, on fewer threads."""
         exponent, floor = self.exponent, np.linalg.norm([np.ldexp(p.floor, p.exponent - self.exponent) for p in self.parts])
-        units = max(cols.stop - cols.start for cols in self.columns.values())
+        self.start, units = rows, max(cols.stop - cols.start for cols in self.columns.values())
         self.parts = self.parts[:worth_sharing(len(self.parts), len(rows), units)]
         edges = np.linspace(0, len(rows) - 1, len(self.parts) + 1).round().astype(int)
         for part, first, last in zip(self.parts, edges[:-1], edges[1:], strict=True):
