@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowcheck import catalogue, compile_cell, state_flow
-from flowcheck.flow import path_flows, product, profile, state_matrices
+from flowcheck.flow import one_by_one, path_flows, state_matrices, together
 from flowcheck.flow.joint import JointJacobian
 from flowcheck.flow.product import StateProduct
 from flowcheck.jacobian import StepJacobian
@@ -44,7 +44,7 @@ def test_the_joint_jacobian_is_its_blocks(cell, cut, rng):
 
 
 def test_chunks_are_products_one_by_one(cell, rng, monkeypatch):
-    monkeypatch.setattr(product, "_FEW_BYTES", 8 * 12 * 12 * 2)  # several times few lags in a chunk
+    monkeypatch.setattr(together, "_FEW_BYTES", 8 * 12 * 12 * 2)  # several times few lags in a chunk
     step = Step(a_run(cell, rng, steps=60))
     running, blocks = StateProduct(step, 0, 59, 58), StepJacobian(step)
     expected, seen, lengths = np.eye(running.start.shape[1]), 0, set()
@@ -66,11 +66,18 @@ def logs(running):
         return np.log2([norm, largest, floor]).T + exponent[:, None]
 
 
+def one_by_one_product(step, lags):
+    """A product whose lags are multiplied one by one, however small they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_by_one.OneByOne, "pays", staticmethod(lambda rows, size: True))
+        return StateProduct(step, 0, step.trajectory.steps - 1, lags, kept=False)
+
+
 @pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
 def test_norms_alone_are_those_of_the_matrices(cell, cut, rng, monkeypatch):
-    monkeypatch.setattr(profile, "_BLOCK_BYTES", 8 * 12 * 4)  # several blocks of rows
+    monkeypatch.setattr(one_by_one, "_BLOCK_BYTES", 8 * 12 * 4)  # several blocks of rows
     step = Step(a_run(cell, rng, steps=40), cut)
-    norms, expected = logs(profile.NormProduct(step, 0, 39, 38)), logs(StateProduct(step, 0, 39, 38))
+    norms, expected = logs(one_by_one_product(step, 38)), logs(StateProduct(step, 0, 39, 38))
     np.testing.assert_allclose(norms[:, :2], expected[:, :2], rtol=0, atol=1e-11)
     assert np.array_equal(np.isinf(norms), np.isinf(expected))
     finite = np.isfinite(expected[:, 2])
@@ -79,7 +86,7 @@ def test_norms_alone_are_those_of_the_matrices(cell, cut, rng, monkeypatch):
 
 def test_a_second_factor_is_left_where_it_lets_errors_grow(rng):
     cells = catalogue()
-    factors = {name: len(profile.NormProduct(Step(a_run(cells[name], rng)), 0, 24, 20).within) for name in ("lstm", "slstm", "gru")}
+    factors = {name: len(one_by_one_product(Step(a_run(cells[name], rng)), 20).way.within) for name in ("lstm", "slstm", "gru")}
     assert factors == {"lstm": 1, "slstm": 0, "gru": 0}
     slstm = JointJacobian(Step(a_run(cells["slstm"], rng)), 0, factored=True)
     assert len(slstm.within) > 1
@@ -90,19 +97,20 @@ def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
     """What the product in place has and the other has not: factors of their own, columns that are cleared, the random row apart."""
     cell = {"unreached": "lstm_fgr", "slopes": "tanh"}.get(mistake, "lstm")
     step = Step(a_run(catalogue()[cell], rng, steps=40), mistake == "unreached")
-    running = profile.NormProduct(step, 0, 39, 38)
+    running = one_by_one_product(step, 38)
+    way = running.way
     if mistake == "fold":
-        running.within = []
+        way.within = []
     elif mistake == "slopes":
-        running.slopes = []
+        way.slopes = []
     elif mistake == "unreached":
-        running.unreached = []
-        for few in running.products:
+        way.unreached = []
+        for few in way.products:
             few.matrices[-1][...] = 1.0
     else:
-        running.blocks.append(running.blocks.pop(0))
-        running.products = [profile._Product(few.matrices, running.blocks) for few in running.products]
-        running.here = running._begin()
+        way.blocks.append(way.blocks.pop(0))
+        way.products = [one_by_one._Product(few.matrices, way.blocks) for few in way.products]
+        running.here = way.begin(running.start)
     assert np.abs(logs(running)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
 
 
@@ -115,8 +123,8 @@ def resting(W, steps):
 def way(request, monkeypatch):
     """Lags whose matrices are measured together, or one by one."""
     if request.param.endswith("few at a time"):
-        monkeypatch.setattr(product, "_FEW_BYTES", 8 * 6 * 7 * 3)
-    monkeypatch.setattr(profile.NormProduct, "pays", staticmethod(lambda rows, size: request.param == "norms"))
+        monkeypatch.setattr(together, "_FEW_BYTES", 8 * 6 * 7 * 3)
+    monkeypatch.setattr(one_by_one.OneByOne, "pays", staticmethod(lambda rows, size: request.param == "norms"))
 
 
 @pytest.mark.parametrize("per_step", [1e-30, 1e-3, 1e25], ids=str)

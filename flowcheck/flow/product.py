@@ -1,4 +1,4 @@
-"""The running product of step Jacobians, lag after lag: d state(t)/d state(t-q) for some rows, a few lags at a time.
+"""The running product of step Jacobians, lag after lag: d state(t)/d state(t-q) for some rows, some lags at a time.
 
 The lags of a chunk share one exponent of two and are measured together, so that a lag costs one matrix product and little else.
 Memory: two chunks, whatever the number of lags. Carries norms, largest entries and the rounding floor with it.
@@ -8,25 +8,20 @@ import math
 
 import numpy as np
 
-from .chunk import Chunk, measured_together, row_norms
+from .chunk import Chunk
 from .joint import JointJacobian
-from .lags import Lags
+from .one_by_one import OneByOne
 from .scaled import ROUNDING, frobenius, largest_entry
+from .together import CHUNK_BYTES, LONGEST, Together, step_norms
 
 __all__ = ["StateProduct"]
-
-_CHUNK_BYTES = 2**20
-"""Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
-
-_FEW, _FEW_BYTES = 48, 3 * 2**17
-"""Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
-
-_LONGEST = 1024
-"""Lags of a chunk at most."""
 
 _BITS = 300
 """Powers of two that the product may grow or shrink within a chunk, half as many more where that was not foreseen: its squares stay
 inside float64."""
+
+_MILD = 2.0
+"""Growth of rounding errors that a second factor may bring: a bit of 52. An LSTM's y_out h'(s) brings less."""
 
 
 class StateProduct:
@@ -36,81 +31,47 @@ class StateProduct:
 
     One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where matrices are not
     `kept`, chunks have none, and the products stay in the cache. Between chunks `go_on` may put other rows in the place of all.
+
+    way   how lags are multiplied: one by one where a product fills a cache, else together; or by compiled loops
     """
 
     def __init__(self, step, b, end, lags, rows=slice(None), kept=True):
-        self.step, self.b, self.kept = step, b, kept
-        self._prepare()
-        n = self.size
-        self.rooms = [np.empty(0)] * 2
+        trajectory, self.kept = step.trajectory, kept
+        self.jacobian = _jacobian(step, b, factored=trajectory.products is None)
+        self.columns, n = self.jacobian.columns, self.jacobian.size
+        self.size, self.rooms, self.compiled = n, [np.empty(0)] * 2, None
+        if trajectory.products is not None:
+            self.compiled = trajectory.products.product(self.jacobian.parts, self.columns, trajectory.steps)
         self.end, self.lags, self.exponent, self.floor, self.done, self.next_chunk, self.turn = end, lags, 0, 0.0, 0, 1, 0
         self.go_on(np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)]))
-
-    def _prepare(self):
-        """What does not depend on the rows."""
-        self.jacobian, self.loops = self._of(self.step, self.b), self.step.trajectory.products
-        self.columns, self.size = self.jacobian.columns, self.jacobian.size
-        self.parts = sorted(self.jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
-        if self.loops is not None:
-            self.compiled = self.loops.product(self.parts, self.columns, self.step.trajectory.steps)
-
-    def _of(self, step, b):
-        return JointJacobian(step, b)
 
     def go_on(self, rows, left_out=0):
         """Take `rows` from here on, the random one last; the `left_out` rows before it stand for what was left out."""
         self.start, self.left_out = rows, left_out
-        self._allocate()
+        self.way = self._way(rows.shape, self.lags - self.done)
         self.norm, self.probe, self.largest = frobenius(rows[:-1]), frobenius(rows[-1]), largest_entry(rows[:-1])
         self.floor += ROUNDING * self.norm if left_out else 0.0
-        self.here = self._begin()
+        self.here = self.way.begin(rows)
+
+    def _way(self, shape, lags):
+        if self.compiled is not None:
+            return _Compiled(self.compiled, self.end, shape, lags, self.kept, self.left_out)
+        if not self.kept and OneByOne.pays(*shape):
+            return OneByOne(self.jacobian, self.end, shape, lags, self.left_out)
+        return Together(self.jacobian, self.end, shape, lags, self.kept, self.left_out, self.rooms)
 
     @property
     def rows(self):
         """The product as it stands, (rows, joint state), times 2**exponent; not to be written to."""
-        return self.here
-
-    def _allocate(self):
-        lags = self.lags - self.done
-        self.longest = max(1, min(lags, _LONGEST, _CHUNK_BYTES // (8 * self.start.size)))
-        if self.loops is not None:
-            self.compiled.make_room(len(self.start))
-            self.longest = min(lags, _LONGEST) if self.compiled.alone and not self.kept else self.longest
-            self.slots = [np.zeros((self.longest if self.kept else 1, *self.start.shape)) for _ in range(2)]
-        else:
-            formed = [math.prod(p.operand.shape) for p in self.parts if p.is_dense and not p.row_scaled]
-            self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * max(self.start.size, *formed, 0))))
-            if self.kept:
-                self.slots = [self._room(turn, self.longest) for turn in range(2)]
-            else:
-                self.longest, self.last = min(lags, _LONGEST), [np.empty(self.start.shape) for _ in range(2)]
-                self.slots = [self._room(0, self.few)] * 2
-            self.together = Lags(self.parts, self.slots)
-
-    def _room(self, turn, count):
-        """Room for so many products, the same memory whenever there is enough of it; zero where no part writes."""
-        size = count * self.start.size
-        if size > self.rooms[turn].size:
-            self.rooms[turn] = np.empty(max(size, (_CHUNK_BYTES if self.kept else _FEW_BYTES) // 8))
-        room = self.rooms[turn][:size].reshape(count, *self.start.shape)
-        for cols in self.jacobian.unreached:
-            room[:, :, cols] = 0.0
-        return room
-
-    def _begin(self):
-        return self.start
-
-    @staticmethod
-    def _scaled(here, shift):
-        return np.ldexp(here, shift)
+        return self.way.rows(self.here)
 
     def chunks(self, upto=None):
         """Yield Chunks up to lag `upto`, or the last. Matrices are overwritten by the next but one chunk."""
-        upto, longest = self.lags if upto is None else min(upto, self.lags), min(self.next_chunk, self.longest)
+        upto, longest = self.lags if upto is None else min(upto, self.lags), min(self.next_chunk, self.way.longest)
         while self.done < upto:
             k = min(longest, upto - self.done)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                matrices, after, (norms, tails, probes, entries, steps), shifts = self._advance(self.here, self.turn, self.done + 1, k)
+                matrices, after, (norms, tails, probes, entries, steps), shifts = self.way.advance(self.here, self.turn, self.done + 1, k)
             if k > 1 and not _fit(entries):
                 longest = max(1, k // 4)
                 continue
@@ -121,55 +82,45 @@ class StateProduct:
             first, exponent = self.done + 1, self.exponent if shifts is None else self.exponent + shifts
             last, grown = float(entries[-1]), 0 if shifts is None else int(shifts[-1])
             rate = abs(math.log2(last / self.largest) + grown) / k if last > 0 and self.largest > 0 else 0.0
-            longest = self.longest if shifts is not None and rate < _BITS / 2 else min(self.longest, max(1, int(_BITS / (rate + 1))))
+            longest = self.way.longest
+            if shifts is None or rate >= _BITS / 2:
+                longest = min(longest, max(1, int(_BITS / (rate + 1))))
             self.norm, self.probe, self.floor = (float(v[-1]) for v in (norms, probes, floors))
             self.here, self.largest, self.done, self.exponent = after, last, self.done + k, self.exponent + grown
             shift = math.frexp(self.largest)[1]
             if abs(shift) > 64 and self.largest > 0:
-                self.here, self.exponent = self._scaled(self.here, -shift), self.exponent + shift
+                self.here, self.exponent = self.way.times_power_of_two(self.here, -shift), self.exponent + shift
                 self.norm, self.probe, self.largest, self.floor = (
                     math.ldexp(v, -shift) for v in (self.norm, self.probe, self.largest, self.floor))
             self.turn, self.next_chunk = 1 - self.turn, longest
             yield Chunk(first, matrices, exponent, norms, entries, floors, tails, self.left_out)
 
-    def _advance(self, here, turn, q, k):
-        """Multiply over the lags q ... q+k-1: (products, the last as it goes on, (norms, norms of the rows for what was left out, norms of
-        the random row, largest entries, bounds of the norm of J), exponents where they differ)."""
-        if self.loops is None:
-            found = np.empty((5, k))
-            for first in range(0, k, self.few):
-                count = min(self.few, k - first)
-                here, found[:, first:first + count] = self._advance_few(here, turn, q + first, count, first if self.kept else 0)
-            return self.slots[turn][:k, :-1] if self.kept else None, here, found, None
+
+class _Compiled:
+    """A way of a product: compiled loops, all lags of a chunk in one call. Methods are those of `Together`."""
+
+    begin, rows, times_power_of_two = Together.begin, staticmethod(Together.rows), staticmethod(Together.times_power_of_two)
+
+    def __init__(self, compiled, end, shape, lags, kept, left_out):
+        self.compiled, self.end, self.kept, self.left_out = compiled, end, kept, left_out
+        compiled.make_room(shape[0])
+        few = max(1, min(lags, LONGEST, CHUNK_BYTES // (8 * math.prod(shape))))
+        self.longest = min(lags, LONGEST) if compiled.alone and not kept else few
+        self.slots = [np.zeros((self.longest if kept else 1, *shape)) for _ in range(2)]
+
+    def advance(self, here, turn, q, k):
         times = slice(self.end - q - k + 2, self.end - q + 2)
         slots = self.slots[turn][:k]
         (*found, exponents), operands = self.compiled.advance(here, slots, times, self.left_out)
-        found.append(self._step_norms(operands, times)[::-1])
+        found.append(step_norms(self.compiled.parts, operands, times)[::-1])
         return slots[:, :-1], slots[(k - 1) % len(slots)], found, None if self.kept else exponents.astype(int)
 
-    def _advance_few(self, here, turn, q, k, place):
-        """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
-        times = slice(self.end - q - k + 2, self.end - q + 2)
-        slots = self.slots[turn][place:place + k]
-        operands = self.together.operands(times)
-        self.together.multiply(here, operands, turn, place)
-        last = slots[-1]
-        if not self.kept:
-            np.copyto(self.last[turn], last)
-            last = self.last[turn]
-        return last, (*measured_together(slots, self.left_out), self._step_norms(operands, times)[::-1])
 
-    def _step_norms(self, operands, times):
-        """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
-        total = np.zeros(times.stop - times.start)
-        for part, operand in zip(self.parts, operands, strict=True):
-            if not part.is_dense:
-                total += np.abs(operand).max(axis=1)
-            elif part.operand.bounds is not None:
-                total += part.operand.bounds[times]
-            else:
-                total += row_norms(operand.reshape(len(operand), -1))
-        return total
+def _jacobian(step, b, factored):
+    """J(t) in two factors (`StepJacobian`), unless that lets rounding errors grow."""
+    found = JointJacobian(step, b, factored)
+    growth = math.prod(1.0 + float(np.abs(slope).max(initial=0.0)) for *_, slope in found.within)
+    return found if growth <= _MILD else JointJacobian(step, b)
 
 
 def _fit(entries):

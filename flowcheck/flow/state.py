@@ -11,7 +11,6 @@ from ..threads import one_blas_thread
 from . import lowrank
 from .norms import end_and_lags, norm_row, of_one_sequence
 from .product import StateProduct
-from .profile import NormProduct
 from .scaled import Scaled, frobenius
 from .shared import SharedProduct, joined, worth_sharing
 
@@ -60,9 +59,7 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     if lowrank.pays(size, tail):
         threads = worth_sharing(threads, n, max(r.stop - r.start for r in rows_of.values()))
     edges = np.linspace(rows.start, rows.stop, threads + 1).round().astype(int).tolist()
-    alone = not kept and trajectory.products is None and NormProduct.pays(n / (len(edges) - 1), size)
-    kind = NormProduct if alone else partial(StateProduct, kept=kept)
-    makes = [partial(kind, step, b, end, lags, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    makes = [partial(StateProduct, step, b, end, lags, slice(*pair), kept) for pair in zip(edges[:-1], edges[1:], strict=True)]
     measured = partial(_profile, cols=rows if kept else None, tail=tail)
     if len(makes) == 1:
         whole = measured(makes[0])

@@ -7,17 +7,12 @@ import numpy as np
 from scipy.linalg.blas import dgemm, idamax
 
 from ..jacobian import Dense
-from .joint import JointJacobian
-from .product import StateProduct
 from .scaled import frobenius, largest_entry
 
-__all__ = ["NormProduct"]
+__all__ = ["OneByOne"]
 
 _BLOCK_BYTES = 2**17
 """Rows of one state that are worked on at a time: they stay in the level-2 cache from one operation to the next."""
-
-_MILD = 2.0
-"""Growth of rounding errors that a second factor may bring: a bit of 52. An LSTM's y_out h'(s) brings less."""
 
 _FORMED_BYTES, _FORMED_STEPS = 2**23, 8
 """Step Jacobians formed at a time: more would leave the level-3 cache, or gain nothing."""
@@ -26,11 +21,11 @@ _LONGEST = 64
 """Lags of a chunk at most: what a chunk costs beside its lags is lost in them."""
 
 
-class NormProduct(StateProduct):
-    """A `StateProduct` that yields norms alone: its chunks have no matrices.
+class OneByOne:
+    """A way of `StateProduct` that has norms alone; methods are those of `together.Together`.
 
-    The columns of each state are a matrix of their own, (rows, units). J(t) is multiplied in two factors (`StepJacobian`), the first in
-    place, unless that lets rounding errors grow; so are the slopes of diag(f'(t)) W, and W is never scaled. Memory: three products.
+    The columns of each state are a matrix of their own, (rows, units). The factor of J(t) that is `within` the state is multiplied in
+    place; so are the slopes of diag(f'(t)) W, and W is never scaled. Memory: three products.
     """
 
     @staticmethod
@@ -38,19 +33,24 @@ class NormProduct(StateProduct):
         """Whether a lag's product is so large that lags need not share their bookkeeping."""
         return 8 * rows * size >= _BLOCK_BYTES
 
-    def _of(self, step, b):
-        factored = JointJacobian(step, b, factored=True)
-        growth = math.prod(1.0 + float(np.abs(slope).max(initial=0.0)) for *_, slope in factored.within)
-        return factored if growth <= _MILD else super()._of(step, b)
+    def __init__(self, jacobian, end, shape, lags, left_out):
+        self.end, self.left_out, self.longest, self.columns = end, left_out, min(lags, _LONGEST), jacobian.columns
+        self._take(jacobian)
+        lengths, last = [cols.stop - cols.start for cols in self.columns.values()], shape[0] - 1
+        few, kept = max(1, _BLOCK_BYTES // (8 * max(lengths))), last - left_out
+        self.blocks = [slice(r, min(r + few, kept)) for r in range(0, kept, few)]
+        self.blocks += [slice(*pair) for pair in ((kept, last), (last, last + 1)) if pair[0] < pair[1]]
+        self.products = [_Product([np.zeros((last + 1, n)) for n in lengths], self.blocks) for _ in range(3)]
+        self.work = np.empty(few * max(lengths))
 
-    def _prepare(self):
-        super()._prepare()
+    def _take(self, jacobian):
+        """The parts of J(t) by what is done with them."""
         place = {cols.start: k for k, cols in enumerate(self.columns.values())}
-        self.unreached = [place[cols.start] for cols in self.jacobian.unreached]
-        self.diagonal = [_Diagonal(place[p.cols.start], place[p.into.start], p.operand, p.add) for p in self.parts if not p.is_dense]
-        self.within = [_Diagonal(place[a.start], place[b.start], slope, True) for a, b, slope in self.jacobian.within]
+        self.unreached = [place[cols.start] for cols in jacobian.unreached]
+        self.diagonal = [_Diagonal(place[p.cols.start], place[p.into.start], p.operand, p.add) for p in jacobian.parts if not p.is_dense]
+        self.within = [_Diagonal(place[a.start], place[b.start], slope, True) for a, b, slope in jacobian.within]
         self.dense, self.slopes = [], []
-        for part in self.parts:
+        for part in jacobian.parts:
             if part.is_dense:
                 sources = [(k, slice(cols.start - part.cols.start, cols.stop - part.cols.start))
                            for k, cols in enumerate(self.columns.values()) if part.cols.start <= cols.start < part.cols.stop]
@@ -59,33 +59,24 @@ class NormProduct(StateProduct):
                     self.slopes.append(_Diagonal(sources[0][0], sources[0][0], scaled[0], False))
                 self.dense.append(_Factor(part.operand, None if scaled is None else scaled[1], sources, place[part.into.start], part.add))
 
-    def _allocate(self):
-        self.longest, last = min(self.lags, _LONGEST), len(self.start) - 1
-        lengths, kept = [cols.stop - cols.start for cols in self.columns.values()], last - self.left_out
-        few = max(1, _BLOCK_BYTES // (8 * max(lengths)))
-        self.blocks = [slice(r, min(r + few, kept)) for r in range(0, kept, few)]
-        self.blocks += [slice(*pair) for pair in ((kept, last), (last, last + 1)) if pair[0] < pair[1]]
-        self.products = [_Product([np.zeros((last + 1, n)) for n in lengths], self.blocks) for _ in range(3)]
-        self.work = np.empty(few * max(lengths))
-
-    @property
-    def rows(self):
-        return np.concatenate(self.here.matrices, axis=1)
-
-    def _begin(self):
-        """The identity's columns in the first product."""
+    def begin(self, rows):
+        """Its columns in the first product."""
         for matrix, cols in zip(self.products[0].matrices, self.columns.values(), strict=True):
-            matrix[...] = self.start[:, cols]
+            matrix[...] = rows[:, cols]
         return self.products[0]
 
     @staticmethod
-    def _scaled(here, shift):
+    def rows(here):
+        return np.concatenate(here.matrices, axis=1)
+
+    @staticmethod
+    def times_power_of_two(here, shift):
         for matrix in here.matrices:
             np.ldexp(matrix, shift, out=matrix)
         return here
 
-    def _advance(self, here, turn, q, k):
-        """As in `StateProduct`; `here` stays as it is, for a second try with fewer lags."""
+    def advance(self, here, turn, q, k):
+        """As in `Together`; `here` stays as it is, for a second try with fewer lags."""
         read, write = [p for p in self.products if p is not here]
         times = range(self.end - q + 1, self.end - q - k + 1, -1)
         for matrix, given in zip(read.matrices, here.matrices, strict=True):

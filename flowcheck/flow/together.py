@@ -1,0 +1,223 @@
+"""Multiply rows by the step Jacobians of a few lags, into slots that are filled again and again, and measure them together.
+
+For products so small that a lag costs little but its calls; or whose matrices are asked for.
+"""
+
+import math
+
+import numpy as np
+
+from ..formed import slopes_at
+from ..plain_loop import plain_loop
+from .chunk import measured_together, row_norms
+
+__all__ = ["CHUNK_BYTES", "LONGEST", "Together", "step_norms"]
+
+CHUNK_BYTES = 2**20
+"""Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
+
+LONGEST = 1024
+"""Lags of a chunk at most."""
+
+_FEW, _FEW_BYTES = 48, 3 * 2**17
+"""Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
+
+_BLOCK_BYTES = 2**17
+"""Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
+
+
+class Together:
+    """A way of `StateProduct`: the parts of a `JointJacobian`, one after the other, printed as a loop over lags.
+
+    Where every step is diag(slopes) W, rows are scaled instead of W: slopes stand as often as there are rows, because products of two
+    arrays of one shape are the fastest. `rooms` are two arrays of memory, used again by every way of a product.
+    """
+
+    def __init__(self, jacobian, end, shape, lags, kept, left_out, rooms):
+        self.jacobian, self.end, self.shape, self.kept, self.left_out = jacobian, end, shape, kept, left_out
+        self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
+        self.scaled = [p.row_scaled for p in self.parts]
+        size = math.prod(shape)
+        formed = [math.prod(p.operand.shape) for p, s in zip(self.parts, self.scaled, strict=True) if p.is_dense and s is None]
+        self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * max(size, *formed, 0))))
+        if kept:
+            self.longest = max(1, min(lags, LONGEST, CHUNK_BYTES // (8 * size)))
+            self.slots = [self._room(rooms, turn, self.longest) for turn in range(2)]
+        else:
+            self.longest, self.last = min(lags, LONGEST), [np.empty(shape) for _ in range(2)]
+            self.slots = [self._room(rooms, 0, self.few)] * 2
+        self._print()
+
+    def _room(self, rooms, turn, count):
+        """Slots for so many products; zero where no part writes."""
+        size = count * math.prod(self.shape)
+        if size > rooms[turn].size:
+            rooms[turn] = np.empty(max(size, (CHUNK_BYTES if self.kept else _FEW_BYTES) // 8))
+        room = rooms[turn][:size].reshape(count, *self.shape)
+        for cols in self.jacobian.unreached:
+            room[:, :, cols] = 0.0
+        return room
+
+    def _print(self):
+        """The loop over lags: from r, what is read, and m, what it is multiplied by, to w, what is written; r is then the next read n."""
+        rows, size = self.shape
+        height = max(1, _BLOCK_BYTES // (8 * size))
+        self.blocks = [slice(r, min(r + height, rows)) for r in range(0, rows, height)]
+        self.given, self.reads, self.writes, self.multiplied = [], [], [], []
+        lines = self._lines()
+        r, n, w, m, g = (", ".join(f"{letter}{k}" for k in range(len(found))) for letter, found in (
+            ("r", self.reads), ("n", self.reads), ("w", self.writes), ("m", self.multiplied), ("g", self.given)))
+        text = [f"def loop({r}, each, {g}):", f"    for {m}, {w}, {n} in each:", *(f"        {line}" for line in [*lines, f"{r} = {n}"])]
+        self.loop = plain_loop("\n".join(text)) if self.parts else None
+        different = self.slots[:1] if self.slots[0] is self.slots[1] else self.slots
+        views = [[[self._views(slot, *key) for key in keys] for keys in (self.writes, self.reads)] for slot in different]
+        self.views = views * (2 // len(views))
+
+    def _name(self, value):
+        """What the loop calls an object that is the same at every lag."""
+        self.given.append(value)
+        return f"g{len(self.given) - 1}"
+
+    @staticmethod
+    def _listed(found, letter, key):
+        if key not in found:
+            found.append(key)
+        return f"{letter}{found.index(key)}"
+
+    def _work(self, width):
+        return self._name(np.empty((self.shape[0], width)))
+
+    def _lines(self):
+        lines, changed = [], {}  # changed: {first column of a state: its matrix after the factor `within`}
+        multiply, add = self._name(np.multiply), self._name(np.add)
+        listed, states = self._listed, self.jacobian.columns.values()
+        read = lambda cols: changed.get(cols.start) or listed(self.reads, "r", (cols.start, cols.stop, False))  # noqa: E731
+        for k, (from_, into, _) in enumerate(self.jacobian.within, len(self.parts)):
+            work, m = self._work(into.stop - into.start), listed(self.multiplied, "m", (k, None, None))
+            lines.append(f"{multiply}({read(from_)}, {m}, {work})")
+            onto = read(into)
+            changed.setdefault(into.start, self._work(into.stop - into.start))
+            lines.append(f"{add}({onto}, {work}, {changed[into.start]})")
+        for k, part in enumerate(self.parts):
+            cols, width = part.cols, part.into.stop - part.into.start
+            if not part.is_dense:
+                whole, m = cols.start in changed, listed(self.multiplied, "m", (k, None, None))
+                w = listed(self.writes, "w", (part.into.start, part.into.stop, not whole))
+                if whole and part.add:
+                    work = self._work(width)
+                    lines += [f"{multiply}({changed[cols.start]}, {m}, {work})", f"{w} += {work}"]
+                elif whole:
+                    lines.append(f"{multiply}({changed[cols.start]}, {m}, {w})")
+                else:
+                    function = self._name(_add_diagonal if part.add else _set_diagonal)
+                    work = f", {self._work(width)}" if part.add else ""
+                    lines.append(f"{function}({listed(self.reads, 'r', (cols.start, cols.stop, True))}, {m}, {w}{work})")
+                continue
+            inside = [c for c in states if cols.start <= c.start < cols.stop]
+            pieces = [(read(c), (c.start - cols.start, c.stop - cols.start)) for c in inside]
+            if not any(c.start in changed for c in inside):
+                pieces = [(read(cols), (None, None))]
+            w, add_to = listed(self.writes, "w", (part.into.start, part.into.stop, False)), part.add
+            for value, span in pieces:
+                lines += self._product(value, k, span, w, width, add_to)
+                add_to = True
+        return lines
+
+    def _product(self, read, k, span, w, width, add):
+        """Lines that multiply by a dense part, or some rows of it."""
+        lines, matrix = [], None
+        if self.scaled[k] is not None:
+            slopes, weights = self.scaled[k]
+            matrix = self._name(weights)
+            if slopes is not None:
+                work = self._work(len(weights))
+                lines.append(f"{self._name(np.multiply)}({read}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
+                read = work
+        matrix = matrix or self._listed(self.multiplied, "m", (k, *span))
+        product = self._name(np.dot if width == self.shape[1] or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
+        if not add:
+            return [*lines, f"{product}({read}, {matrix}, {w})"]
+        work = self._work(width)
+        return [*lines, f"{product}({read}, {matrix}, {work})", f"{w} += {work}"]
+
+    def _views(self, slot, start, stop, blocked):
+        """Columns of every product, or their blocks of rows."""
+        if blocked:
+            return [[product[rows, start:stop] for rows in self.blocks] for product in slot]
+        return list(slot if (start, stop) == (0, slot.shape[2]) else slot[:, :, start:stop])
+
+    def begin(self, rows):
+        """The product as this way keeps it."""
+        return rows
+
+    @staticmethod
+    def rows(here):
+        """The product as a matrix."""
+        return here
+
+    @staticmethod
+    def times_power_of_two(here, shift):
+        """The product times 2**shift."""
+        return np.ldexp(here, shift)
+
+    def advance(self, here, turn, q, k):
+        """Multiply over the lags q ... q+k-1: (products, the last as it goes on, (norms, norms of the rows for what was left out, norms of
+        the random row, largest entries, bounds of the norm of J), exponents where they differ)."""
+        found = np.empty((5, k))
+        for first in range(0, k, self.few):
+            count = min(self.few, k - first)
+            here, found[:, first:first + count] = self._few_lags(here, turn, q + first, count, first if self.kept else 0)
+        return self.slots[turn][:k, :-1] if self.kept else None, here, found, None
+
+    def _few_lags(self, here, turn, q, k, place):
+        """The same over so few lags that all stay in the cache, written from slot `place` on: (last product, five rows of numbers)."""
+        times = slice(self.end - q - k + 2, self.end - q + 2)
+        slots = self.slots[turn][place:place + k]
+        operands = self._operands(times)
+        if self.loop is not None:
+            reads = [here[:, a:b] if not blocked else [here[rows, a:b] for rows in self.blocks] for a, b, blocked in self.reads]
+            matrices = [operands[n][::-1] if first is None else operands[n][::-1, first:last] for n, first, last in self.multiplied]
+            views = [found[place:place + k] for keys in self.views[turn] for found in keys]
+            self.loop(*reads, zip(*matrices, *views, strict=True), *self.given)
+        last = slots[-1]
+        if not self.kept:
+            np.copyto(self.last[turn], last)
+            last = self.last[turn]
+        bounds = step_norms(self.parts, operands, times)
+        for slopes in operands[len(self.parts):]:
+            bounds = bounds * (1.0 + np.abs(slopes[:, 0]).max(axis=1))
+        return last, (*measured_together(slots, self.left_out), bounds[::-1])
+
+    def _operands(self, times):
+        """What each part multiplies by at a slice of steps, (steps, ...), and each factor `within`."""
+        found = [part.at(times) if scaled is None else None if scaled[0] is None else self._slopes(scaled[0], times)
+                 for part, scaled in zip(self.parts, self.scaled, strict=True)]
+        return found + [self._slopes(slope, times) for *_, slope in self.jacobian.within]
+
+    def _slopes(self, slopes, times):
+        """Slopes, as often as there are rows."""
+        found = slopes_at(slopes, times)
+        return np.broadcast_to(found[:, None], (times.stop - times.start, self.shape[0], found.shape[-1])).copy()
+
+
+def _set_diagonal(read, slopes, into):
+    for rows, out in zip(read, into, strict=True):
+        np.multiply(rows, slopes, out=out)
+
+
+def _add_diagonal(read, slopes, into, work):
+    for rows, out in zip(read, into, strict=True):
+        out += np.multiply(rows, slopes, out=work[:len(rows)])
+
+
+def step_norms(parts, operands, times):
+    """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
+    total = np.zeros(times.stop - times.start)
+    for part, operand in zip(parts, operands, strict=False):
+        if not part.is_dense:
+            total += np.abs(operand).max(axis=1)
+        elif part.operand.bounds is not None:
+            total += part.operand.bounds[times]
+        else:
+            total += row_norms(operand.reshape(len(operand), -1))
+    return total
