@@ -20,7 +20,8 @@ LONGEST = 1024
 """Lags of a chunk at most."""
 
 _FEW, _FEW_BYTES = 48, 3 * 2**17
-"""Products whose step Jacobians are formed, and that are measured, together: more would gain nothing, or leave the cache."""
+"""Products that are measured together, and bytes of these, or of step Jacobians that are formed together: more would gain nothing, or leave
+the cache."""
 
 _BLOCK_BYTES = 2**17
 """Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
@@ -37,9 +38,8 @@ class Together:
         self.jacobian, self.end, self.shape, self.kept, self.left_out = jacobian, end, shape, kept, left_out
         self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
         self.scaled = [p.row_scaled for p in self.parts]
-        size = math.prod(shape)
-        formed = [math.prod(p.operand.shape) for p, s in zip(self.parts, self.scaled, strict=True) if p.is_dense and s is None]
-        self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * max(size, *formed, 0))))
+        size, self.formed = math.prod(shape), [None] * len(self.parts)
+        self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * size)))
         if kept:
             self.longest = max(1, min(lags, LONGEST, CHUNK_BYTES // (8 * size)))
             self.slots = [self._room(rooms, turn, self.longest) for turn in range(2)]
@@ -176,7 +176,8 @@ class Together:
         operands = self._operands(times)
         if self.loop is not None:
             reads = [here[:, a:b] if not blocked else [here[rows, a:b] for rows in self.blocks] for a, b, blocked in self.reads]
-            matrices = [operands[n][::-1] if first is None else operands[n][::-1, first:last] for n, first, last in self.multiplied]
+            matrices = [self._formed(times, *key) if operands[key[0]] is None else operands[key[0]][::-1, key[1]:key[2]]
+                        for key in self.multiplied]
             views = [found[place:place + k] for keys in self.views[turn] for found in keys]
             self.loop(*reads, zip(*matrices, *views, strict=True), *self.given)
         last = slots[-1]
@@ -189,10 +190,23 @@ class Together:
         return last, (*measured_together(slots, self.left_out), bounds[::-1])
 
     def _operands(self, times):
-        """What each part multiplies by at a slice of steps, (steps, ...), and each factor `within`."""
-        found = [part.at(times) if scaled is None else None if scaled[0] is None else self._slopes(scaled[0], times)
-                 for part, scaled in zip(self.parts, self.scaled, strict=True)]
+        """What each part multiplies by at a slice of steps, (steps, ...), and each factor `within`; None: formed on the way."""
+        found = []
+        for part, scaled in zip(self.parts, self.scaled, strict=True):
+            slopes = None if scaled is None else scaled[0]
+            on_the_way = part.is_dense and part.operand.bounds is not None
+            found.append(self._slopes(slopes, times) if slopes is not None else None if on_the_way else part.at(times))
         return found + [self._slopes(slope, times) for *_, slope in self.jacobian.within]
+
+    def _formed(self, times, k, first, last):
+        """Yield some rows of dense part k at each of some steps, the last first; steps are formed a few at a time."""
+        part = self.parts[k]
+        few = max(1, _FEW_BYTES // (8 * math.prod(part.operand.shape)))
+        for stop in range(times.stop, times.start, -few):
+            steps = slice(max(times.start, stop - few), stop)
+            if self.formed[k] is None or self.formed[k][0] != steps:
+                self.formed[k] = steps, part.at(steps)
+            yield from self.formed[k][1][::-1, first:last]
 
     def _slopes(self, slopes, times):
         """Slopes, as often as there are rows."""
