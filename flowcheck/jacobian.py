@@ -79,6 +79,11 @@ class StepJacobian:
         return found
 
 
+_CACHED, _STEPS, _BYTES = 3 * 2**17, 8, 2**23
+"""Bytes of step Jacobians that are best formed together; and steps of larger ones, and their bytes at most: more would leave the level-3
+cache, or gain nothing."""
+
+
 class Dense:
     """Some new states' rows of J(t) by one previous state, stacked into one dense matrix per step: diagonals are folded in.
 
@@ -105,6 +110,12 @@ class Dense:
                                                                                        rows.stop - rows.start))), axis=-1)))
             squares += sum(norms) ** 2
         return np.sqrt(squares)
+
+    @property
+    def together(self):
+        """How many steps are best formed at a time."""
+        size = 8 * self.shape[0] * self.shape[1]
+        return max(1, _CACHED // size, min(_STEPS, _BYTES // size))
 
     def pieces(self):
         """[(rows, k scales, constant matrices (rows, k, columns), diagonal)] that each step is the sum of; None where a matrix changes with

@@ -14,9 +14,6 @@ __all__ = ["OneByOne"]
 _BLOCK_BYTES = 2**17
 """Rows of one state that are worked on at a time: they stay in the level-2 cache from one operation to the next."""
 
-_FORMED_BYTES, _FORMED_STEPS = 2**23, 8
-"""Step Jacobians formed at a time: more would leave the level-3 cache, or gain nothing."""
-
 _LONGEST = 64
 """Lags of a chunk at most: what a chunk costs beside its lags is lost in them."""
 
@@ -174,7 +171,7 @@ class _Factor:
         if self.weights is not None:
             return self.weights
         if t not in self.formed:
-            few = max(1, min(_FORMED_STEPS, _FORMED_BYTES // (8 * math.prod(self.operand.shape))))
+            few = self.operand.together
             self.formed = range(max(0, t + 1 - few), t + 1)
             self.matrices = self.operand.at(slice(self.formed.start, self.formed.stop))
         return self.matrices[t - self.formed.start]

@@ -20,8 +20,7 @@ LONGEST = 1024
 """Lags of a chunk at most."""
 
 _FEW, _FEW_BYTES = 48, 3 * 2**17
-"""Products that are measured together, and bytes of these, or of step Jacobians that are formed together: more would gain nothing, or leave
-the cache."""
+"""Products that are measured together: more would gain nothing, or leave the cache."""
 
 _BLOCK_BYTES = 2**17
 """Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
@@ -201,7 +200,7 @@ class Together:
     def _formed(self, times, k, first, last):
         """Yield some rows of dense part k at each of some steps, the last first; steps are formed a few at a time."""
         part = self.parts[k]
-        few = max(1, _FEW_BYTES // (8 * math.prod(part.operand.shape)))
+        few = part.operand.together
         for stop in range(times.stop, times.start, -few):
             steps = slice(max(times.start, stop - few), stop)
             if self.formed[k] is None or self.formed[k][0] != steps:
