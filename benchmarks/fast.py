@@ -178,13 +178,13 @@ FAMILIES = {
 }
 """(units, inputs) of LSTMs of some 10^3, 10^4, 10^5 and 10^6 weights."""
 
-SHORT = 640
-"""Steps whose rows the level-2 cache holds at the smallest nets."""
+ROWS_BYTES = 2**20
+"""Rows of some steps of a forward pass alone, in the level-2 cache."""
 
 
 def truncated_way(n, inputs, steps, batch=1):
     """(weights, call, forward) of the truncated rule with an error at every step: call(count) goes over the first steps; forward(count)
-    runs the net alone over as many, SHORT at a time. Checked against the NumPy rule first."""
+    runs the net alone over as many, a few at a time whose rows the level-2 cache holds. Checked against the NumPy rule first."""
     kernel, params, x, errors = problem("lstm", n, inputs, steps, batch)
     loops = compile_loops(kernel.cell)
     check = min(steps, 40), min(batch, 2)
@@ -195,19 +195,20 @@ def truncated_way(n, inputs, steps, batch=1):
     if not worst < AGREE:
         raise SystemExit(f"truncated rule, n = {n}: differs by {worst:.1e}; nothing was timed")
     program = loops.program(params)
-    weights, rows = program.storage.pack(params)[0], np.zeros((1, SHORT + 1, program.storage.size))
+    most = min(steps, ROWS_BYTES // (8 * program.storage.size))
+    weights, rows = program.storage.pack(params)[0], np.zeros((1, most + 1, program.storage.size))
 
     def forward(count):
-        for start in range(0, count, SHORT):
-            few = min(SHORT, count - start)
+        for start in range(0, count, most):
+            few = min(most, count - start)
             program.forward(rows[:, :few + 1], x[start:start + few], weights, 0)
 
     return sum(v.size for v in params.values()), lambda count: loops.truncated_1997(params, x[:count], errors[:count]), forward
 
 
 def truncated_scaling(repeats=5):
-    """{family: [(units, weights, ns per weight and step)]}, [(steps, ns per step)] at 16 units, and {family: ns per weight and step of the
-    forward pass alone, of its smallest net}; CPU time of one thread.
+    """{family: [(units, weights, ns per weight and step)]}, [(steps, ns per step)] at 16 units, and the first of the forward pass alone;
+    CPU time of one thread.
 
     All in turn, round after round, each call repeated until that is long enough: the least of many short runs would be less than that of
     a few long ones. A call costs some 0.2 ms of its own: of nets, the difference between all steps and half of them counts; short
@@ -218,17 +219,17 @@ def truncated_scaling(repeats=5):
     lengths = (100, 1000, 10_000, 100_000, 1_000_000)
     sequences = {steps: truncated_way(16, INPUTS, steps, max(1, 100_000 // steps))[1] for steps in lengths}
     runs = {(net, count): partial(call, count) for net, ((_, call, _), steps) in nets.items() for count in (steps, steps // 2)}
-    runs |= {family: partial(nets[family, sizes[0][0]][0][2], 10 * SHORT) for family, sizes in FAMILIES.items()}
+    runs |= {(net, "alone"): partial(forward, steps) for net, ((*_, forward), steps) in nets.items()}
     runs |= {steps: partial(call, steps) for steps, call in sequences.items()}
     best = dict.fromkeys(runs, np.inf)
     for _ in range(repeats):
         for key, run in runs.items():
             best[key] = min(best[key], run_seconds(run, time.process_time))
-    by_weights = {family: [] for family in FAMILIES}
+    by_weights, alone = ({family: [] for family in FAMILIES} for _ in range(2))
     for (family, n), ((weights, *_), steps) in nets.items():
         a_step = (best[(family, n), steps] - best[(family, n), steps // 2]) / (steps - steps // 2)
         by_weights[family].append((n, weights, a_step / weights * 1e9))
-    alone = {family: best[family] / (10 * SHORT * points[0][1]) * 1e9 for family, points in by_weights.items()}
+        alone[family].append((n, weights, best[(family, n), "alone"] / steps / weights * 1e9))
     return by_weights, [(steps, best[steps] / max(steps, 100_000) * 1e9) for steps in lengths], alone
 
 
@@ -248,10 +249,9 @@ def truncated_rows(quick):
     by_weights, by_steps, alone = truncated_scaling(1 if quick else 5)
     a, b, deviation = shares(by_weights)
     fit = f"fit to {sum(map(len, by_weights.values()))} nets, off by {deviation:.0%} at most"
-    return [{"what": f"a weight and step, {family}", "size": f"{weights} weights", "nanoseconds": ns}
-            for family, points in by_weights.items() for _, weights, ns in points] + [
-        {"what": f"forward pass alone, {family}", "size": f"{by_weights[family][0][1]} weights", "nanoseconds": ns}
-        for family, ns in alone.items()] + [
+    return [{"what": f"{what}, {family}", "size": f"{weights} weights", "nanoseconds": ns}
+            for what, found in (("a weight and step", by_weights), ("forward pass alone", alone))
+            for family, points in found.items() for _, weights, ns in points] + [
         {"what": "time a step = a weights + b units: a", "size": fit, "nanoseconds": a},
         {"what": "time a step = a weights + b units: b", "size": fit, "nanoseconds": b}] + [
         {"what": "a step, 16 units", "size": f"{steps} steps", "nanoseconds": ns} for steps, ns in by_steps]

@@ -1,9 +1,9 @@
 """What the project asks of its own speed, beside what one run has measured.
 
 Ratios are the other's time by flowcheck's, forward pass included where a case has one; shares are of what dgemm could do in the same run.
-at_the_limit: what a program would measure that did nothing but multiply all rows, as fast as dgemm; of the truncated rule, a small net's
-forward pass beside the fastest net; of checkpoints, two processes that share nothing. all_rows: what is measured where no direction that
-has fallen behind is left out.
+at_the_limit: what a program would measure that did nothing but multiply all rows, as fast as dgemm; of the truncated rule, the smallest
+net's forward pass and, beside it, what the rule costs a weight of the best net; of checkpoints, two processes that share nothing. all_rows:
+what is measured where no direction that has fallen behind is left out.
 """
 
 import math
@@ -56,9 +56,11 @@ class Results:
         return max(values) / min(values)
 
     def least_spread(self, family):
-        """The spread of the truncated rule, did it cost nothing on the smallest net but the net itself."""
-        alone, = self.others("truncated_rule", f"forward pass alone, {family}")
-        return alone["nanoseconds"] / min(row["nanoseconds"] for row in self.others("truncated_rule", f"a weight and step, {family}"))
+        """The spread of the truncated rule, did it cost on the smallest net, beside the net itself, what it costs on the best."""
+        each, alone = ([row["nanoseconds"] for row in self.others("truncated_rule", f"{what}, {family}")]
+                       for what in ("a weight and step", "forward pass alone"))
+        beyond = min(a - b for a, b in zip(each, alone, strict=True))
+        return (alone[0] + beyond) / min(each)
 
     def power(self, table, what, value):
         """By which power of its size the value of such rows grows, from the first to the last."""
