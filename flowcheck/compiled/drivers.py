@@ -6,6 +6,8 @@ step t, rows[b, 0] holds the initial states; x is (time, batch, inputs), or (tim
 
 import math
 
+import numpy as np
+
 step = back = clear = enter = direct = coefficients = gather = weigh = bring = carry = None  # printed for each cell
 
 
@@ -50,9 +52,10 @@ def truncated(rows, starts, x, errors, w, w_back, groups, panels, s, k, a, p, g,
     """The truncated rule of 1997 over one sequence after the other, from the row starts[b], a few steps at a time.
 
     Nothing is kept over time but p and `many_p`; `s`, `k`, `a`, `c` hold the vectors of the few steps, and `rows` those of two steps, or of
-    all where `carry` reads them.
+    all where `carry` reads them. Inputs and errors of one sequence lie apart: they are fetched together, not waited for at every step.
     """
     chunk, held = s.shape[0], rows.shape[0]
+    inputs, entering = np.empty((chunk,) + x.shape[2:], x.dtype), np.empty((chunk,) + errors.shape[2:])  # noqa: RUF005  (for Numba)
     for b in range(x.shape[1]):
         p[:] = 0.0
         many_p[:] = 0.0
@@ -61,20 +64,20 @@ def truncated(rows, starts, x, errors, w, w_back, groups, panels, s, k, a, p, g,
             steps = min(chunk, x.shape[0] - start)
             busy = False
             for t in range(steps):
-                for o in range(errors.shape[2]):
-                    busy = busy or errors[start + t, b, o] != 0.0
-                if busy:
-                    break
+                inputs[t] = x[start + t, b]
+                entering[t] = errors[start + t, b]
+                for o in range(0 if busy else errors.shape[2]):
+                    busy = busy or entering[t, o] != 0.0
             for t in range(steps):
                 now, before = rows[(t + 1) % held], rows[t % held]
-                step(now, before, x[start + t, b], w, zero)
-                gather(now, before, x[start + t, b], s[t], zero)
-                coefficients(now, before, x[start + t, b], k[t], zero)
+                step(now, before, inputs[t], w, zero)
+                gather(now, before, inputs[t], s[t], zero)
+                coefficients(now, before, inputs[t], k[t], zero)
                 if busy:
                     clear(a[t], zero)
-                    enter(a[t], errors[start + t, b], zero)
-                    direct(now, before, x[start + t, b], w_back, a[t], zero)
+                    enter(a[t], entering[t], zero)
+                    direct(now, before, inputs[t], w_back, a[t], zero)
             weigh(steps, k, a, c, busy, zero)
-            bring(steps, groups, panels, s, x[start:start + steps, b], c, left, right, many_p, many_g, busy)
-            carry(steps, rows, x[start:start + steps, b], s, k, a, p, g, busy, zero)
+            bring(steps, groups, panels, s, inputs, c, left, right, many_p, many_g, busy)
+            carry(steps, rows, inputs, s, k, a, p, g, busy, zero)
             rows[0] = rows[steps % held]
