@@ -10,6 +10,7 @@ import numpy as np
 
 from .aligned import stacked
 from .equations import Net
+from .in_place import OUT, calls
 from .notation import Squashing, squashing_ufuncs
 from .plain_loop import plain_loop
 
@@ -166,8 +167,16 @@ class Forward:
 
     def _unit(self, name):
         unit, self.values[name] = self.kernel.units[name], self._empty(self.lengths[self.kernel.cell.sizes[name]])
-        found = self._compute(self.values[name], None, unit.value, *map(self._now, unit.args))
-        self.local[name] = self._intervened(name, found)
+        arguments, printed = [*map(self._now, unit.args)], calls(unit.value) if self.ufuncs else None
+        if printed is None:
+            into = self._compute(self.values[name], None, unit.value, *arguments)
+        else:
+            names, found, works = printed
+            into, shape = self._at(self.values[name]), self.values[name].shape[1:]
+            known = dict(zip(names, arguments, strict=True)) | {OUT: into}
+            known |= {f"<{k}>": self._name(np.empty(shape, **self.like)) for k in range(works)}
+            self.lines += [f"{self._name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in found]
+        self.local[name] = self._intervened(name, into)
 
     def _intervened(self, name, found):
         """After what is added to a vector from outside, and where it is held."""

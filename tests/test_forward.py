@@ -3,9 +3,11 @@
 import mpmath
 import numpy as np
 import pytest
+import sympy
 
 from flowcheck import compile_cell
 from flowcheck.aligned import stacked
+from flowcheck.in_place import calls
 from flowcheck.notation import ROUTINES, squashing_functions
 from flowcheck.oracles import STEP
 
@@ -113,3 +115,28 @@ def test_stacked_weights_start_on_a_cache_line(order, rng):
         found = stacked(matrices, order)
         assert found.__array_interface__["data"][0] % 64 == 0 and found.flags[f"{order}_CONTIGUOUS"]
         assert np.array_equal(found, np.concatenate(matrices)) and found.dtype == float
+
+
+def test_formulas_in_place_give_the_same_bits(cell, rng, monkeypatch):
+    kernel = compile_cell(cell)
+    params, x = kernel.random_params(UNITS, INPUTS, rng), rng.normal(size=(5, BATCH, INPUTS))
+    found = kernel.forward(params, x)
+    monkeypatch.setattr("flowcheck.forward.calls", lambda formula: None)
+    expected = kernel.forward(params, x)
+    for equation in cell.equations:
+        assert np.array_equal(found[equation.out.name], expected[equation.out.name]), equation.out.name
+
+
+def test_calls_of_a_formula():
+    a, b = sympy.symbols("a b")
+
+    def of(formula):
+        found = calls(sympy.lambdify([a, b], formula, modules=["numpy"], cse=True))
+        return found and [f"{c.into} = {c.ufunc.__name__}({', '.join(c.operands)})" for c in found[1]]
+
+    assert of((1 - a) / b) == ["<out> = subtract(1, a)", "<out> = divide(<out>, b)"]
+    assert of(sympy.tanh(a) + b**2) == ["<out> = square(b)", "<0> = tanh(a)", "<out> = add(<out>, <0>)"]
+    assert of(-a) == ["<out> = negative(a)"] and of(a) == ["<out> = positive(a)"]
+    assert of(sympy.exp((a + b) ** 2) * (a + b)) == [
+        "<0> = add(a, b)", "<1> = square(<0>)", "<1> = exp(<1>)", "<out> = multiply(<0>, <1>)"], "what is read twice is kept"
+    assert of(a**3) is None and of(sympy.Max(a, b)) is None, "left to the formula itself"
