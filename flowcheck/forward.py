@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from .aligned import stacked
+from .aligned import Pieces, stacked
 from .equations import Net
 from .in_place import OUT, calls
 from .notation import Squashing, squashing_ufuncs
@@ -32,8 +32,11 @@ class Forward:
         self.steps, self.batch = next(iter(inputs.values())).shape[:2]
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
         self.ufuncs = squashing_ufuncs() if self.in_place and np.dtype(like["dtype"]).kind == "f" else {}
+        if self.in_place:
+            numbers = self.steps * self.batch * sum(lengths[size] for size in kernel.cell.sizes.values())
+            self.pieces = Pieces(like["dtype"], numbers * np.dtype(like["dtype"]).itemsize)
         self.values, groups = {}, {}
-        self.lines, self.given, self.rows, self.local = [], [], {}, {}
+        self.lines, self.given, self.over_time, self.rows, self.local = [], [], [], {}, {}
         self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))
         for net in kernel.cell.nets:
             if not net.fixed:
@@ -52,9 +55,13 @@ class Forward:
             if old in self.local:
                 self.lines.append(f"{self.local[old]} = {self._at(self.values[new])}")
         starts = [old for old in self.kernel.states if old in self.local]
-        names = ["steps", *(self.local[old] for old in starts), *(f"g{k}" for k in range(len(self.given)))]
-        text = "\n".join([f"def loop({', '.join(names)}):", "    for t in range(steps):", *(f"        {line}" for line in self.lines)])
-        plain_loop(text)(self.steps, *(state[old] for old in starts), *self.given)
+        loop = f"for ({', '.join(self.rows.values())},) in over_time:"
+        names = ["over_time", *(self.local[old] for old in starts), *(f"g{k}" for k in range(len(self.given)))]
+        text = "\n".join([f"def loop({', '.join(names)}):", f"    {loop}", *(f"        {line}" for line in self.lines)])
+        over_time = zip(*self.over_time, strict=True)
+        if not self.in_place:  # a tensor would make all its views at once
+            over_time = ([array[t] for array in self.over_time] for t in range(self.steps))
+        plain_loop(text)(over_time, *(state[old] for old in starts), *self.given)
 
     def _name(self, value):
         """What the loop calls an object that is the same at every step."""
@@ -65,7 +72,7 @@ class Forward:
         """What the loop calls step t of an array over time."""
         if id(array) not in self.rows:
             self.rows[id(array)] = f"a{len(self.rows)}"
-            self.lines.append(f"{self.rows[id(array)]} = {self._name(array)}[t]")
+            self.over_time.append(array)
         return self.rows[id(array)]
 
     def _now(self, name):
@@ -75,7 +82,9 @@ class Forward:
         return self.local[name]
 
     def _empty(self, length):
-        return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
+        if not self.in_place:
+            return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
+        return self.pieces.empty(self.steps, self.batch, length)
 
     def _is_cut(self, net, source):
         return any(e.net == net and e.source == source for e in self.cut)
@@ -191,7 +200,7 @@ class Forward:
         """What a source that is not stacked adds to a net at step t."""
         w = self.params[self.kernel.weights[net.out.name][source]]
         frozen = self._is_cut(net.out.name, source) and self.frozen is not None
-        value = f"{self._name(self.frozen.at)}({source!r}, t)" if frozen else self._now(source)
+        value = self._at(self.frozen[source]) if frozen else self._now(source)
         if net.kind == "diagonal":
             return f"{value} * {self._name(w)}"
         return f"{self._name(self.kernel.product)}({value}, {self._name(w.T)})"

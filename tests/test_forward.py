@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sympy
 
-from flowcheck import compile_cell
+from flowcheck import catalogue, compile_cell
 from flowcheck.aligned import stacked
 from flowcheck.in_place import calls
 from flowcheck.notation import ROUTINES, squashing_functions
@@ -125,6 +125,18 @@ def test_formulas_in_place_give_the_same_bits(cell, rng, monkeypatch):
     expected = kernel.forward(params, x)
     for equation in cell.equations:
         assert np.array_equal(found[equation.out.name], expected[equation.out.name]), equation.out.name
+
+
+def test_a_long_run_out_of_large_pieces_gives_the_same_bits(rng, monkeypatch):
+    kernel = compile_cell(catalogue()["lstm"])
+    params, x = kernel.random_params(16, INPUTS, rng), rng.normal(size=(4000, 1, INPUTS))
+    found = kernel.forward(params, x)
+    bases = {id(array.base if array.base.base is None else array.base.base) for array in found.values.values()}
+    assert len(bases) < 4 < len(found.values), "some 8 MB in pieces of 4 MiB"
+    monkeypatch.setattr("flowcheck.aligned._PIECE", 0)
+    expected = kernel.forward(params, x)
+    for name, array in expected.values.items():
+        assert np.array_equal(found[name], array), name
 
 
 def test_calls_of_a_formula():

@@ -114,6 +114,25 @@ def test_a_mistake_in_the_norms_is_seen(mistake, rng, monkeypatch):
     assert np.abs(logs(running)[:, 0] - logs(StateProduct(step, 0, 39, 38))[:, 0]).max() > 1e-3
 
 
+@pytest.mark.parametrize(("mistake", "cell"), [("factor", "lstm"), ("order", "gru"), ("slopes", "tanh"), ("zeros", "lstm_fgr")])
+def test_a_mistake_in_lags_together_is_seen(mistake, cell, rng, monkeypatch):
+    """What lags together have and one by one have not: a factor in matrices of its own, steps formed on the way, slopes of every row."""
+    step = Step(a_run(catalogue()[cell], rng, steps=40), mistake == "zeros")
+    expected, real = logs(one_by_one_product(step, 38))[:, 0], together.Together
+    assert np.abs(logs(StateProduct(step, 0, 39, 38, kept=False))[:, 0] - expected).max() < 1e-11
+    if mistake == "factor":
+        monkeypatch.setattr(JointJacobian, "within", property(lambda self: [], lambda self, value: None), raising=False)
+    elif mistake == "order":
+        formed = real._formed
+        monkeypatch.setattr(real, "_formed", lambda self, *key: reversed(list(map(np.copy, formed(self, *key)))))
+    elif mistake == "slopes":
+        slopes = real._slopes
+        monkeypatch.setattr(real, "_slopes", lambda self, s, times: slopes(self, s, times)[::-1])
+    else:
+        monkeypatch.setattr(real, "_room", lambda self, rooms, turn, count: np.ones((count, *self.shape)))
+    assert np.abs(logs(StateProduct(step, 0, 39, 38, kept=False))[:, 0] - expected).max() > 1e-3
+
+
 def resting(W, steps):
     params = {"W_x": np.zeros((len(W), 1)), "W_y": W, "b": np.zeros(len(W))}
     return compile_cell(catalogue()["tanh"]).forward(params, np.zeros((steps, 1, 1)))

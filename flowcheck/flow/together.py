@@ -79,64 +79,66 @@ class Together:
 
     @staticmethod
     def _listed(found, letter, key):
+        """What the loop calls that of which it gets another at every lag."""
         if key not in found:
             found.append(key)
         return f"{letter}{found.index(key)}"
 
-    def _work(self, width):
-        return self._name(np.empty((self.shape[0], width)))
+    def _work(self, cols):
+        """What the loop calls a matrix to work in, as wide as some columns."""
+        return self._name(np.empty((self.shape[0], cols.stop - cols.start)))
 
     def _lines(self):
         lines, changed = [], {}  # changed: {first column of a state: its matrix after the factor `within`}
-        multiply, add = self._name(np.multiply), self._name(np.add)
-        listed, states = self._listed, self.jacobian.columns.values()
-        read = lambda cols: changed.get(cols.start) or listed(self.reads, "r", (cols.start, cols.stop, False))  # noqa: E731
+        multiply = self._name(np.multiply)
+
+        def read(cols):
+            return changed.get(cols.start) or self._listed(self.reads, "r", (cols.start, cols.stop, False))
+
         for k, (from_, into, _) in enumerate(self.jacobian.within, len(self.parts)):
-            work, m = self._work(into.stop - into.start), listed(self.multiplied, "m", (k, None, None))
-            lines.append(f"{multiply}({read(from_)}, {m}, {work})")
-            onto = read(into)
-            changed.setdefault(into.start, self._work(into.stop - into.start))
-            lines.append(f"{add}({onto}, {work}, {changed[into.start]})")
+            work, onto = self._work(into), read(into)
+            lines.append(f"{multiply}({read(from_)}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
+            changed.setdefault(into.start, self._work(into))
+            lines.append(f"{self._name(np.add)}({onto}, {work}, {changed[into.start]})")
         for k, part in enumerate(self.parts):
-            cols, width = part.cols, part.into.stop - part.into.start
-            if not part.is_dense:
-                whole, m = cols.start in changed, listed(self.multiplied, "m", (k, None, None))
-                w = listed(self.writes, "w", (part.into.start, part.into.stop, not whole))
-                if whole and part.add:
-                    work = self._work(width)
-                    lines += [f"{multiply}({changed[cols.start]}, {m}, {work})", f"{w} += {work}"]
-                elif whole:
-                    lines.append(f"{multiply}({changed[cols.start]}, {m}, {w})")
-                else:
-                    function = self._name(_add_diagonal if part.add else _set_diagonal)
-                    work = f", {self._work(width)}" if part.add else ""
-                    lines.append(f"{function}({listed(self.reads, 'r', (cols.start, cols.stop, True))}, {m}, {w}{work})")
-                continue
-            inside = [c for c in states if cols.start <= c.start < cols.stop]
-            pieces = [(read(c), (c.start - cols.start, c.stop - cols.start)) for c in inside]
-            if not any(c.start in changed for c in inside):
-                pieces = [(read(cols), (None, None))]
-            w, add_to = listed(self.writes, "w", (part.into.start, part.into.stop, False)), part.add
-            for value, span in pieces:
-                lines += self._product(value, k, span, w, width, add_to)
-                add_to = True
+            if part.is_dense:
+                inside = [c for c in self.jacobian.columns.values() if part.cols.start <= c.start < part.cols.stop]
+                pieces = [(read(c), (c.start - part.cols.start, c.stop - part.cols.start)) for c in inside]
+                if not any(c.start in changed for c in inside):
+                    pieces = [(read(part.cols), (None, None))]
+                for number, (value, span) in enumerate(pieces):
+                    lines += self._product(k, part, value, span, part.add or number > 0)
+            else:
+                lines += self._diagonal(k, part, changed.get(part.cols.start))
         return lines
 
-    def _product(self, read, k, span, w, width, add):
-        """Lines that multiply by a dense part, or some rows of it."""
-        lines, matrix = [], None
+    def _diagonal(self, k, part, changed):
+        """Lines that multiply by a diagonal part: blocks of rows, or a matrix that a factor has changed."""
+        m, w = self._listed(self.multiplied, "m", (k, None, None)), (part.into.start, part.into.stop, changed is None)
+        w, work = self._listed(self.writes, "w", w), self._work(part.into) if part.add else None
+        if changed is None:
+            read = self._listed(self.reads, "r", (part.cols.start, part.cols.stop, True))
+            function = self._name(_add_diagonal if part.add else _set_diagonal)
+            return [f"{function}({', '.join(filter(None, (read, m, w, work)))})"]
+        lines = [f"{self._name(np.multiply)}({changed}, {m}, {work or w})"]
+        return [*lines, f"{w} += {work}"] if part.add else lines
+
+    def _product(self, k, part, read, span, add):
+        """Lines that multiply by a dense part, or by the rows of it that one state reads."""
+        lines, matrix, whole = [], None, part.into == slice(0, self.shape[1])
         if self.scaled[k] is not None:
             slopes, weights = self.scaled[k]
             matrix = self._name(weights)
             if slopes is not None:
-                work = self._work(len(weights))
+                work = self._work(part.cols)
                 lines.append(f"{self._name(np.multiply)}({read}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
                 read = work
         matrix = matrix or self._listed(self.multiplied, "m", (k, *span))
-        product = self._name(np.dot if width == self.shape[1] or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
+        w = self._listed(self.writes, "w", (part.into.start, part.into.stop, False))
+        product = self._name(np.dot if whole or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
         if not add:
             return [*lines, f"{product}({read}, {matrix}, {w})"]
-        work = self._work(width)
+        work = self._work(part.into)
         return [*lines, f"{product}({read}, {matrix}, {work})", f"{w} += {work}"]
 
     def _views(self, slot, start, stop, blocked):
