@@ -12,7 +12,7 @@ from .aligned import Pieces, stacked
 from .equations import Net
 from .in_place import OUT, calls
 from .notation import Squashing, squashing_ufuncs
-from .plain_loop import plain_loop
+from .plain_loop import Given, plain_loop
 
 __all__ = ["Forward"]
 
@@ -36,7 +36,7 @@ class Forward:
             numbers = self.steps * self.batch * sum(lengths[size] for size in kernel.cell.sizes.values())
             self.pieces = Pieces(like["dtype"], numbers * np.dtype(like["dtype"]).itemsize)
         self.values, groups = {}, {}
-        self.lines, self.given, self.over_time, self.rows, self.local = [], [], [], {}, {}
+        self.lines, self.given, self.over_time, self.rows, self.local = [], Given(), [], {}, {}
         self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))
         for net in kernel.cell.nets:
             if not net.fixed:
@@ -56,17 +56,12 @@ class Forward:
                 self.lines.append(f"{self.local[old]} = {self._at(self.values[new])}")
         starts = [old for old in self.kernel.states if old in self.local]
         loop = f"for ({', '.join(self.rows.values())},) in over_time:"
-        names = ["over_time", *(self.local[old] for old in starts), *(f"g{k}" for k in range(len(self.given)))]
+        names = ["over_time", *(self.local[old] for old in starts), *self.given.names]
         text = "\n".join([f"def loop({', '.join(names)}):", f"    {loop}", *(f"        {line}" for line in self.lines)])
         over_time = zip(*self.over_time, strict=True)
         if not self.in_place:  # a tensor would make all its views at once
             over_time = ([array[t] for array in self.over_time] for t in range(self.steps))
         plain_loop(text)(over_time, *(state[old] for old in starts), *self.given)
-
-    def _name(self, value):
-        """What the loop calls an object that is the same at every step."""
-        self.given.append(value)
-        return f"g{len(self.given) - 1}"
 
     def _at(self, array):
         """What the loop calls step t of an array over time."""
@@ -133,11 +128,11 @@ class Forward:
             weights = [self.params[self.kernel.weights[net.out.name][source]] for net in nets]
             total, previous = self._at(block), self._now(source)
             if self.in_place:  # for a vector, `matmul` takes a microsecond longer
-                stack, work = self._name(stacked(weights).T), self._name(np.empty(block.shape[1:], **self.like))
-                self.lines.append(f"{self._name(np.add)}({total}, {previous}.dot({stack}, {work}), {total})")
+                stack, work = self.given.name(stacked(weights).T), self.given.name(np.empty(block.shape[1:], **self.like))
+                self.lines.append(f"{self.given.name(np.add)}({total}, {previous}.dot({stack}, {work}), {total})")
             else:
-                stack = self._name(self.kernel.xp.concatenate(weights).T)
-                self.lines.append(f"{total} += {self._name(self.kernel.product)}({previous}, {stack})")
+                stack = self.given.name(self.kernel.xp.concatenate(weights).T)
+                self.lines.append(f"{total} += {self.given.name(self.kernel.product)}({previous}, {stack})")
         squashed = [(*self._squashed(net), cols) for net, cols in zip(nets, columns, strict=True)]
         for function, group in groupby(squashed, key=lambda found: found[0]):
             if function:
@@ -155,9 +150,9 @@ class Forward:
         """Step t of `values` from vectors of the step, by a function that writes where it is told, if there is one."""
         into = self._at(values)
         if ufunc is not None:
-            self.lines.append(f"{self._name(ufunc)}({', '.join(arguments)}, {into})")
+            self.lines.append(f"{self.given.name(ufunc)}({', '.join(arguments)}, {into})")
         else:
-            self.lines.append(f"{into}[...] = {self._name(routine)}({', '.join(arguments)})")
+            self.lines.append(f"{into}[...] = {self.given.name(routine)}({', '.join(arguments)})")
         return into
 
     def _net(self, net):
@@ -183,8 +178,8 @@ class Forward:
             names, found, works = printed
             into, shape = self._at(self.values[name]), self.values[name].shape[1:]
             known = dict(zip(names, arguments, strict=True)) | {OUT: into}
-            known |= {f"<{k}>": self._name(np.empty(shape, **self.like)) for k in range(works)}
-            self.lines += [f"{self._name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in found]
+            known |= {f"<{k}>": self.given.name(np.empty(shape, **self.like)) for k in range(works)}
+            self.lines += [f"{self.given.name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in found]
         self.local[name] = self._intervened(name, into)
 
     def _intervened(self, name, found):
@@ -193,7 +188,7 @@ class Forward:
             self.lines.append(f"{found} += {self._at(self.add[name])}")
         if name in self.hold:
             mask, value = map(self._name, self.hold[name])
-            self.lines.append(f"{found}[...] = {self._name(self.kernel.xp.where)}({mask}, {value}, {found})")
+            self.lines.append(f"{found}[...] = {self.given.name(self.kernel.xp.where)}({mask}, {value}, {found})")
         return found
 
     def _edge(self, net, source):
@@ -202,8 +197,8 @@ class Forward:
         frozen = self._is_cut(net.out.name, source) and self.frozen is not None
         value = self._at(self.frozen[source]) if frozen else self._now(source)
         if net.kind == "diagonal":
-            return f"{value} * {self._name(w)}"
-        return f"{self._name(self.kernel.product)}({value}, {self._name(w.T)})"
+            return f"{value} * {self.given.name(w)}"
+        return f"{self.given.name(self.kernel.product)}({value}, {self.given.name(w.T)})"
 
 
 def _part(array, columns):

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-__all__ = ["plain_loop"]
+__all__ = ["Given", "plain_loop"]
 
 
 @cache
@@ -11,3 +11,16 @@ def plain_loop(text):
     space = {}
     exec(text, space)  # noqa: S102  (our own text)
     return space["loop"]
+
+
+class Given(list):
+    """Objects that are the same at every turn of a loop, which calls them g0, g1 and so on."""
+
+    def name(self, value):
+        """What the loop calls one more object."""
+        self.append(value)
+        return f"g{len(self) - 1}"
+
+    @property
+    def names(self):
+        return [f"g{k}" for k in range(len(self))]

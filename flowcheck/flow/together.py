@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ..formed import slopes_at
-from ..plain_loop import plain_loop
+from ..plain_loop import Given, plain_loop
 from .chunk import measured_together, row_norms
 
 __all__ = ["CHUNK_BYTES", "LONGEST", "Together", "step_norms"]
@@ -62,20 +62,16 @@ class Together:
         rows, size = self.shape
         height = max(1, _BLOCK_BYTES // (8 * size))
         self.blocks = [slice(r, min(r + height, rows)) for r in range(0, rows, height)]
-        self.given, self.reads, self.writes, self.multiplied = [], [], [], []
+        self.given, self.reads, self.writes, self.multiplied = Given(), [], [], []
         lines = self._lines()
-        r, n, w, m, g = (", ".join(f"{letter}{k}" for k in range(len(found))) for letter, found in (
-            ("r", self.reads), ("n", self.reads), ("w", self.writes), ("m", self.multiplied), ("g", self.given)))
-        text = [f"def loop({r}, each, {g}):", f"    for {m}, {w}, {n} in each:", *(f"        {line}" for line in [*lines, f"{r} = {n}"])]
+        r, n, w, m = (", ".join(f"{letter}{k}" for k in range(len(found))) for letter, found in (
+            ("r", self.reads), ("n", self.reads), ("w", self.writes), ("m", self.multiplied)))
+        text = [f"def loop({r}, each, {', '.join(self.given.names)}):", f"    for {m}, {w}, {n} in each:",
+                *(f"        {line}" for line in lines), f"        {r} = {n}"]
         self.loop = plain_loop("\n".join(text)) if self.parts else None
         different = self.slots[:1] if self.slots[0] is self.slots[1] else self.slots
         views = [[[self._views(slot, *key) for key in keys] for keys in (self.writes, self.reads)] for slot in different]
         self.views = views * (2 // len(views))
-
-    def _name(self, value):
-        """What the loop calls an object that is the same at every lag."""
-        self.given.append(value)
-        return f"g{len(self.given) - 1}"
 
     @staticmethod
     def _listed(found, letter, key):
@@ -86,11 +82,11 @@ class Together:
 
     def _work(self, cols):
         """What the loop calls a matrix to work in, as wide as some columns."""
-        return self._name(np.empty((self.shape[0], cols.stop - cols.start)))
+        return self.given.name(np.empty((self.shape[0], cols.stop - cols.start)))
 
     def _lines(self):
         lines, changed = [], {}  # changed: {first column of a state: its matrix after the factor `within`}
-        multiply = self._name(np.multiply)
+        multiply = self.given.name(np.multiply)
 
         def read(cols):
             return changed.get(cols.start) or self._listed(self.reads, "r", (cols.start, cols.stop, False))
@@ -99,7 +95,7 @@ class Together:
             work, onto = self._work(into), read(into)
             lines.append(f"{multiply}({read(from_)}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
             changed.setdefault(into.start, self._work(into))
-            lines.append(f"{self._name(np.add)}({onto}, {work}, {changed[into.start]})")
+            lines.append(f"{self.given.name(np.add)}({onto}, {work}, {changed[into.start]})")
         for k, part in enumerate(self.parts):
             if part.is_dense:
                 inside = [c for c in self.jacobian.columns.values() if part.cols.start <= c.start < part.cols.stop]
@@ -118,9 +114,9 @@ class Together:
         w, work = self._listed(self.writes, "w", w), self._work(part.into) if part.add else None
         if changed is None:
             read = self._listed(self.reads, "r", (part.cols.start, part.cols.stop, True))
-            function = self._name(_add_diagonal if part.add else _set_diagonal)
+            function = self.given.name(_add_diagonal if part.add else _set_diagonal)
             return [f"{function}({', '.join(filter(None, (read, m, w, work)))})"]
-        lines = [f"{self._name(np.multiply)}({changed}, {m}, {work or w})"]
+        lines = [f"{self.given.name(np.multiply)}({changed}, {m}, {work or w})"]
         return [*lines, f"{w} += {work}"] if part.add else lines
 
     def _product(self, k, part, read, span, add):
@@ -128,14 +124,14 @@ class Together:
         lines, matrix, whole = [], None, part.into == slice(0, self.shape[1])
         if self.scaled[k] is not None:
             slopes, weights = self.scaled[k]
-            matrix = self._name(weights)
+            matrix = self.given.name(weights)
             if slopes is not None:
                 work = self._work(part.cols)
-                lines.append(f"{self._name(np.multiply)}({read}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
+                lines.append(f"{self.given.name(np.multiply)}({read}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
                 read = work
         matrix = matrix or self._listed(self.multiplied, "m", (k, *span))
         w = self._listed(self.writes, "w", (part.into.start, part.into.stop, False))
-        product = self._name(np.dot if whole or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
+        product = self.given.name(np.dot if whole or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
         if not add:
             return [*lines, f"{product}({read}, {matrix}, {w})"]
         work = self._work(part.into)
