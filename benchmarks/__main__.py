@@ -47,9 +47,9 @@ def main():
 
             return draw(options.scaling, options.quick, _progress)
         if options.truncated:
-            *curves, alone = fast.truncated_scaling()
+            curves = fast.truncated_scaling()
             fast.draw(*curves, options.truncated)
-            return _print_truncated(*curves, alone)
+            return _print_truncated(*curves)
         machine = _machine()
         rows = []
         for case in (c for room in chosen(options.only) for c in room.cases(options.quick)):

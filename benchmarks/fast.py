@@ -257,7 +257,7 @@ def truncated_rows(quick):
         {"what": "a step, 16 units", "size": f"{steps} steps", "nanoseconds": ns} for steps, ns in by_steps]
 
 
-def draw(by_weights, by_steps, path):
+def draw(by_weights, by_steps, alone, path):
     """Write both curves as one SVG file."""
     import matplotlib
 
@@ -271,6 +271,8 @@ def draw(by_weights, by_steps, path):
         units, weights, each = np.array(points).T
         line, = left.loglog(weights, each, "o", label=family)
         left.loglog(weights, a + b * units / weights, "--", color=line.get_color())
+        left.loglog(weights, [ns for *_, ns in alone[family]], "o", mfc="none", color=line.get_color())
+    left.loglog([], [], "ko", mfc="none", label="forward pass alone")
     left.loglog([], [], "k--", label=f"{a:.2g} ns a weight + {b:.2g} ns a unit")
     left.set(xlabel="weights", ylabel="ns per weight and step", ylim=(0.03, 3), title="Truncated rule of 1997, LSTM")
     left.legend(fontsize="small")

@@ -29,8 +29,11 @@ class Call:
 @cache
 def calls(function):
     """(names of the arguments, Calls, how many arrays to work in) of a formula of real arrays of one shape; None for a formula of more than
-    arithmetic, squares and calls of ufuncs."""
-    tree = ast.parse(inspect.getsource(function)).body[0]
+    arithmetic, squares and calls of ufuncs, or whose text is not known."""
+    try:
+        tree = ast.parse(inspect.getsource(function)).body[0]
+    except OSError:
+        return None
     *assigned, last = tree.body
     arguments = [a.arg for a in tree.args.args]
     printed = _Printed(dict(zip(arguments, arguments, strict=True)), function.__globals__ | squashing_ufuncs())

@@ -152,3 +152,4 @@ def test_calls_of_a_formula():
     assert of(sympy.exp((a + b) ** 2) * (a + b)) == [
         "<0> = add(a, b)", "<1> = square(<0>)", "<1> = exp(<1>)", "<out> = multiply(<0>, <1>)"], "what is read twice is kept"
     assert of(a**3) is None and of(sympy.Max(a, b)) is None, "left to the formula itself"
+    assert calls(eval("lambda a: a")) is None, "a text that is not known"  # noqa: S307
