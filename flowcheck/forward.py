@@ -10,7 +10,7 @@ import numpy as np
 
 from .aligned import Pieces, stacked
 from .equations import Net
-from .in_place import OUT, calls
+from .in_place import OUT
 from .notation import Squashing, squashing_ufuncs
 from .plain_loop import Given, plain_loop
 
@@ -171,7 +171,7 @@ class Forward:
 
     def _unit(self, name):
         unit, self.values[name] = self.kernel.units[name], self._empty(self.lengths[self.kernel.cell.sizes[name]])
-        arguments, printed = [*map(self._now, unit.args)], calls(unit.value) if self.ufuncs else None
+        arguments, printed = [*map(self._now, unit.args)], unit.calls if self.ufuncs else None
         if printed is None:
             into = self._compute(self.values[name], None, unit.value, *arguments)
         else:

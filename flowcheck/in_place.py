@@ -3,7 +3,6 @@
 import ast
 import inspect
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -26,7 +25,6 @@ class Call:
     into: str
 
 
-@cache
 def calls(function):
     """(names of the arguments, Calls, how many arrays to work in) of a formula of real arrays of one shape; None for a formula of more than
     arithmetic, squares and calls of ufuncs, or whose text is not known."""

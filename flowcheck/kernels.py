@@ -15,6 +15,7 @@ import sympy
 from . import notation, symbolic
 from .equations import axes_of
 from .forward import Forward
+from .in_place import calls
 from .maps import FixedMap
 from .notation import column, draw, row
 from .notation import units as units_symbol
@@ -69,6 +70,11 @@ class _CompiledUnit:
         self.varying = list(varying)
         self.value = sympy.lambdify(unit.reads, unit.formula, modules=routines, printer=printer, cse=True)
         self.slopes = sympy.lambdify(unit.reads, list(varying.values()), modules=routines, printer=printer, cse=True)
+
+    @cached_property
+    def calls(self):
+        """The formula as calls that write in place, see `in_place.calls`."""
+        return calls(self.value)
 
 
 class Kernel:

@@ -1,13 +1,16 @@
 """Forward values: start states, precision, and the squashing functions against their definitions in mpmath."""
 
+import ast
+
 import mpmath
 import numpy as np
 import pytest
 import sympy
 
-from flowcheck import catalogue, compile_cell
+from flowcheck import catalogue, compile_cell, in_place
 from flowcheck.aligned import stacked
 from flowcheck.in_place import calls
+from flowcheck.kernels import Kernel
 from flowcheck.notation import ROUTINES, squashing_functions
 from flowcheck.oracles import STEP
 
@@ -117,14 +120,23 @@ def test_stacked_weights_start_on_a_cache_line(order, rng):
         assert np.array_equal(found, np.concatenate(matrices)) and found.dtype == float
 
 
-def test_formulas_in_place_give_the_same_bits(cell, rng, monkeypatch):
-    kernel = compile_cell(cell)
+def changed_in_place(kernel, rng):
+    """Vectors of which a run has other bits where formulas write in place."""
     params, x = kernel.random_params(UNITS, INPUTS, rng), rng.normal(size=(5, BATCH, INPUTS))
     found = kernel.forward(params, x)
-    monkeypatch.setattr("flowcheck.forward.calls", lambda formula: None)
+    for unit in kernel.units.values():
+        vars(unit)["calls"] = None
     expected = kernel.forward(params, x)
-    for equation in cell.equations:
-        assert np.array_equal(found[equation.out.name], expected[equation.out.name]), equation.out.name
+    return {e.out.name for e in kernel.cell.equations if not np.array_equal(found[e.out.name], expected[e.out.name])}
+
+
+def test_formulas_in_place_give_the_same_bits(cell, rng):
+    assert changed_in_place(Kernel(cell), rng) == set()
+
+
+def test_a_mistake_in_place_is_seen(rng, monkeypatch):
+    monkeypatch.setitem(in_place._UFUNCS, ast.Mult, np.add)
+    assert {"s", "y"} <= changed_in_place(Kernel(catalogue()["lstm"]), rng)
 
 
 def test_a_long_run_out_of_large_pieces_gives_the_same_bits(rng, monkeypatch):
