@@ -187,7 +187,7 @@ class Forward:
         if name in self.add:
             self.lines.append(f"{found} += {self._at(self.add[name])}")
         if name in self.hold:
-            mask, value = map(self._name, self.hold[name])
+            mask, value = map(self.given.name, self.hold[name])
             self.lines.append(f"{found}[...] = {self.given.name(self.kernel.xp.where)}({mask}, {value}, {found})")
         return found
 
