@@ -33,8 +33,11 @@ _SMALLEST = 64
 _NOTHING = 1e-100
 """What was left out is forgotten where it is so small, relative to the whole: it would leave the range of float64."""
 
-_ATTEMPT, _LAG = 1.6e7, 1e5
-"""What an attempt, and what a lag costs beside its products, in the operations that products do meanwhile."""
+_LEAST, _ATTEMPT, _LAG = 10, 1.6e7, 1e5
+"""What an attempt costs: some lags, and some operations; and what a lag costs beside its products, in operations."""
+
+_WORTH = 4
+"""How many times the cost of an attempt may be saved by it at best."""
 
 _LATER, _SPACING = 1.6, 256
 """Lag of an attempt relative to that of the last, and lags between two at most."""
@@ -72,9 +75,9 @@ def _fewer_and_fewer(product, tail):
     rng, attempt = np.random.default_rng(0), 8 if every_state else 24
     while True:
         rows = len(product.start)
-        cost = 4 + int(_ATTEMPT / (_LAG + 2 * rows * product.size**2))  # of an attempt, in lags
+        cost = _LEAST + int(_ATTEMPT / (_LAG + 2 * rows * product.size**2))  # of an attempt, in lags
         least = (COMBINATIONS + 1) / rows  # what a lag costs at best, of what it costs now
-        yield from product.chunks(attempt if (product.lags - attempt) * (1 - least) > 4 * cost else product.lags)
+        yield from product.chunks(attempt if (product.lags - attempt) * (1 - least) > _WORTH * cost else product.lags)
         done, norm, left_out = product.done, product.norm, product.left_out
         kept, others, random = np.split(product.rows, [-1 - left_out, -1])
         if done == product.lags or len(kept) < 2 or not 0 < norm < math.inf:
