@@ -8,10 +8,10 @@ from itertools import groupby
 
 import numpy as np
 
-from .aligned import Pieces, stacked
 from .equations import Net
 from .in_place import OUT
-from .notation import Squashing, squashing_ufuncs
+from .memory import Pieces, stacked
+from .notation import Squashing
 from .plain_loop import Given, plain_loop
 
 __all__ = ["Forward"]
@@ -31,7 +31,7 @@ class Forward:
         self.cut, self.frozen, self.hold, self.add = cut, frozen, hold, add
         self.steps, self.batch = next(iter(inputs.values())).shape[:2]
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
-        self.ufuncs = squashing_ufuncs() if self.in_place and np.dtype(like["dtype"]).kind == "f" else {}
+        self.real = self.in_place and np.dtype(like["dtype"]).kind == "f"
         if self.in_place:
             numbers = self.steps * self.batch * sum(lengths[size] for size in kernel.cell.sizes.values())
             self.pieces = Pieces(like["dtype"], numbers * np.dtype(like["dtype"]).itemsize)
@@ -136,23 +136,26 @@ class Forward:
         squashed = [(*self._squashed(net), cols) for net, cols in zip(nets, columns, strict=True)]
         for function, group in groupby(squashed, key=lambda found: found[0]):
             if function:
-                self._squash(function, {unit: cols for _, unit, cols in group}, block)
+                self._squash({unit: cols for _, unit, cols in group}, block)
 
-    def _squash(self, function, columns, block):
+    def _squash(self, columns, block):
         """Units {unit: columns of its net}, side by side, that are one function."""
         first, last = min(c.start for c in columns.values()), max(c.stop for c in columns.values())
         values, nets = self._empty(last - first), _part(block, slice(first, last))
         self.values |= {unit: _part(values, slice(c.start - first, c.stop - first)) for unit, c in columns.items()}
-        self._compute(values, self.ufuncs.get(function), self.kernel.units[next(iter(columns))].value, self._at(nets))
+        self._compute(self.kernel.units[next(iter(columns))], values, [self._at(nets)])
         self.local |= {unit: self._at(self.values[unit]) for unit in columns if unit in self.read}
 
-    def _compute(self, values, ufunc, routine, *arguments):
-        """Step t of `values` from vectors of the step, by a function that writes where it is told, if there is one."""
-        into = self._at(values)
-        if ufunc is not None:
-            self.lines.append(f"{self.given.name(ufunc)}({', '.join(arguments)}, {into})")
-        else:
-            self.lines.append(f"{into}[...] = {self.given.name(routine)}({', '.join(arguments)})")
+    def _compute(self, unit, values, arguments):
+        """Step t of `values` by a unit's formula: what the loop calls it. Calls write in place where the numbers are real and they can."""
+        into, shape = self._at(values), values.shape[1:]
+        if not self.real or unit.calls is None:
+            self.lines.append(f"{into}[...] = {self.given.name(unit.value)}({', '.join(arguments)})")
+            return into
+        names, calls, works = unit.calls
+        known = dict(zip(names, arguments, strict=True)) | {OUT: into}
+        known |= {f"<{k}>": self.given.name(np.empty(shape, **self.like)) for k in range(works)}
+        self.lines += [f"{self.given.name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in calls]
         return into
 
     def _net(self, net):
@@ -161,7 +164,8 @@ class Forward:
         if net.fixed:
             self.values[name] = self._empty(self.lengths[net.size])
             routine = getattr(self.kernel.fixed_maps(self.lengths)[name], FIXED[net.kind])
-            total = self._compute(self.values[name], None, routine, self._now(net.sources[0].name))
+            total = self._at(self.values[name])
+            self.lines.append(f"{total}[...] = {self.given.name(routine)}({self._now(net.sources[0].name)})")
         elif self._squashed(net)[0] and sum(name in unit.args for unit in self.kernel.units.values()) == 1:
             return
         else:
@@ -171,16 +175,8 @@ class Forward:
 
     def _unit(self, name):
         unit, self.values[name] = self.kernel.units[name], self._empty(self.lengths[self.kernel.cell.sizes[name]])
-        arguments, printed = [*map(self._now, unit.args)], unit.calls if self.ufuncs else None
-        if printed is None:
-            into = self._compute(self.values[name], None, unit.value, *arguments)
-        else:
-            names, found, works = printed
-            into, shape = self._at(self.values[name]), self.values[name].shape[1:]
-            known = dict(zip(names, arguments, strict=True)) | {OUT: into}
-            known |= {f"<{k}>": self.given.name(np.empty(shape, **self.like)) for k in range(works)}
-            self.lines += [f"{self.given.name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in found]
-        self.local[name] = self._intervened(name, into)
+        found = self._compute(unit, self.values[name], [self._now(a) for a in unit.args])
+        self.local[name] = self._intervened(name, found)
 
     def _intervened(self, name, found):
         """After what is added to a vector from outside, and where it is held."""

@@ -34,21 +34,23 @@ def calls(function):
         return None
     *assigned, last = tree.body
     arguments = [a.arg for a in tree.args.args]
-    printed = _Printed(dict(zip(arguments, arguments, strict=True)), function.__globals__ | squashing_ufuncs())
+    found = _Calls(dict(zip(arguments, arguments, strict=True)), function.__globals__ | squashing_ufuncs())
     try:
         for line in assigned:
-            printed.keep(line.targets[0].id, line.value)
-        printed.last(last.value)
+            found.keep(line.targets[0].id, line.value)
+        found.last(last.value)
     except _NoCallError:
         return None
-    return arguments, printed.calls, printed.works
+    return arguments, found.calls, found.works
 
 
 class _NoCallError(Exception):
     """Something else than arithmetic, squares and calls of ufuncs."""
 
 
-class _Printed:
+class _Calls:
+    """Calls as they are found, from the inside of a formula to the outside."""
+
     def __init__(self, known, functions):
         self.known, self.functions, self.calls, self.works = known, functions, [], 0
         self.free = set()  # arrays to work in whose values are read once

@@ -112,7 +112,7 @@ class Dense:
         return np.sqrt(squares)
 
     @property
-    def together(self):
+    def steps_together(self):
         """How many steps are best formed at a time."""
         size = 8 * self.shape[0] * self.shape[1]
         return max(1, _CACHED // size, min(_STEPS, _BYTES // size))

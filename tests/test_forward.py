@@ -8,9 +8,9 @@ import pytest
 import sympy
 
 from flowcheck import catalogue, compile_cell, in_place
-from flowcheck.aligned import stacked
 from flowcheck.in_place import calls
 from flowcheck.kernels import Kernel
+from flowcheck.memory import stacked
 from flowcheck.notation import ROUTINES, squashing_functions
 from flowcheck.oracles import STEP
 
@@ -145,7 +145,7 @@ def test_a_long_run_out_of_large_pieces_gives_the_same_bits(rng, monkeypatch):
     found = kernel.forward(params, x)
     bases = {id(array.base if array.base.base is None else array.base.base) for array in found.values.values()}
     assert len(bases) < 4 < len(found.values), "some 8 MB in pieces of 4 MiB"
-    monkeypatch.setattr("flowcheck.aligned._PIECE", 0)
+    monkeypatch.setattr("flowcheck.memory._PIECE", 0)
     expected = kernel.forward(params, x)
     for name, array in expected.values.items():
         assert np.array_equal(found[name], array), name

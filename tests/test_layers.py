@@ -14,7 +14,7 @@ PACKAGE = Path(flowcheck.__file__).parent
 ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-ENGINE = {"aligned", "notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
+ENGINE = {"memory", "notation", "equations", "symbolic", "forward", "kernels", "step", "jacobian", "maps", "gradients", "flow", "network",
           "sensitivity"}
 ALL_BUT_CELLS_AND_CLI = ENGINE | {"oracles", "differences", "claims", "measure", "verify", "formats", "detectors", "report", "further"}
 
@@ -24,10 +24,10 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "cells": {"notation", "equations"},
     "symbolic": {"notation", "equations"},
     "maps": set(),
-    "aligned": set(),
+    "memory": set(),
     "plain_loop": set(),
     "in_place": {"notation"},
-    "forward": {"notation", "equations", "aligned", "plain_loop", "in_place"},
+    "forward": {"notation", "equations", "memory", "plain_loop", "in_place"},
     "kernels": {"notation", "equations", "symbolic", "maps", "forward", "in_place"},
     "step": {"notation", "equations", "symbolic", "forward", "kernels"},
     "formed": set(),
@@ -37,7 +37,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "compiled": {"notation", "equations", "symbolic", "kernels", "gradients"},
     "experiments": {"notation", "equations", "symbolic", "kernels", "gradients", "network", "compiled", "cells", "jobs", "detectors",
                     "formats"},
-    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "formed", "threads", "aligned", "plain_loop"},
+    "flow": {"equations", "symbolic", "kernels", "step", "jacobian", "formed", "threads", "memory", "plain_loop"},
     "further": {"flow", "measure"},
     "network": {"notation", "equations", "symbolic", "kernels"},
     "oracles": set(),

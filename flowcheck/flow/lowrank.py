@@ -37,7 +37,7 @@ _LEAST, _ATTEMPT, _LAG = 10, 1.6e7, 1e5
 """What an attempt costs: some lags, and some operations; and what a lag costs beside its products, in operations."""
 
 _WORTH = 4
-"""How many times the cost of an attempt may be saved by it at best."""
+"""How many times its own cost an attempt must be able to save, at best."""
 
 _LATER, _SPACING = 1.6, 256
 """Lag of an attempt relative to that of the last, and lags between two at most."""

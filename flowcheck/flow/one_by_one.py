@@ -171,7 +171,7 @@ class _Factor:
         if self.weights is not None:
             return self.weights
         if t not in self.formed:
-            few = self.operand.together
+            few = self.operand.steps_together
             self.formed = range(max(0, t + 1 - few), t + 1)
             self.matrices = self.operand.at(slice(self.formed.start, self.formed.stop))
         return self.matrices[t - self.formed.start]

@@ -11,8 +11,8 @@ import numpy as np
 from sympy import sympify
 
 from .. import symbolic
-from ..aligned import stacked
 from ..equations import Net
+from ..memory import stacked
 
 __all__ = ["RowProduct", "pointwise_slopes", "rows_before", "weights_norm"]
 

@@ -198,7 +198,7 @@ class Together:
     def _formed(self, times, k, first, last):
         """Yield some rows of dense part k at each of some steps, the last first; steps are formed a few at a time."""
         part = self.parts[k]
-        few = part.operand.together
+        few = part.operand.steps_together
         for stop in range(times.stop, times.start, -few):
             steps = slice(max(times.start, stop - few), stop)
             if self.formed[k] is None or self.formed[k][0] != steps:
