@@ -12,7 +12,7 @@ from .chunk import Chunk
 from .joint import JointJacobian
 from .one_by_one import OneByOne
 from .scaled import ROUNDING, frobenius, largest_entry
-from .together import CHUNK_BYTES, LONGEST, Together, step_norms
+from .together import LONGEST, Together, lags_kept, step_norms
 
 __all__ = ["StateProduct"]
 
@@ -104,8 +104,7 @@ class _Compiled:
     def __init__(self, compiled, end, shape, lags, kept, left_out):
         self.compiled, self.end, self.kept, self.left_out = compiled, end, kept, left_out
         compiled.make_room(shape[0])
-        few = max(1, min(lags, LONGEST, CHUNK_BYTES // (8 * math.prod(shape))))
-        self.longest = min(lags, LONGEST) if compiled.alone and not kept else few
+        self.longest = min(lags, LONGEST) if compiled.alone and not kept else lags_kept(lags, shape)
         self.slots = [np.zeros((self.longest if kept else 1, *shape)) for _ in range(2)]
 
     def advance(self, here, turn, q, k):

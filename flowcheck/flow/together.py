@@ -11,9 +11,9 @@ from ..formed import slopes_at
 from ..plain_loop import Given, plain_loop
 from .chunk import measured_together, row_norms
 
-__all__ = ["CHUNK_BYTES", "LONGEST", "Together", "step_norms"]
+__all__ = ["LONGEST", "Together", "lags_kept", "step_norms"]
 
-CHUNK_BYTES = 2**20
+_CHUNK_BYTES = 2**20
 """Products of one chunk, where they are kept: some dozens of lags for 64 units, one from 256 units on."""
 
 LONGEST = 1024
@@ -22,8 +22,10 @@ LONGEST = 1024
 _FEW, _FEW_BYTES = 48, 3 * 2**17
 """Products that are measured together: more would gain nothing, or leave the cache."""
 
-_BLOCK_BYTES = 2**17
-"""Rows that a diagonal is applied to at a time: they stay in the level-2 cache from one part to the next."""
+
+def lags_kept(lags, shape):
+    """Lags of a chunk whose products, of one shape, are kept."""
+    return max(1, min(lags, LONGEST, _CHUNK_BYTES // (8 * math.prod(shape))))
 
 
 class Together:
@@ -35,12 +37,12 @@ class Together:
 
     def __init__(self, jacobian, end, shape, lags, kept, left_out, rooms):
         self.jacobian, self.end, self.shape, self.kept, self.left_out = jacobian, end, shape, kept, left_out
-        self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)  # diagonals last: they run over a few rows at a time
+        self.parts = sorted(jacobian.parts, key=lambda p: not p.is_dense)
         self.scaled = [p.row_scaled for p in self.parts]
         size, self.formed = math.prod(shape), [None] * len(self.parts)
         self.few = max(1, min(lags, _FEW, _FEW_BYTES // (8 * size)))
         if kept:
-            self.longest = max(1, min(lags, LONGEST, CHUNK_BYTES // (8 * size)))
+            self.longest = lags_kept(lags, shape)
             self.slots = [self._room(rooms, turn, self.longest) for turn in range(2)]
         else:
             self.longest, self.last = min(lags, LONGEST), [np.empty(shape) for _ in range(2)]
@@ -51,7 +53,7 @@ class Together:
         """Slots for so many products; zero where no part writes."""
         size = count * math.prod(self.shape)
         if size > rooms[turn].size:
-            rooms[turn] = np.empty(max(size, (CHUNK_BYTES if self.kept else _FEW_BYTES) // 8))
+            rooms[turn] = np.empty(max(size, (_CHUNK_BYTES if self.kept else _FEW_BYTES) // 8))
         room = rooms[turn][:size].reshape(count, *self.shape)
         for cols in self.jacobian.unreached:
             room[:, :, cols] = 0.0
@@ -59,9 +61,6 @@ class Together:
 
     def _print(self):
         """The loop over lags: from r, what is read, and m, what it is multiplied by, to w, what is written; r is then the next read n."""
-        rows, size = self.shape
-        height = max(1, _BLOCK_BYTES // (8 * size))
-        self.blocks = [slice(r, min(r + height, rows)) for r in range(0, rows, height)]
         self.given, self.reads, self.writes, self.multiplied = Given(), [], [], []
         lines = self._lines()
         r, n, w, m = (", ".join(f"{letter}{k}" for k in range(len(found))) for letter, found in (
@@ -89,7 +88,7 @@ class Together:
         multiply = self.given.name(np.multiply)
 
         def read(cols):
-            return changed.get(cols.start) or self._listed(self.reads, "r", (cols.start, cols.stop, False))
+            return changed.get(cols.start) or self._listed(self.reads, "r", (cols.start, cols.stop))
 
         for k, (from_, into, _) in enumerate(self.jacobian.within, len(self.parts)):
             work, onto = self._work(into), read(into)
@@ -105,19 +104,16 @@ class Together:
                 for number, (value, span) in enumerate(pieces):
                     lines += self._product(k, part, value, span, part.add or number > 0)
             else:
-                lines += self._diagonal(k, part, changed.get(part.cols.start))
+                lines += self._diagonal(k, part, read(part.cols))
         return lines
 
-    def _diagonal(self, k, part, changed):
-        """Lines that multiply by a diagonal part: blocks of rows, or a matrix that a factor has changed."""
-        m, w = self._listed(self.multiplied, "m", (k, None, None)), (part.into.start, part.into.stop, changed is None)
-        w, work = self._listed(self.writes, "w", w), self._work(part.into) if part.add else None
-        if changed is None:
-            read = self._listed(self.reads, "r", (part.cols.start, part.cols.stop, True))
-            function = self.given.name(_add_diagonal if part.add else _set_diagonal)
-            return [f"{function}({', '.join(filter(None, (read, m, w, work)))})"]
-        lines = [f"{self.given.name(np.multiply)}({changed}, {m}, {work or w})"]
-        return [*lines, f"{w} += {work}"] if part.add else lines
+    def _diagonal(self, k, part, read):
+        """Lines that multiply by a diagonal part."""
+        m, w = self._listed(self.multiplied, "m", (k, None, None)), self._listed(self.writes, "w", (part.into.start, part.into.stop))
+        if not part.add:
+            return [f"{self.given.name(np.multiply)}({read}, {m}, {w})"]
+        work = self._work(part.into)
+        return [f"{self.given.name(np.multiply)}({read}, {m}, {work})", f"{w} += {work}"]
 
     def _product(self, k, part, read, span, add):
         """Lines that multiply by a dense part, or by the rows of it that one state reads."""
@@ -130,17 +126,16 @@ class Together:
                 lines.append(f"{self.given.name(np.multiply)}({read}, {self._listed(self.multiplied, 'm', (k, None, None))}, {work})")
                 read = work
         matrix = matrix or self._listed(self.multiplied, "m", (k, *span))
-        w = self._listed(self.writes, "w", (part.into.start, part.into.stop, False))
+        w = self._listed(self.writes, "w", (part.into.start, part.into.stop))
         product = self.given.name(np.dot if whole or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
         if not add:
             return [*lines, f"{product}({read}, {matrix}, {w})"]
         work = self._work(part.into)
         return [*lines, f"{product}({read}, {matrix}, {work})", f"{w} += {work}"]
 
-    def _views(self, slot, start, stop, blocked):
-        """Columns of every product, or their blocks of rows."""
-        if blocked:
-            return [[product[rows, start:stop] for rows in self.blocks] for product in slot]
+    @staticmethod
+    def _views(slot, start, stop):
+        """Columns of every product."""
         return list(slot if (start, stop) == (0, slot.shape[2]) else slot[:, :, start:stop])
 
     def begin(self, rows):
@@ -172,7 +167,7 @@ class Together:
         slots = self.slots[turn][place:place + k]
         operands = self._operands(times)
         if self.loop is not None:
-            reads = [here[:, a:b] if not blocked else [here[rows, a:b] for rows in self.blocks] for a, b, blocked in self.reads]
+            reads = [here[:, start:stop] for start, stop in self.reads]
             matrices = [self._formed(times, *key) if operands[key[0]] is None else operands[key[0]][::-1, key[1]:key[2]]
                         for key in self.multiplied]
             views = [found[place:place + k] for keys in self.views[turn] for found in keys]
@@ -181,7 +176,7 @@ class Together:
         if not self.kept:
             np.copyto(self.last[turn], last)
             last = self.last[turn]
-        bounds = step_norms(self.parts, operands, times)
+        bounds = step_norms(self.parts, operands[:len(self.parts)], times)
         for slopes in operands[len(self.parts):]:
             bounds = bounds * (1.0 + np.abs(slopes[:, 0]).max(axis=1))
         return last, (*measured_together(slots, self.left_out), bounds[::-1])
@@ -211,20 +206,10 @@ class Together:
         return np.broadcast_to(found[:, None], (times.stop - times.start, self.shape[0], found.shape[-1])).copy()
 
 
-def _set_diagonal(read, slopes, into):
-    for rows, out in zip(read, into, strict=True):
-        np.multiply(rows, slopes, out=out)
-
-
-def _add_diagonal(read, slopes, into, work):
-    for rows, out in zip(read, into, strict=True):
-        out += np.multiply(rows, slopes, out=work[:len(rows)])
-
-
 def step_norms(parts, operands, times):
     """Upper bounds of the norm of J at each step: Frobenius norms of its dense parts plus largest diagonal entries."""
     total = np.zeros(times.stop - times.start)
-    for part, operand in zip(parts, operands, strict=False):
+    for part, operand in zip(parts, operands, strict=True):
         if not part.is_dense:
             total += np.abs(operand).max(axis=1)
         elif part.operand.bounds is not None:
