@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flowcheck import CellClaim, Implementation, Mismatch, Unit, catalogue, check_cell, compile_cell, notation
+from flowcheck import CellClaim, Implementation, Mismatch, Unit, catalogue, check_cell, compile_cell, kernels, notation
 from flowcheck.flow import state_matrices
 from flowcheck.gradients import bptt
 from flowcheck.jacobian import StepJacobian
@@ -288,7 +288,16 @@ def test_a_mistake_in_a_routine_is_reported_by_its_rung(name, monkeypatch):
 
 @pytest.mark.usefixtures("fresh_kernels")
 def test_a_mistake_in_the_forward_pass_of_real_arrays_alone_is_reported(monkeypatch):
-    monkeypatch.setitem(notation.squashing_ufuncs(), "sigma", lambda z, out: np.copyto(out, notation.ROUTINES["sigma"](z) * (1 + 1e-12)))
+    expit, found_by = notation.squashing_ufuncs()["sigma"], kernels.calls
+
+    def off(z, out):
+        np.copyto(out, expit(z) * (1 + 1e-12))
+
+    def planted(formula):
+        names, found, works = found_by(formula)
+        return names, [replace(c, ufunc=off) if c.ufunc is expit else c for c in found], works
+
+    monkeypatch.setattr(kernels, "calls", planted)
     assert (last := check_cell(catalogue()["lstm"], lags=LAGS)[-1]).verdict == "fail", last.words
 
 
