@@ -4,13 +4,14 @@ Nets that read the same previous states stand side by side in one array, with on
 squashing function of nets side by side are one call. For small nets a step costs little but its calls, so the loop has no others.
 """
 
+import ast
 from itertools import groupby
 
 import numpy as np
 
 from .equations import Net
 from .in_place import OUT
-from .memory import Pieces, stacked
+from .memory import keep_freed, stacked
 from .notation import Squashing
 from .plain_loop import Given, plain_loop
 
@@ -18,6 +19,9 @@ __all__ = ["Forward"]
 
 FIXED = {"shared": "repeat", "pooled": "total"}
 """What a fixed net does forward."""
+
+_SMALL = 64
+"""Entries of a previous state up to which weights are transposed in memory: of more, AVX2 kernels multiply them half as fast."""
 
 
 class Forward:
@@ -33,8 +37,7 @@ class Forward:
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
         self.real = self.in_place and np.dtype(like["dtype"]).kind == "f"
         if self.in_place:
-            numbers = self.steps * self.batch * sum(lengths[size] for size in kernel.cell.sizes.values())
-            self.pieces = Pieces(like["dtype"], numbers * np.dtype(like["dtype"]).itemsize)
+            keep_freed()
         self.values, groups = {}, {}
         self.lines, self.given, self.over_time, self.rows, self.local = [], Given(), [], {}, {}
         self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))
@@ -77,9 +80,7 @@ class Forward:
         return self.local[name]
 
     def _empty(self, length):
-        if not self.in_place:
-            return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
-        return self.pieces.empty(self.steps, self.batch, length)
+        return self.kernel.xp.empty((self.steps, self.batch, length), **self.like)
 
     def _is_cut(self, net, source):
         return any(e.net == net and e.source == source for e in self.cut)
@@ -128,7 +129,7 @@ class Forward:
             weights = [self.params[self.kernel.weights[net.out.name][source]] for net in nets]
             total, previous = self._at(block), self._now(source)
             if self.in_place:  # for a vector, `matmul` takes a microsecond longer
-                stack, work = self.given.name(stacked(weights).T), self.given.name(np.empty(block.shape[1:], **self.like))
+                stack, work = self.given.name(self._transposed(weights)), self.given.name(np.empty(block.shape[1:], **self.like))
                 self.lines.append(f"{self.given.name(np.add)}({total}, {previous}.dot({stack}, {work}), {total})")
             else:
                 stack = self.given.name(self.kernel.xp.concatenate(weights).T)
@@ -137,6 +138,12 @@ class Forward:
         for function, group in groupby(squashed, key=lambda found: found[0]):
             if function:
                 self._squash({unit: cols for _, unit, cols in group}, block)
+
+    @staticmethod
+    def _transposed(weights):
+        """The matrices on top of one another, transposed: small ones in memory, too, which BLAS multiplies faster."""
+        found = stacked(weights).T
+        return stacked([found]) if len(found) <= _SMALL else found
 
     def _squash(self, columns, block):
         """Units {unit: columns of its net}, side by side, that are one function."""
@@ -155,8 +162,14 @@ class Forward:
         names, calls, works = unit.calls
         known = dict(zip(names, arguments, strict=True)) | {OUT: into}
         known |= {f"<{k}>": self.given.name(np.empty(shape, **self.like)) for k in range(works)}
-        self.lines += [f"{self.given.name(c.ufunc)}({', '.join(known.get(o, o) for o in c.operands)}, {known[c.into]})" for c in calls]
+        for call in calls:
+            operands = [known.get(o) or self._number(o) for o in call.operands]
+            self.lines.append(f"{self.given.name(call.ufunc)}({', '.join(operands)}, {known[call.into]})")
         return into
+
+    def _number(self, text):
+        """A number of a formula as an array: NumPy takes longer to make one than to compute with it."""
+        return self.given.name(np.array(ast.literal_eval(text), **self.like))
 
     def _net(self, net):
         """A net that something is still added to, or that units read by its name."""

@@ -1,20 +1,16 @@
-"""Memory of arrays: matrices that start on a cache line, and arrays that share large pieces.
+"""Memory of arrays: matrices that start on a cache line, and pages that are kept from one run to the next.
 
-malloc's matrices do not: BLAS multiplies 256 x 256 by a vector in a tenth less time where not every other load fetches two lines. Many
-arrays of some hundred kilobytes cost more than what is written to them: pages are fetched and given back one by one.
+malloc's matrices do not: BLAS multiplies 256 x 256 by a vector in a tenth less time where not every other load fetches two lines.
 """
 
-import math
+from functools import cache
 
 import numpy as np
 
-__all__ = ["Pieces", "stacked"]
+__all__ = ["keep_freed", "stacked"]
 
 _LINE = 64
 """Bytes of a cache line."""
-
-_PIECE = 2**22
-"""Bytes from which on NumPy asks for huge pages."""
 
 
 def stacked(matrices, order="C"):
@@ -26,17 +22,15 @@ def stacked(matrices, order="C"):
     return np.concatenate(matrices, out=np.ndarray((rows, columns), dtype, memory, start, order=order))
 
 
-class Pieces:
-    """Arrays of one type, out of pieces of at least 4 MiB if `expected` bytes of them will be needed and that is worth it."""
+_KEPT = 2**25 - 2**13
+"""Bytes of the largest block whose release raises glibc's thresholds (M_MMAP_THRESHOLD, and M_TRIM_THRESHOLD to twice as much)."""
 
-    def __init__(self, dtype, expected):
-        self.dtype = np.dtype(dtype)
-        self.least, self.room = (_PIECE if expected > _PIECE // 2 else 0) // self.dtype.itemsize, np.empty(0, dtype)
 
-    def empty(self, *shape):
-        """An array whose values are not set."""
-        size = math.prod(shape)
-        if size > len(self.room):
-            self.room = np.empty(max(size, self.least), self.dtype)
-        found, self.room = self.room[:size], self.room[size:]
-        return found.reshape(shape)
+@cache
+def keep_freed():
+    """Let glibc's allocator keep what is freed, up to 64 MiB, so that the next run finds its pages there; once, no other's.
+
+    It learns from the blocks that a program frees how large a block it should keep; until it has, every run over some megabytes gives
+    them back and fetches them again, a page at a time: 3 of 17 ms.
+    """
+    np.empty(_KEPT, np.uint8)

@@ -1,6 +1,10 @@
 """Forward values: start states, precision, and the squashing functions against their definitions in mpmath."""
 
 import ast
+import os
+import platform
+import subprocess
+import sys
 
 import mpmath
 import numpy as np
@@ -139,16 +143,28 @@ def test_a_mistake_in_place_is_seen(rng, monkeypatch):
     assert {"s", "y"} <= changed_in_place(Kernel(catalogue()["lstm"]), rng)
 
 
-def test_a_long_run_out_of_large_pieces_gives_the_same_bits(rng, monkeypatch):
-    kernel = compile_cell(catalogue()["lstm"])
-    params, x = kernel.random_params(16, INPUTS, rng), rng.normal(size=(4000, 1, INPUTS))
-    found = kernel.forward(params, x)
-    bases = {id(array.base if array.base.base is None else array.base.base) for array in found.values.values()}
-    assert len(bases) < 4 < len(found.values), "some 8 MB in pieces of 4 MiB"
-    monkeypatch.setattr("flowcheck.memory._PIECE", 0)
-    expected = kernel.forward(params, x)
-    for name, array in expected.values.items():
-        assert np.array_equal(found[name], array), name
+PAGES_OF_A_RUN = """
+import resource
+import numpy as np
+from flowcheck import catalogue, forward
+from flowcheck.kernels import compile_cell
+{plant}
+kernel = compile_cell(catalogue()["lstm"])
+params, x = kernel.random_params(16, 3, np.random.default_rng(0)), np.ones((4000, 1, 3))
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    kernel.forward(params, x)
+    pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(pages)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ),
+                    reason="how the allocator keeps pages is glibc's own")
+@pytest.mark.parametrize(("plant", "few"), [("", True), ("forward.keep_freed = lambda: None", False)], ids=["kept", "given back"])
+def test_runs_use_the_pages_of_runs_before_them(plant, few):
+    found = subprocess.run([sys.executable, "-c", PAGES_OF_A_RUN.format(plant=plant)], capture_output=True, text=True, check=True)
+    assert (int(found.stdout) < 500) == few, f"{found.stdout} pages of 4 KiB fetched for 8 MB"
 
 
 def test_calls_of_a_formula():
