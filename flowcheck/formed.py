@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["ColumnScaled", "Constant", "Formed", "Gathered", "Pooled", "Product", "Spread", "slopes_at"]
+__all__ = ["ColumnScaled", "Constant", "Formed", "Gathered", "Pooled", "Product", "Spread", "add_diagonal", "slopes_at"]
 
 _TOGETHER = 4
 """Steps from which on one row-scaled matrix, too, is formed row by row, all steps at once."""
@@ -53,21 +53,27 @@ class ColumnScaled(_Node):
 
 
 class Formed(_Node):
-    """Sum of row-scaled matrices, terms [(slopes, matrix)]. Those that do not change with time are summed in one pass over them: row i of
-    the sum at all steps is
+    """Sum of row-scaled matrices, terms [(slopes, matrix)], and of a diagonal, slopes whose entry of row i stands in column index[i], or i.
+    What does not change with time but for its slopes is summed in one pass: row i of the sum at all steps is
 
-        (scales of row i, steps x k) times (row i of the k matrices, k x columns)
+        (scales of row i, steps x k) times (row i of the k matrices, k x columns),   the last of them the diagonal's ones
     """
 
-    def __init__(self, terms):
+    def __init__(self, terms, diagonal=None, index=None):
         super().__init__()
         constant = [(s, node.matrix) for s, node in terms if isinstance(node, Constant)]
         self.scales, self.varying = [s for s, _ in constant], [(s, n) for s, n in terms if not isinstance(n, Constant)]
         self.stack = np.stack([m for _, m in constant], axis=1) if constant else None
+        self.diagonal, self.index = diagonal, index
 
     @cached_property
     def padded(self):
-        """The stack, with a term of zeros where there is but one: NumPy leaves no product over one term to BLAS."""
+        """The stack and the diagonal's ones; a term of zeros where there is but one: NumPy leaves no product over one term to BLAS."""
+        if self.diagonal is not None:
+            ones = np.zeros_like(self.stack[:, :1])
+            rows = np.arange(len(ones))
+            ones[rows, 0, rows if self.index is None else self.index] = 1.0
+            return np.concatenate([self.stack, ones], axis=1)
         return np.concatenate([self.stack, np.zeros_like(self.stack)], axis=1) if self.stack.shape[1] == 1 else self.stack
 
     def constant_norms(self):
@@ -88,19 +94,28 @@ class Formed(_Node):
 
     def write(self, times, out):
         """Write the steps of a slice into `out` (steps, rows, columns)."""
-        varying = self.varying
+        varying, diagonal = self.varying, self.diagonal
         if len(self.scales) == 1 and len(out) < _TOGETHER:
             np.multiply(self.stack[:, 0], _column(self.scales[0], times), out=out)
         elif self.scales:
             scales = np.zeros((out.shape[1], len(out), self.padded.shape[1]))
-            for k, scale in enumerate(self.scales):
+            for k, scale in enumerate(self.scales if diagonal is None else [*self.scales, diagonal]):
                 scales[:, :, k] = slopes_at(1.0 if scale is None else scale, times).T
             np.matmul(scales, self.padded, out=out.swapaxes(0, 1))
+            diagonal = None
         else:
             (scale, node), *varying = varying
             np.multiply(node.at(times), _column(scale, times), out=out)
         for scale, node in varying:
             out += node.at(times) * _column(scale, times)
+        if diagonal is not None:
+            add_diagonal(out, diagonal, self.index, times)
+
+
+def add_diagonal(out, diagonal, index, times):
+    """Add a diagonal, whose entry of row i stands in column index[i], or i, to matrices (steps, rows, columns)."""
+    rows = np.arange(out.shape[1])
+    out[:, rows, rows if index is None else index] += slopes_at(diagonal, times)
 
 
 class Product(_Node):

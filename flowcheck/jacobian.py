@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .equations import Net
-from .formed import ColumnScaled, Constant, Formed, Gathered, Pooled, Product, Spread, slopes_at
+from .formed import ColumnScaled, Constant, Formed, Gathered, Pooled, Product, Spread, add_diagonal, slopes_at
 
 __all__ = ["Block", "Dense", "StepJacobian"]
 
@@ -94,7 +94,7 @@ class Dense:
         self.shape, self.parts, self.buffer = (sum(lengths), columns), [], None
         start = 0
         for entry, length in zip(entries, lengths, strict=True):
-            formed = Formed(entry.terms) if entry.terms else None
+            formed = Formed(entry.terms, entry.diagonal, entry.index) if entry.terms else None
             self.parts.append((slice(start, start + length), entry, formed))
             start += length
         self.bounds = self._bounds(trajectory.steps)
@@ -142,12 +142,9 @@ class Dense:
             block = self.buffer[:steps, rows]
             if formed is None:
                 block[...] = 0.0
+                add_diagonal(block, entry.diagonal, entry.index, times)
             else:
                 formed.write(times, block)
-            if entry.diagonal is not None and entry.index is None:
-                np.einsum("tii->ti", block)[...] += slopes_at(entry.diagonal, times)
-            elif entry.diagonal is not None:
-                block[:, np.arange(block.shape[1]), entry.index] += slopes_at(entry.diagonal, times)
         return self.buffer[:steps]
 
 
