@@ -19,8 +19,8 @@ _CHUNK_BYTES = 2**20
 LONGEST = 1024
 """Lags of a chunk at most."""
 
-_FEW, _FEW_BYTES = 48, 3 * 2**17
-"""Products that are measured together: more would gain nothing, or leave the cache."""
+_FEW, _FEW_BYTES = 192, 2**20
+"""Products that are measured together, and their bytes: more would gain nothing, or leave the level-2 cache."""
 
 
 def lags_kept(lags, shape):
@@ -127,11 +127,10 @@ class Together:
                 read = work
         matrix = matrix or self._listed(self.multiplied, "m", (k, *span))
         w = self._listed(self.writes, "w", (part.into.start, part.into.stop))
-        product = self.given.name(np.dot if whole or add else np.matmul)  # `dot` is faster, and writes to whole matrices only
-        if not add:
-            return [*lines, f"{product}({read}, {matrix}, {w})"]
+        if not add:  # `dot` is faster, and writes to whole matrices only
+            return [*lines, f"{read}.dot({matrix}, {w})" if whole else f"{self.given.name(np.matmul)}({read}, {matrix}, {w})"]
         work = self._work(part.into)
-        return [*lines, f"{product}({read}, {matrix}, {work})", f"{w} += {work}"]
+        return [*lines, f"{read}.dot({matrix}, {work})", f"{w} += {work}"]
 
     @staticmethod
     def _views(slot, start, stop):
