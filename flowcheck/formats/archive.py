@@ -49,6 +49,10 @@ class Archive:
                 how = "encrypted" if m.flag_bits & 1 else f"compressed (method {m.compress_type})"
                 raise FormatError(f"{where}: refused: member {shown(m.filename)} is {how}, expected plain; save the "
                                   "file again")
+        packed = sum(m.compress_size for m in members)
+        if packed > length:
+            raise FormatError(f"{where}: refused: members declare {packed} bytes as they are stored, in a file of {length}; it is damaged, "
+                              "fetch it again")
         declared = sum(m.file_size for m in members)
         allowed = length if methods == STORED_ONLY else max(DEFLATED_FLOOR, DEFLATED_RATIO * length)
         if declared > allowed:
