@@ -9,6 +9,10 @@ from pathlib import Path
 __all__ = ["by_layer", "described", "derivations", "errors_of", "near_bounds", "network_and_inputs", "proved"]
 
 
+_FEW_STEPS = 50
+"""Steps below which it is said how the axes of inputs were read: time and batch may stand the other way round."""
+
+
 def network_and_inputs(net, inputs, layer, units, block_size, seed):
     """(Network, [InputSet]) of a file or of cell:NAME; gate orders are proved where the inputs bring states."""
     from .cells import catalogue, get
@@ -66,8 +70,9 @@ def described(sets, inputs):
 
     given = sum(s.x.shape[1] for s in sets)
     used = sum(min(s.x.shape[1], MOST_SEQUENCES) for s in sets)
-    steps = " and ".join(map(str, sorted({s.x.shape[0] for s in sets})))
-    return f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {steps} steps"
+    lengths = sorted({s.x.shape[0] for s in sets})
+    steps = f"{' and '.join(map(str, lengths))} steps" + (" (axes: batch, time, features)" if lengths[0] < min(_FEW_STEPS, given) else "")
+    return f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {steps}"
 
 
 def derivations(path=None):

@@ -133,6 +133,15 @@ def test_a_flow_that_is_zero_is_null_not_a_number():
     assert state["log10_norm"] == [None] * 10 and state["rate_per_step"] is None and state["horizon"] == 0
 
 
+def test_inputs_with_time_first_are_seen_by_their_axes_and_judged_by_no_rate(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, 3, 5)))
+    done = run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy")
+    assert "8 of 30 sequence(s) of 3 steps (axes: batch, time, features)" in " ".join(done.stdout.split())
+    assert "sustained" in done.stdout and "zero" not in done.stdout and "vanishing" not in done.stdout
+    np.save(tmp_path / "x.npy", np.zeros((3, 60, 5)))
+    assert "axes" not in run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy").stdout
+
+
 def test_verify_of_one_cell_and_of_a_wrong_derivation(tmp_path):
     found = document("verify", "cell:carousel")
     assert {c["verdict"] for c in found["checks"]} == {"pass"}

@@ -140,6 +140,12 @@ def test_a_flow_that_is_zero_after_one_lag_has_no_rate():
     assert (found.per_step, found.verdict, found.horizon, found.fitted) == (None, "vanishing", 1, None)
 
 
+@pytest.mark.parametrize(("norm", "verdict"), [(-0.3, "sustained"), (-np.inf, "vanishing"), (-20.0, "vanishing")])
+def test_one_lag_gives_no_rate_and_vanishes_only_where_it_is_lost(norm, verdict):
+    found = rate(a_flow(np.array([norm]), floor=-15.5))
+    assert (found.per_step, found.interval, found.verdict) == (None, None, verdict)
+
+
 def test_the_fit_stops_at_the_rounding_floor():
     norms = np.maximum(line(-1.0, 60), -20.0)
     found = rate(a_flow(norms, floor=-15.5))

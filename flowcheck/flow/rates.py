@@ -25,7 +25,8 @@ class Rate:
     interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
     half_life   lags in which the norm halves, log10(2) / -per_step; None unless the whole interval is below 0
     horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
-    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the rate makes less than a factor 10 over the lags
+    verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the rate makes less than a factor 10 over the lags,
+                or a single lag was measured, and the flow is there
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
     """
 
@@ -47,7 +48,7 @@ def rate(flow):
     usable = flow.above_floor
     horizon = _horizon(flow)
     if usable < 2:
-        return Rate(None, None, None, horizon, "vanishing", None)
+        return Rate(None, None, None, horizon, "vanishing" if usable < len(flow.lags) else "sustained", None)
     first = min(usable // 10, usable - 2)
     norms = flow.log10_norm[:, first:usable]
     increments = np.diff(norms, axis=1) / np.diff(flow.lags[first:usable])

@@ -57,6 +57,7 @@ def flow_row(flow, found):
     row = {"quantity": flow.quantity, "gradient": flow.gradient, "verdict": found.verdict}
     if found.per_step is None:
         why = "exactly zero at every lag" if len(zeros) == len(flow.lags) else "below the rounding floor"
+        why = "not known from one lag" if found.verdict == "sustained" else why
         row |= {"rate": why, "factor": "none", "interval": "none: too few lags to fit", "half_life": "none: no rate"}
     else:
         low, high = found.interval

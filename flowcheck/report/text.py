@@ -160,7 +160,7 @@ def flow_tables(measured):
                        ("verdict", whole))
         for m in (m for m in measured if m.flow.layer == layer):
             r, last = m.rate, int(m.flow.lags[-1])
-            rate = "zero" if r.per_step is None else f"{r.per_step:.4g}"
+            rate = _rate(r.per_step, r.verdict)
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
@@ -201,7 +201,7 @@ def runs_text(rows, store):
                 continue
             found = [x["severity"] for x in document.get("findings", []) if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
-            table.add_row(_plain(_tail(net)), *([_plain(f["layer"])] if several else []), _four(f["rate_per_step"], "zero"),
+            table.add_row(_plain(_tail(net)), *([_plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
                           _four(f["half_life"]), _four(f["horizon"], f"> {f['lags'][-1]}"), _plain(f["verdict"]),
                           *([counts] if diagnosed else []))
     refused = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error, _ in rows if error]
@@ -212,6 +212,11 @@ def runs_text(rows, store):
 def _tail(net, longest=24):
     name = net.rsplit("/", 1)[-1]
     return name if len(name) <= longest else f"...{name[3 - longest:]}"
+
+
+def _rate(per_step, verdict):
+    """A rate; of a flow that is lost at once, zero; nothing where a single lag was measured."""
+    return _four(per_step, "zero" if verdict == "vanishing" else "")
 
 
 def _four(value, none=""):
