@@ -31,8 +31,8 @@ class UserCodeError(ValueError):
 
 
 def is_object_name(target):
-    """Whether a word of the command line is module:object, such as mypackage.cells:check."""
-    return _NAME.fullmatch(target) is not None
+    """Whether a word of the command line is module:object, such as mypackage.cells:check; or means one, and names its file."""
+    return _NAME.fullmatch(target) is not None or ".py:" in target
 
 
 def check_object(target, power=False, progress=lambda done, of: None, **options):
@@ -71,6 +71,10 @@ def _told(check, findings):
 def load_object(target):
     """The object that module:object names; the working folder comes first on the path, as with python -m."""
     module, _, name = target.partition(":")
+    if module.endswith(".py"):
+        parts = Path(module).with_suffix("").parts
+        where, dotted = ("in its folder ", parts[-1]) if {"/", ".."} & set(parts) else ("", ".".join(parts))
+        raise UserCodeError(f"{target}: expected a module, got a file; {where}write {dotted}:{name}")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     importlib.invalidate_caches()

@@ -458,6 +458,8 @@ def test_the_job_summary_is_appended_to_and_other_files_are_replaced(project, tm
     ("usernets.needs:x", "usernets/needs.py:1: ModuleNotFoundError"),
     ("usernets.rnn:nothing", "has no 'nothing'"),
     ("usernets.gone:x", "no module named 'usernets.gone'"),
+    ("usernets/rnn.py:raises", "write usernets.rnn:raises"),
+    ("/nets/rnn.py:raises", "in its folder write rnn:raises"),
     ("usernets.rnn:not_a_form", "got int"),
     ("usernets.rnn:short_form", "got tuple"),
     ("usernets.rnn:no_dict", "params is list, expected a dict"),
