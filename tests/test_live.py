@@ -119,6 +119,12 @@ def test_packed_sequences_are_taken_by_length():
     np.testing.assert_array_equal(stack.sets[1].x[:, 0], x(batch=3)[:25, 1].double().numpy())
 
 
+@pytest.mark.parametrize("pack", [lambda x: x, lambda x: (x,), lambda x: {"input": x}], ids=["alone", "tuple", "dict"])
+def test_arrays_are_taken_as_tensors(pack):
+    module, array = torch.nn.GRU(3, 6), x().double().numpy()
+    assert numbers(flowcheck.diagnose(module, pack(array), lags=LAGS)) == numbers(flowcheck.diagnose(module, x(), lags=LAGS))
+
+
 def test_a_given_state_is_where_the_replay_starts():
     h, c = torch.full((1, 2, 6), 0.5), torch.full((1, 2, 6), 2.0)
     diagnosis = flowcheck.diagnose(torch.nn.LSTM(3, 6), (x(), (h, c)), lags=LAGS)

@@ -46,7 +46,7 @@ class LiveDiagnosis(Diagnosis):
 def diagnose(module, inputs, *, loss=None, lags=1000, needs_lag=None, progress=lambda words: None):
     """The LiveDiagnosis of a torch.nn.Module: every RNN, LSTM, GRU in it, and their Cells where a loop calls them.
 
-    inputs     what the module is called with: a tensor, a tuple of arguments, or a dict of keyword arguments
+    inputs     what the module is called with: a tensor or array, a tuple of arguments, or a dict of keyword arguments
     loss       a function of what the module gives to one number: flow is weighed by the errors that it sends back
     lags       lags to measure, as far as the inputs reach
     needs_lag  the lag in steps over which the task has to remember, where it is known

@@ -7,6 +7,8 @@ import contextlib
 from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
+
 __all__ = ["Call", "Used", "captured", "goes_on"]
 
 
@@ -143,8 +145,19 @@ def _switch():
 
 def _run(module, inputs):
     if isinstance(inputs, dict):
-        return module(**inputs)
-    return module(*inputs) if isinstance(inputs, (tuple, list)) and not hasattr(inputs, "batch_sizes") else module(inputs)
+        return module(**{name: _tensor(value, module) for name, value in inputs.items()})
+    several = isinstance(inputs, (tuple, list)) and not hasattr(inputs, "batch_sizes")
+    return module(*(_tensor(value, module) for value in (inputs if several else [inputs])))
+
+
+def _tensor(value, module):
+    """An array as a tensor where the module's weights are, numbers that are not whole in their type; anything else as it is."""
+    import torch
+
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor, like = torch.tensor(value), next(module.parameters())
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
 
 
 def _call(part, args, kwargs, output):
