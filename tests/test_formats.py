@@ -218,7 +218,7 @@ def test_files_that_are_not_what_their_name_says(tmp_path, rng):
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name, name, word)
     refused(tmp_path / "missing.pt", "cannot be read")
-    refused(tmp_path, "cannot be read")
+    refused(tmp_path, "name the files in it")
     refused("\0.pt", "cannot be read")
 
 

@@ -33,7 +33,7 @@ def opened(path):
     """The file, open for reading. Raises FormatError where there is none, it is no plain file (a pipe would hang) or cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("it is no plain file")
+            raise ValueError("it is a folder: name the files in it" if os.path.isdir(path) else "it is no plain file")
         handle = open(path, "rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
