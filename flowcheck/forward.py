@@ -11,7 +11,7 @@ import numpy as np
 
 from .equations import Net
 from .in_place import OUT
-from .memory import keep_freed, stacked
+from .memory import stacked
 from .notation import Squashing
 from .plain_loop import Given, plain_loop
 
@@ -36,8 +36,6 @@ class Forward:
         self.steps, self.batch = next(iter(inputs.values())).shape[:2]
         self.in_place = kernel.xp is np and np.dtype(like["dtype"]).kind in "fc"
         self.real = self.in_place and np.dtype(like["dtype"]).kind == "f"
-        if self.in_place:
-            keep_freed()
         self.values, groups = {}, {}
         self.lines, self.given, self.over_time, self.rows, self.local = [], Given(), [], {}, {}
         self.read = {arg for unit in kernel.units.values() for arg in unit.args}.union(*map(self._rest, kernel.cell.nets))

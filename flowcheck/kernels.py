@@ -17,6 +17,7 @@ from .equations import axes_of
 from .forward import Forward
 from .in_place import calls
 from .maps import FixedMap
+from .memory import keep_freed
 from .notation import column, draw, row
 from .notation import units as units_symbol
 
@@ -84,6 +85,7 @@ class Kernel:
     """
 
     def __init__(self, cell, namespace="numpy"):
+        keep_freed()
         self.cell, self.namespace = cell, namespace
         self.xp, self.product = _arrays(namespace)
         routines = notation.routines(namespace.partition(":")[0])

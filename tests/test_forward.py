@@ -146,7 +146,7 @@ def test_a_mistake_in_place_is_seen(rng, monkeypatch):
 PAGES_OF_A_RUN = """
 import resource
 import numpy as np
-from flowcheck import catalogue, forward
+from flowcheck import catalogue, kernels
 from flowcheck.kernels import compile_cell
 {plant}
 kernel = compile_cell(catalogue()["lstm"])
@@ -161,7 +161,7 @@ print(pages)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ),
                     reason="how the allocator keeps pages is glibc's own")
-@pytest.mark.parametrize(("plant", "few"), [("", True), ("forward.keep_freed = lambda: None", False)], ids=["kept", "given back"])
+@pytest.mark.parametrize(("plant", "few"), [("", True), ("kernels.keep_freed = lambda: None", False)], ids=["kept", "given back"])
 def test_runs_use_the_pages_of_runs_before_them(plant, few):
     found = subprocess.run([sys.executable, "-c", PAGES_OF_A_RUN.format(plant=plant)], capture_output=True, text=True, check=True)
     assert (int(found.stdout) < 500) == few, f"{found.stdout} pages of 4 KiB fetched for 8 MB"

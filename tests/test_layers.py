@@ -28,7 +28,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "plain_loop": set(),
     "in_place": {"notation"},
     "forward": {"notation", "equations", "memory", "plain_loop", "in_place"},
-    "kernels": {"notation", "equations", "symbolic", "maps", "forward", "in_place"},
+    "kernels": {"notation", "equations", "symbolic", "maps", "forward", "in_place", "memory"},
     "step": {"notation", "equations", "symbolic", "forward", "kernels"},
     "formed": set(),
     "jacobian": {"equations", "formed"},
