@@ -482,6 +482,7 @@ def test_inputs_find_their_layers(tmp_path, rng):
 
     assert found(one, **{"lstm.x": x, "lstm.h": h, "lstm_other.x": x}) == [("lstm", "lstm"), ("lstm_other", "lstm")]
     assert found(one, x=x) == [("x", "lstm")]
+    assert found(two, x=x) == [("x", "lstm")]
     assert found(one, **{"cell.x": x, "cell_b.x": x}) == [("cell", "lstm"), ("cell_b", "lstm")]
     assert found(two, **{"a.x": x, "b.x": x2}) == [("a", "lstm"), ("b", "lstm.l1")]
     assert found(two, **{"lstm.x": x, "lstm.l1.x": x2}) == [("lstm", "lstm"), ("lstm.l1", "lstm.l1")]

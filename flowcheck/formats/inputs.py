@@ -30,7 +30,7 @@ def read_inputs(path, network):
 
     A set belongs to the layer of its name, or to the longest layer name that it begins with, followed by "_"
     ("lstm_realforcing" is another set for "lstm"). Where no name fits any layer, sets go to layers in order if their
-    counts agree.
+    counts agree, and a single one to the first layer, as an `.npy`.
 
     Raises FormatError for a wrong width or number of axes, NaN, object arrays, h without x, and sets without a layer.
     """
@@ -113,7 +113,7 @@ def _owners(sets, layers, where):
     if not owners and len(sets) == len(layers):
         return dict(zip(sets, layers, strict=True))
     first = list(dict.fromkeys(roots.values()))
-    if not owners and len(first) == len(layers):
+    if not owners and len(first) in (1, len(layers)):
         return {label: layers[first.index(root)] for label, root in roots.items()}
     raise FormatError(f"{where}: no layer is named {', '.join(shown(s) for s in strangers[:4])}, expected "
                       f"{', '.join(shown(name) for name in list(by_name)[:8])}; name the arrays LAYER.x")
