@@ -131,13 +131,13 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
     def measure(chunk):
         count, rows, _ = chunk.matrices.shape
         back = slice(end - chunk.first - count + 1, end - chunk.first + 1)
-        to_net = {net: sum((chunk.matrices[:, :, cols] * _backwards(slopes[state, net], back) for state, cols in columns.items()
-                            if (state, net) in slopes), start=np.zeros((count, rows, step.length(net)))) for net in kinds}
+        to_net = {net: _total((chunk.matrices[:, :, cols] * _backwards(slopes[state, net], back) for state, cols in columns.items()
+                               if (state, net) in slopes), (count, rows, step.length(net))) for net in kinds}
         found, ratios = {}, [chunk.ratio]
         for r in receivers:
-            flow = to_net[r] if r in kinds else sum((m * step.live[net][r] if kinds[net] == "diagonal" else m @ step.live[net][r]
-                                                     for net, m in to_net.items() if r in step.live[net]),
-                                                    start=np.zeros((count, rows, trajectory[r].shape[-1])))
+            flow = to_net[r] if r in kinds else _total((m * step.live[net][r] if kinds[net] == "diagonal" else m @ step.live[net][r]
+                                                        for net, m in to_net.items() if r in step.live[net]),
+                                                       (count, rows, trajectory[r].shape[-1]))
             norms, entries, ratio = chunk.measure(flow)
             found[r] = zip(norms, entries, chunk.floors, [chunk.exponent] * count, strict=True)
             ratios.append(ratio)
@@ -147,6 +147,15 @@ def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
     first = Chunk(0, np.eye(max(cols.stop for cols in columns.values()))[columns[sender]][None], 0, *np.zeros((4, 1)))
     parts = [measure(first)[0], *lowrank.measured(make, tail, measure)]
     return {r: [row for part in parts for row in part[r]] for r in receivers}
+
+
+def _total(arrays, shape):
+    """The sum of arrays of one shape, in the memory of the first."""
+    arrays = iter(arrays)
+    total = next(arrays, None)
+    for array in arrays:
+        total += array
+    return np.zeros(shape) if total is None else total
 
 
 def _backwards(slope, times):
