@@ -53,19 +53,25 @@ class RowProduct:
             if any((new, net) in self.slopes for new in self.columns) and any(old in live for old in states):
                 nets.append(net)
         direct = [old for old in states if any((new, old) in self.slopes for new in self.columns)]
-        self.roots, self.weights = [*nets, *direct], []
+        self.roots, self.parts, self.arranged = [*nets, *direct], [], {}
         for old, new in states.items():
             readers = [k for k, net in enumerate(nets) if old in self.step.live[net]]
             if readers:
                 first, last = readers[0], readers[-1] + 1
                 w = [self.step.live[net].get(old, np.zeros((n, n))) for net in nets[first:last]]
-                self.weights.append((self.columns[new], slice(first * n, last * n), stacked(w, "F" if self.products is None else "C")))
+                self.parts.append((self.columns[new], slice(first * n, last * n), w))
         self.direct = [(self.columns[states[old]], slice((len(nets) + k) * n, (len(nets) + k + 1) * n)) for k, old in enumerate(direct)]
         if self.products is not None:
-            self.sent_back = self.products.rows(self.weights, self.direct)
+            self.sent_back = self.products.rows(self._weights("C"), self.direct)
         by_net = [np.sqrt(sum(float(np.vdot(w, w)) for w in (self.step.live[net].get(old) for old in states) if w is not None))
                   for net in nets]
         self.norms = np.array([*by_net, *(1.0 for _ in direct)])
+
+    def _weights(self, order):
+        """[(columns of the joint state, columns of the errors, weights)], in one order in memory."""
+        if order not in self.arranged:
+            self.arranged[order] = [(cols, read, stacked(w, order)) for cols, read, w in self.parts]
+        return self.arranged[order]
 
     def _bring_slopes(self):
         """all_slopes[t, new, root]: d new / d root at all steps."""
@@ -97,8 +103,9 @@ class RowProduct:
             self.sent_back(rows, end, self.all_slopes, out)
             return out
         k, (_, news, roots, n) = len(rows), self.all_slopes.shape
-        if k == news == roots == 1 and self.weights:  # a vector times diag(slope) W: two calls a step
-            (_, _, w), errors = self.weights[0], np.empty(rows.shape)
+        weights = self._weights("C" if k <= _FEW else "F")  # AVX2 kernels take four thirds of the time for many rows of the other order
+        if k == news == roots == 1 and weights:  # a vector times diag(slope) W: two calls a step
+            (_, _, w), errors = weights[0], np.empty(rows.shape)
             for slope, after in zip(self.all_slopes[end - lags + 1:end + 1, 0][::-1], out, strict=True):
                 rows = np.multiply(rows, slope, errors).dot(w, after)
             return out
@@ -106,17 +113,18 @@ class RowProduct:
         flat = errors.reshape(k, roots * n)
         one_by_one = (slice(None), None) if 1 < k <= _FEW else (slice(None),)  # k products of a vector, or one of a matrix
         product = np.ndarray.dot if k == 1 else np.matmul  # which takes a microsecond longer
-        products = [(flat[*one_by_one, read], w, out[:, *one_by_one, cols]) for cols, read, w in self.weights]
+        products = [(flat[*one_by_one, read], w, out[:, *one_by_one, cols]) for cols, read, w in weights]
         direct = [(flat[:, read], out[:, :, cols]) for cols, read in self.direct]
         here, states = rows.reshape(k, news, 1, n), out.reshape(lags, k, news, 1, n)
         if news == 1:
             here, states, work, slopes = here[:, 0], states[:, :, 0], errors, self.all_slopes[:, 0]
         else:
             slopes = self.all_slopes
+        sums = [(errors if new > 1 else work[:, 0], work[:, new]) for new in range(1, news)]  # `reduce` takes some microseconds longer
         for q in range(lags):
             np.multiply(here, slopes[end - q], out=work)
-            if news > 1:
-                np.add.reduce(work, axis=1, out=errors)
+            for one, other in sums:
+                np.add(one, other, out=errors)
             for read, w, into in products:
                 product(read, w, into[q])
             for read, into in direct:
