@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_hostile_files_are_refused_in_one_line(answers):
     bad = {n: one for n, one in lines.items() if len(one) != 1 or not one[0].startswith("flowcheck: ") or not one[0].isprintable()
            or len(one[0]) > 640 or "internal error" in one[0] or "memory" in one[0] or Path(n).name[:20] not in one[0][:400]}
     assert bad == {}
+
+
+def test_a_member_larger_than_its_file_is_refused_for_that_and_not_for_want_of_memory(answers):
+    (line,) = answers[1]["bomb-lie1.pt"]["lines"]
+    assert re.search(r"members declare \d{10} bytes as they are stored", line)
 
 
 def test_damage_is_refused_or_leaves_a_net_that_can_be_measured(answers):
