@@ -5,11 +5,11 @@ Entries of plain numbers, one per layer, pooled over the same sequences as the f
 
 import numpy as np
 
-from .flow import lyapunov, usable_lags
+from .flow import lyapunov
 from .flow.pairs import pair_flows
 from .flow.probes import probe_flow
 from .flow.spectra import spectral_norms
-from .measure import first_sequences
+from .measure import first_sequences, long_enough
 
 __all__ = ["further"]
 
@@ -24,8 +24,8 @@ def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, p
     """
     found = {key: [] for key, asked in (("spectral", spectral), ("exponents", exponents), ("probes", probes), ("pairs", pairs)) if asked}
     for layer, runs in network.run_layers(first_sequences(sets), run):
+        (reach, runs), cuts = long_enough(layer, runs, lags), True if cut else ()
         sequences = [(t, b) for t in runs.values() for b in range(t.batch)]
-        reach, cuts = usable_lags(lags, runs.values()), True if cut else ()
         common = {"layer": layer.name, "gradient": "truncated" if layer.cell.cut(cuts) else "full", "sequences": len(sequences)}
         for key, measured in found.items():
             progress(f"{layer.name}: {key}")

@@ -11,7 +11,7 @@ from . import flow as flows
 from .flow.probes import probe_flow
 from .flow.rates import Rate, rate
 
-__all__ = ["MOST_SEQUENCES", "Measured", "first_sequences", "measure", "measure_by_probes", "measure_layer", "noise_inputs"]
+__all__ = ["MOST_SEQUENCES", "Measured", "first_sequences", "long_enough", "measure", "measure_by_probes", "measure_layer", "noise_inputs"]
 
 MOST_SEQUENCES = 8
 """Sequences of one set of inputs that are looked at; flows cost time in proportion."""
@@ -57,6 +57,17 @@ def first_sequences(sets):
     return {name: {label: x[:, :MOST_SEQUENCES] for label, x in ours.items()} for name, ours in sets.items()}
 
 
+def long_enough(layer, runs, lags):
+    """(lags, {label: Trajectory}) of the runs that flow is measured along: see `flow.usable_lags`.
+
+    Raises ValueError where none has two steps.
+    """
+    wanted, least = flows.usable_lags(lags, [t.steps for t in runs.values()])
+    if not wanted:
+        raise ValueError(f"layer {layer.name}: sequences of {least} step(s) have no lag to measure; give at least 2 steps")
+    return wanted, {label: t for label, t in runs.items() if t.steps >= least}
+
+
 def measure_layer(layer, runs, lags, *, gradient="both", device=None, progress=lambda words: None):
     """[Measured] of one layer along its runs {label: Trajectory}; t is the last step of each sequence.
 
@@ -65,14 +76,11 @@ def measure_layer(layer, runs, lags, *, gradient="both", device=None, progress=l
     input-to-output   d y(t)/d x(t-q)
     y to NET          d y(t)/d net(t-q), for a cell with several nets
 
-    `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags are as many as the
-    shortest sequence allows. With a `tensors.Device` that made the runs, flows are taken there, each with its `rounding_error`.
-    Raises ValueError for sequences of one step.
+    `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags, and the runs that are long
+    enough, are those of `flow.usable_lags`. With a `tensors.Device` that made the runs, flows are taken there, each with its
+    `rounding_error`. Raises ValueError for sequences of one step.
     """
-    steps = min(t.steps for t in runs.values())
-    if steps < 2:
-        raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
-    found, wanted = [], flows.usable_lags(lags, runs.values())
+    found, (wanted, runs) = [], long_enough(layer, runs, lags)
     for label, cut in (("full", ()), ("truncated", True)):
         if gradient not in (label, "both") or (cut and not layer.cell.recurrent_edges and gradient == "both"):
             continue
@@ -87,10 +95,7 @@ PROBES = 32
 
 def measure_by_probes(layer, runs, lags, progress=lambda words: None):
     """[Measured] of the full state-to-state flow alone, its norm estimated from random vectors: no matrix of a wide layer is formed."""
-    steps = min(t.steps for t in runs.values())
-    if steps < 2:
-        raise ValueError(f"layer {layer.name}: sequences of {steps} step(s) have no lag to measure; give at least 2 steps")
-    wanted, parts = flows.usable_lags(lags, runs.values()), []
+    parts, (wanted, runs) = [], long_enough(layer, runs, lags)
     for run in runs.values():
         for b in range(run.batch):
             progress(f"{layer.name}: flow over {wanted} lags, sequence {b + 1} of {run.batch}")

@@ -101,7 +101,7 @@ def measured(net, settings):
     with one_blas_thread():
         network, sets = network_and_inputs(net, s.inputs, s.layer, s.units, s.block_size, s.seed)
         if sets:
-            return documents.diagnosis(diagnose(network, sets, lags=s.lags), described(sets, s.inputs))
+            return documents.diagnosis(diagnose(network, sets, lags=s.lags), described(sets, s.inputs, s.lags))
         flows = measure(network, noise_inputs(network, s.lags, s.seed), s.lags)
         return documents.measurement(network, flows, f"unit-variance noise, seed {s.seed}", s.seed)
 

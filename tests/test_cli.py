@@ -12,6 +12,8 @@ import pytest
 
 from flowcheck import catalogue
 from flowcheck.cli import main
+from flowcheck.formats import write_npz
+from flowcheck.network import fresh
 from flowcheck.report import documents
 
 ROOT = Path(__file__).parent.parent
@@ -140,6 +142,23 @@ def test_inputs_with_time_first_are_seen_by_their_axes_and_judged_by_no_rate(tmp
     assert "sustained" in done.stdout and "zero" not in done.stdout and "vanishing" not in done.stdout
     np.save(tmp_path / "x.npy", np.zeros((3, 60, 5)))
     assert "axes" not in run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy").stdout
+
+
+def test_short_sequences_beside_long_ones_do_not_cut_the_lags(tmp_path):
+    rng = np.random.default_rng(0)
+    net, long, short = tmp_path / "net.npz", rng.normal(size=(1, 60, 3)), rng.normal(size=(4, 3, 3))
+    write_npz(fresh(catalogue()["gru"], 6, 3, seed=0), net)
+    np.savez(tmp_path / "both.npz", **{"gru": long, "gru_short": short})
+    np.savez(tmp_path / "long.npz", gru=long)
+    for verb in ("measure", "diagnose"):
+        both, alone = (document(verb, net, "--inputs", tmp_path / f"{name}.npz", code=int(verb == "diagnose"))
+                       for name in ("both", "long"))
+        assert both["flows"] == alone["flows"] and both["flows"][0]["lags"][-1] == 58
+        assert both["inputs"].endswith("5 sequence(s) of 3 and 60 steps, flow along those of at least 60")
+        assert alone["inputs"].endswith("1 sequence(s) of 60 steps")
+    np.savez(tmp_path / "both.npz", **{"gru": long, "gru_short": rng.normal(size=(4, 40, 3))})
+    found = document("measure", net, "--inputs", tmp_path / "both.npz")
+    assert (found["flows"][0]["lags"][-1], found["flows"][0]["sequences"]) == (38, 5) and "along" not in found["inputs"]
 
 
 def test_verify_of_one_cell_and_of_a_wrong_derivation(tmp_path):

@@ -47,4 +47,4 @@ def diagnosed(net, inputs, layer, units, block_size, seed, lags, needs_lag=None,
         errors = errors_of(network, sets, targets, loss) if targets else None
         result = diagnose_network(network, sets, lags=lags, needs_lag=needs_lag, progress=progress, errors=errors)
         result = try_remedies(result, progress) if remedies else result
-    return result, described(sets, inputs)
+    return result, described(sets, inputs, lags)

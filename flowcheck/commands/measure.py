@@ -74,7 +74,7 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
 
     network, sets = network_and_inputs(net, inputs_, layer, units, block_size, seed)
     if sets:
-        chosen, inputs, used_seed = by_layer(sets), described(sets, inputs_), seed if net.startswith("cell:") else None
+        chosen, inputs, used_seed = by_layer(sets), described(sets, inputs_, lags), seed if net.startswith("cell:") else None
     else:
         chosen, inputs, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":

@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ..flow import usable_lags
 from ..kernels import Trajectory, compile_cell
-from ..measure import first_sequences, measure_by_probes, measure_layer
+from ..measure import first_sequences, long_enough, measure_by_probes, measure_layer
 from ..network import Layer
 
 __all__ = ["LayerContext", "Run", "by_layer", "contexts"]
@@ -147,14 +148,16 @@ def contexts(network, input_sets, lags=1000, progress=lambda words: None, needs_
     Raises ValueError when a layer below has no inputs either, and where the sequences are too short to measure the lag needed.
     """
     if needs_lag is not None:
-        shortest = min(s.x.shape[0] for s in input_sets)
+        _, shortest = usable_lags(max(lags, needs_lag), [s.x.shape[0] for s in input_sets])
         if shortest < needs_lag + 2:
             raise ValueError(f"lag {needs_lag} is needed, but the sequences have {shortest} steps; "
                              f"give sequences of {needs_lag + 2} or more")
         lags = max(lags, needs_lag)
     for layer, runs in network.each_layer(first_sequences(by_layer(input_sets)), starts=starts):
-        by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
-        measured = tuple(by(layer, runs, lags, progress=progress)) if flows else ()
+        measured = ()
+        if flows:
+            by = measure_layer if _cost(layer, runs, lags) < MOST_OPERATIONS else measure_by_probes
+            measured = tuple(by(layer, runs, lags, progress=progress))
         yield LayerContext(layer, tuple(Run(*item) for item in runs.items()), measured, network.readers(layer), needs_lag,
                            None if errors is None else errors[layer.name])
 
@@ -170,4 +173,5 @@ def by_layer(input_sets):
 def _cost(layer, runs, lags):
     """Operations of the products of step Jacobians over the lags, all sequences."""
     size = sum(next(iter(runs.values()))[new].shape[-1] for new in compile_cell(layer.cell).states.values())
-    return 2 * size**3 * min(lags, *(t.steps for t in runs.values())) * sum(t.batch for t in runs.values())
+    wanted, runs = long_enough(layer, runs, lags)
+    return 2 * size**3 * wanted * sum(t.batch for t in runs.values())

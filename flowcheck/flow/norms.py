@@ -78,6 +78,11 @@ def end_and_lags(trajectory, end, lags):
     return end, lags
 
 
-def usable_lags(lags, trajectories):
-    """As many of `lags` as the shortest trajectory allows. Its first step is left out: there the initial state's zeros hide paths."""
-    return min([lags, *(max(t.steps - 2, 1) for t in trajectories)])
+def usable_lags(lags, lengths):
+    """(how many of `lags` are measured, fewest steps of a sequence that flow is measured along), from how many steps each sequence has.
+
+    Sequences that reach less than half as far as the longest are left out; the lags are those that all the others reach. A sequence does
+    not reach its first step: there the initial state's zeros hide paths. 0 lags where none has two steps.
+    """
+    reach = [(min(lags, max(steps - 2, 1)) if steps > 1 else 0, steps) for steps in lengths]
+    return min(one for one in reach if 2 * one[0] >= max(reach)[0])
