@@ -86,6 +86,10 @@ def test_the_horizon_is_that_of_the_errors_that_occur(rng):
     assert [f for f in diagnose(network, sets, lags=60, needs_lag=50).findings if f.rule == "vanishing-flow"] == []
     (finding,) = [f for f in diagnose(network, sets, lags=60, needs_lag=50, errors=errors).findings if f.rule == "vanishing-flow"]
     assert finding.severity == "error" and finding.evidence["horizon_of_the_loss"] == int(np.log(2.0**-24) / np.log(0.3))
+    both = [*sets, InputSet("short", layer.name, x[:5])]
+    errors = errors_of_targets(network, {layer.name: {s.label: s.x for s in both}}, {"a": target, "short": target[-5:]})
+    (beside,) = [f for f in diagnose(network, both, lags=60, needs_lag=50, errors=errors).findings if f.rule == "vanishing-flow"]
+    assert beside.evidence == finding.evidence, "sequences too short for the lags have no say"
 
 
 def conflicts(target_of, seed=0, sets=4):

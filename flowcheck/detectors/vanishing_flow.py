@@ -41,14 +41,14 @@ def detect(context):
 def _weighted(context, lags):
     """The last lag from which at least 2^-24 of the errors at lag 0 arrives, root mean square over end times, mean log over sequences.
 
-    None without the errors of a loss, and where they arrive from every lag measured.
+    None without the errors of a loss along a sequence that has all these lags, and where they arrive from every lag measured.
     """
-    if context.errors is None:
-        return None
+    runs = [run for run in context.runs if run.label in (context.errors or ()) and run.trajectory.steps > lags]
     logs = [pair_flows(run.trajectory, context.errors[run.label][:, b], lags, b=b).log10_weighted
-            for run in context.runs if run.label in context.errors for b in range(run.trajectory.batch)]
-    shortest = min(len(log) for log in logs)
-    mean = np.mean([log[:shortest] for log in logs], axis=0)
+            for run in runs for b in range(run.trajectory.batch)]
+    if not logs:
+        return None
+    mean = np.mean(logs, axis=0)
     lost = np.flatnonzero(~(mean >= mean[0] + np.log10(HORIZON.value)))
     return int(lost[0]) - 1 if len(lost) else None
 
