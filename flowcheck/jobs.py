@@ -11,7 +11,7 @@ import sqlite3
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 from .threads import one_blas_thread
@@ -61,18 +61,19 @@ def in_order(call, arguments, workers=2):
         pool.shutdown(cancel_futures=True)
 
 
-def results(call, arguments, scheduler="local", workers=None, needs=()):
+def results(call, arguments, scheduler="local", workers=None, needs=(), preload=()):
     """Yield (arguments, result or None, error or "") of call(*arguments) for every tuple of arguments, in the order in which they are done.
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler
     needs       modules that calls import, e.g. "numba"
+    preload     modules that local processes have from the start: imported once for all of them, where processes can fork
 
     Raises ValueError where no scheduler answers, and before the first call where a worker of the cluster lacks a module. An error costs
     its call its result, not the others theirs.
     """
     waiting = list(arguments)
     with contextlib.ExitStack() as stack:
-        attempts = _attempts(scheduler, workers, needs, stack)
+        attempts = _attempts(scheduler, workers, needs, preload, stack)
         while waiting and (attempt := next(attempts, None)):
             lost = []
             yield from _round(*attempt, call, waiting, lost)
@@ -81,7 +82,7 @@ def results(call, arguments, scheduler="local", workers=None, needs=()):
         yield given, None, _TWICE
 
 
-def _attempts(scheduler, workers, needs, stack):
+def _attempts(scheduler, workers, needs, preload, stack):
     """Ways to make calls, the next for what the last left behind: each is (executor factory, calls at once)."""
     if scheduler != "local":
         try:
@@ -96,9 +97,10 @@ def _attempts(scheduler, workers, needs, stack):
             _refuse_where_missing(client, scheduler, name)
         yield lambda: client.get_executor(), None
         return
-    spawn = get_context("spawn")
-    yield lambda: ProcessPoolExecutor(workers, mp_context=spawn), None
-    yield lambda: ProcessPoolExecutor(1, mp_context=spawn), 1
+    context = get_context("forkserver" if preload and "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([*preload])
+    yield lambda: ProcessPoolExecutor(workers, mp_context=context), None
+    yield lambda: ProcessPoolExecutor(1, mp_context=context), 1
 
 
 def _refuse_where_missing(client, scheduler, name):
