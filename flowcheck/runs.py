@@ -1,14 +1,12 @@
 """Many nets at once: a whole training run's checkpoints, measured in parallel and kept in one SQLite file.
 
-One row per net, written when its net is done, or a fifth of a second later; what the file already holds is not measured again, so an
-interrupted run goes on where it stopped. The numbers of a row depend on its net and its settings only, never on the number of workers.
+One row per net, written when its net is done; what the file already holds is not measured again, so an interrupted run goes on where
+it stopped. The numbers of a row depend on its net and its settings only, never on the number of workers.
 """
 
 import contextlib
 import hashlib
 import json
-import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,9 +16,6 @@ __all__ = ["Settings", "Store", "measure_many", "measured"]
 
 _IMPORTED = [f"{__package__}.{name}" for name in ("cells", "detectors", "formats", "measure", "report.documents", "targets")]
 """What `measured` imports."""
-
-_OFTEN = 0.2
-"""Seconds after which rows are left on the disk."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS nets (
@@ -74,7 +69,7 @@ class Store:
     """
 
     def __init__(self, path):
-        self.path, self.kept = Path(path), -math.inf
+        self.path = Path(path)
         self.database = jobs.database(path, _TABLES, application=b"flow", held="measured nets")
 
     def done(self, keys):
@@ -83,16 +78,10 @@ class Store:
         return held.intersection(keys)
 
     def write(self, key, net, settings, document, error=""):
-        """One row, whole or not at all; `document` is JSON text, None beside an error. It is on the disk after `keep`, which may be now."""
-        self.database.execute("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
-            key, net, json.dumps(asdict(settings), sort_keys=True), error, document))
-        if time.monotonic() - self.kept > _OFTEN:
-            self.keep()
-
-    def keep(self):
-        """Leave all rows on the disk: some milliseconds, which the workers miss."""
-        self.database.commit()
-        self.kept = time.monotonic()
+        """One row, whole or not at all; `document` is JSON text, None beside an error."""
+        with self.database:
+            self.database.execute("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
+                key, net, json.dumps(asdict(settings), sort_keys=True), error, document))
 
     def row(self, key):
         """(net, error, document)"""
@@ -138,12 +127,9 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
     waiting = [net for net in keys if keys[net] not in held]
     done = len(keys) - len(waiting)
     calls = [(net, settings) for net in waiting]
-    try:
-        with contextlib.closing(jobs.results(_as_text, calls, scheduler, workers, preload=_IMPORTED)) as results:
-            for (net, _), document, error in results:
-                store.write(keys[net], net, settings, document, error)
-                done += 1
-                progress(Path(net).name, done, len(keys))
-    finally:
-        store.keep()
+    with contextlib.closing(jobs.results(_as_text, calls, scheduler, workers, preload=_IMPORTED)) as results:
+        for (net, _), document, error in results:
+            store.write(keys[net], net, settings, document, error)
+            done += 1
+            progress(Path(net).name, done, len(keys))
     return [store.row(keys[net]) for net in nets]

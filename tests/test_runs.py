@@ -86,12 +86,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(nets, tmp_path, in_process,
     measure_many(nets, SETTINGS, Store(path))
 
 
-@pytest.mark.parametrize(("often", "seen"), [(0.0, [1, 2, 3, 4, 5, 6]), (1e9, [1] * 6)], ids=["at once", "at last"])
-def test_rows_are_on_the_disk_as_often_as_is_said(nets, tmp_path, in_process, monkeypatch, often, seen):
+def test_a_row_is_on_the_disk_when_its_net_is_done(nets, tmp_path, in_process):
     path, found = tmp_path / "s.sqlite", []
-    monkeypatch.setattr(runs, "_OFTEN", often)
     measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: found.append(len(rows_of(path))))
-    assert found == seen and len(rows_of(path)) == 6
+    assert found == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("change", [{"lags": 13}, {"seed": 1}], ids=["lags", "seed"])
