@@ -2,8 +2,8 @@
 
 Ratios are the other's time by flowcheck's, forward pass included where a case has one; shares are of what dgemm could do in the same run.
 at_the_limit: what a program would measure that did nothing but multiply all rows, as fast as dgemm; of the truncated rule, the smallest
-net's forward pass and, beside it, what the rule costs a weight of the best net. all_rows: what is measured
-where no direction that has fallen behind is left out.
+net's forward pass and, beside it, what the rule costs a weight of the best net.
+all_rows: what is measured where no direction that has fallen behind is left out.
 """
 
 import math
