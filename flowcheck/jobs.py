@@ -97,8 +97,11 @@ def _attempts(scheduler, workers, needs, preload, stack):
             _refuse_where_missing(client, scheduler, name)
         yield lambda: client.get_executor(), None
         return
-    context = get_context("forkserver" if preload and "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload([*preload])
+    if preload and "forkserver" in get_all_start_methods():
+        context = get_context("forkserver")
+        context.set_forkserver_preload([*preload])
+    else:
+        context = get_context("spawn")
     yield lambda: ProcessPoolExecutor(workers, mp_context=context), None
     yield lambda: ProcessPoolExecutor(1, mp_context=context), 1
 
