@@ -1,5 +1,5 @@
 """Many calls at once: long ones in processes of this machine or on a Dask cluster, each result handed over when its call is done, with
-the SQLite file that keeps them (`results`, `database`); short ones in two processes, in their order (`in_order`).
+the SQLite file that keeps them (`results`, `batches`, `database`); short ones in two processes, in their order (`in_order`).
 
 A long call whose worker dies is made again alone; if its worker dies again, that is its error. Interrupts do not wait for what has not
 begun. No result depends on the number of processes.
@@ -8,15 +8,17 @@ begun. No result depends on the number of processes.
 import contextlib
 import os
 import sqlite3
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 from .threads import one_blas_thread
 
-__all__ = ["database", "in_order", "results"]
+__all__ = ["batches", "database", "in_order", "results"]
 
 WORTH_A_PROCESS = 40
 """Fewer short calls than this are done before a second process has imported SymPy and read the derivations: some 3 s, 0.1 s a call."""
@@ -71,15 +73,25 @@ def results(call, arguments, scheduler="local", workers=None, needs=(), preload=
     Raises ValueError where no scheduler answers, and before the first call where a worker of the cluster lacks a module. An error costs
     its call its result, not the others theirs.
     """
+    with contextlib.closing(batches(call, arguments, scheduler, workers, needs, preload, within=0)) as found:
+        for batch in found:
+            yield from batch
+
+
+def batches(call, arguments, scheduler="local", workers=None, needs=(), preload=(), within=0.05):
+    """The same in lists, at most one list in `within` seconds: short calls may be done faster than one after the other is written down.
+
+    No result waits longer than that for others.
+    """
     waiting = list(arguments)
     with contextlib.ExitStack() as stack:
         attempts = _attempts(scheduler, workers, needs, preload, stack)
         while waiting and (attempt := next(attempts, None)):
             lost = []
-            yield from _round(*attempt, call, waiting, lost)
+            yield from _round(*attempt, call, waiting, lost, within)
             waiting = lost
-    for given in waiting:
-        yield given, None, _TWICE
+    if waiting:
+        yield [(given, None, _TWICE) for given in waiting]
 
 
 def _attempts(scheduler, workers, needs, preload, stack):
@@ -115,22 +127,39 @@ def _refuse_where_missing(client, scheduler, name):
                          "install it there, or use --scheduler local")
 
 
-def _round(make, at_once, call, waiting, lost):
-    """Yield the outcomes of what waits, `at_once` calls to an executor (all: None); adds to `lost` those whose worker died."""
+def _round(make, at_once, call, waiting, lost, within):
+    """Yield batches of outcomes of what waits, `at_once` calls to an executor (all: None); adds to `lost` those whose worker died."""
     groups = [waiting] if at_once is None else [waiting[k:k + at_once] for k in range(0, len(waiting), at_once)]
     for group in groups:
         with make() as executor:
             futures = {executor.submit(call, *given): given for given in group}
             try:
-                for future in as_completed(futures):
-                    try:
-                        yield futures[future], *_outcome(future)
-                    except BrokenProcessPool:
-                        lost.append(futures[future])
+                for done in _done_together(futures, within):
+                    batch = []
+                    for future in done:
+                        try:
+                            batch.append((futures[future], *_outcome(future)))
+                        except BrokenProcessPool:
+                            lost.append(futures[future])
+                    yield batch
             except BaseException:
                 for future in futures:
                     future.cancel()
                 raise
+
+
+def _done_together(futures, within):
+    """Yield lists of futures that are done, the next not before `within` seconds after the last."""
+    done, left, last = SimpleQueue(), len(futures), time.monotonic()
+    for future in futures:
+        future.add_done_callback(done.put)
+    while left:
+        batch = [done.get()]
+        time.sleep(max(0, last + within - time.monotonic()))
+        while not done.empty():
+            batch.append(done.get())
+        left, last = left - len(batch), time.monotonic()
+        yield batch
 
 
 def _outcome(future):

@@ -7,15 +7,15 @@ it stopped. The numbers of a row depend on its net and its settings only, never 
 import contextlib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import jobs
 
-__all__ = ["Settings", "Store", "measure_many", "measured"]
+__all__ = ["Rows", "Settings", "Store", "measure_many", "measured"]
 
-_IMPORTED = [f"{__package__}.{name}" for name in ("cells", "detectors", "formats", "measure", "report.documents", "targets")]
-"""What `measured` imports."""
+_IMPORTED = [f"{__package__}.worker"]
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS nets (
@@ -32,6 +32,12 @@ CREATE VIEW IF NOT EXISTS findings AS
   SELECT net, json_extract(f.value, '$.rule') AS rule, json_extract(f.value, '$.layer') AS layer, json_extract(f.value, '$.unit') AS unit,
     json_extract(f.value, '$.severity') AS severity, json_extract(f.value, '$.remedy') AS remedy, nets.key
   FROM nets, json_each(nets.document, '$.findings') AS f;
+"""
+
+_SHOWN = ("layer", "rate_per_step", "half_life", "horizon", "verdict", "lags[#-1]")
+_SHOWN_OF_NET = f"""
+SELECT json_extract(f.value, {", ".join(f"'$.{name}'" for name in _SHOWN)}) FROM nets, json_each(document, '$.flows') AS f
+  WHERE nets.key = ? AND json_extract(f.value, '$.quantity') = 'state-to-state' AND json_extract(f.value, '$.gradient') = 'full'
 """
 
 
@@ -77,16 +83,46 @@ class Store:
         held = {key for (key,) in self.database.execute("SELECT key FROM nets WHERE error = ''")}
         return held.intersection(keys)
 
-    def write(self, key, net, settings, document, error=""):
-        """One row, whole or not at all; `document` is JSON text, None beside an error."""
+    def write(self, rows):
+        """Rows (key, net, settings, error, document), all of them or none; `document` is JSON text, None beside an error."""
         with self.database:
-            self.database.execute("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
-                key, net, json.dumps(asdict(settings), sort_keys=True), error, document))
+            self.database.executemany("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
+                (key, net, json.dumps(asdict(settings), sort_keys=True), error, document) for key, net, settings, error, document in rows))
 
-    def row(self, key):
-        """(net, error, document)"""
-        net, error, document = self.database.execute("SELECT net, error, document FROM nets WHERE key = ?", (key,)).fetchone()
+    def one(self, key, columns):
+        """These columns of the row of one net."""
+        return self.database.execute(f"SELECT {columns} FROM nets WHERE key = ?", (key,)).fetchone()
+
+
+class Rows(Sequence):
+    """(net, error, document) of each net, read when asked for: all the documents of a long run may be more than memory holds."""
+
+    def __init__(self, store, keys):
+        self.store, self.keys = store, keys  # keys: [(net, key)]
+
+    def __len__(self):
+        return len(self.keys)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Rows(self.store, self.keys[index])
+        net, key = self.keys[index]
+        error, document = self.store.one(key, "error, document")
         return net, error, document and json.loads(document)
+
+    def errors(self):
+        """{net: why it was refused}"""
+        found = ((net, *self.store.one(key, "error")) for net, key in self.keys)
+        return {net: error for net, error in found if error}
+
+    def summaries(self):
+        """Yield (net, flows, findings) of every net measured: what a table shows of its full state-to-state flows, with the last lag of
+        each, and its findings, None where it was not diagnosed."""
+        for net, key in self.keys:
+            error, findings = self.store.one(key, "error, json_extract(document, '$.findings')")
+            if not error:
+                flows = self.store.database.execute(_SHOWN_OF_NET, (key,))
+                yield net, [dict(zip(_SHOWN, json.loads(row), strict=True)) for (row,) in flows], findings and json.loads(findings)
 
 
 def measured(net, settings):
@@ -115,7 +151,7 @@ def _as_text(net, settings):
 
 
 def measure_many(nets, settings, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):
-    """Measure nets into a Store; [(net, error, document)] in the order given, those from earlier runs included.
+    """Measure nets into a Store; the Rows of them in the order given, those from earlier runs included.
 
     scheduler   "local": processes of this machine, `workers` of them (its cores unless given); else the address of a Dask scheduler,
                 whose workers must see the same files
@@ -127,9 +163,10 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
     waiting = [net for net in keys if keys[net] not in held]
     done = len(keys) - len(waiting)
     calls = [(net, settings) for net in waiting]
-    with contextlib.closing(jobs.results(_as_text, calls, scheduler, workers, preload=_IMPORTED)) as results:
-        for (net, _), document, error in results:
-            store.write(keys[net], net, settings, document, error)
-            done += 1
-            progress(Path(net).name, done, len(keys))
-    return [store.row(keys[net]) for net in nets]
+    with contextlib.closing(jobs.batches(_as_text, calls, scheduler, workers, preload=_IMPORTED)) as batches:
+        for batch in batches:
+            store.write((keys[net], net, settings, error, document) for (net, _), document, error in batch)
+            for (net, _), *_ in batch:
+                done += 1
+                progress(Path(net).name, done, len(keys))
+    return Rows(store, [*keys.items()])

@@ -1,6 +1,7 @@
 """Many calls at once: none is lost to a worker that dies, none costs another its result."""
 
 import operator
+from concurrent.futures import ThreadPoolExecutor
 
 import dying
 import pytest
@@ -47,3 +48,11 @@ def test_an_error_of_a_call_comes_out():
     assert next(done) == 2
     with pytest.raises(ZeroDivisionError):
         next(done)
+
+
+def test_calls_that_are_done_at_once_come_together(monkeypatch):
+    monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+    calls = [(k, 1) for k in range(50)]
+    found = list(jobs.batches(operator.sub, calls, within=0.2))
+    assert len(found) < 5
+    assert [outcome for batch in found for outcome in batch] == [(given, given[0] - 1, "") for given in calls]

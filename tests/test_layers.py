@@ -57,6 +57,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "checks": {"user_code", "targets", "tasks", "jobs", "cells", "report"},
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells", "tasks", "jobs"},
     "tasks": {"cells", "claims", "verify"},
+    "worker": {"cells", "detectors", "formats", "measure", "report", "targets"},
     "jobs": {"threads"},
     "threads": set(),
     "runs": {"jobs", "threads", "targets", "measure", "detectors", "report", "__init__"},
@@ -66,7 +67,8 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }
-MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "commands", "__init__", "pytest_plugin", "experiments", "live"}
+MAY_IMPORT_CELLS = {"cells", "gradcheck", "checks", "targets", "tasks", "commands", "__init__", "pytest_plugin", "experiments", "live",
+                    "worker"}
 MAY_IMPORT_FRAMEWORKS = {"notation", "kernels", "tensors", "adapters", "live"}
 DERIVATIONS_MAY_IMPORT = {"numpy", "sympy", "flowcheck.notation", "flowcheck.claims"}
 ORACLES_MAY_IMPORT = {"numpy", "mpmath", "flint"}

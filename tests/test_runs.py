@@ -1,7 +1,9 @@
 """Many nets into one SQLite file: the same rows however they are computed, and none lost."""
 
+import contextlib
 import json
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,22 +76,65 @@ def test_an_interrupted_run_goes_on_where_it_stopped(nets, tmp_path, in_process,
         if done == 3:
             raise KeyboardInterrupt
 
+    measured = runs.measured
+    monkeypatch.setattr(runs, "measured", lambda *given: time.sleep(0.06) or measured(*given))  # else all are done at once
     with pytest.raises(KeyboardInterrupt):
         measure_many(nets, SETTINGS, Store(path), workers=1, progress=interrupt)
     before = rows_of(path)
-    assert len(before) == 3
+    assert 3 <= len(before) < 6
     again = []
     measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: again.append(words))
-    assert len(again) == 3
+    assert len(again) == 6 - len(before)
     assert rows_of(path) == rows_of(whole)
     monkeypatch.setattr(jobs, "_round", None)  # nothing is left to run
     measure_many(nets, SETTINGS, Store(path))
 
 
-def test_a_row_is_on_the_disk_when_its_net_is_done(nets, tmp_path, in_process):
+def test_rows_are_on_the_disk_when_their_nets_are_said_to_be_done(nets, tmp_path, in_process):
     path, found = tmp_path / "s.sqlite", []
-    measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: found.append(len(rows_of(path))))
-    assert found == [1, 2, 3, 4, 5, 6]
+    measure_many(nets, SETTINGS, Store(path), workers=1, progress=lambda words, done, total: found.append((done, len(rows_of(path)))))
+    assert [done for done, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert all(there >= done for done, there in found)
+
+
+def test_no_row_waits_for_the_next_net(nets, tmp_path, in_process, monkeypatch):
+    path, seen = tmp_path / "s.sqlite", []
+    first, measured = nets[0], runs.measured
+
+    def slow(net, settings):
+        """The second net is not done before the row of the first can be read, and the file written by others."""
+        deadline = time.monotonic() + 20
+        while net != first and not (seen or time.monotonic() > deadline):
+            seen.extend(rows_of(path))
+            time.sleep(0.01)
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other, other:
+            other.execute("BEGIN IMMEDIATE")
+        return measured(net, settings)
+
+    monkeypatch.setattr(runs, "measured", slow)
+    rows = measure_many(nets[:2], SETTINGS, Store(path), workers=1)
+    assert [row[1] for row in seen] == [first]
+    assert not rows.errors()
+
+
+def test_rows_are_read_one_at_a_time_under_the_names_given(nets, tmp_path, in_process):
+    copy, bad = tmp_path / "copy.npz", tmp_path / "bad.npz"
+    copy.write_bytes(Path(nets[0]).read_bytes())
+    bad.write_bytes(b"no net")
+    store = Store(tmp_path / "s.sqlite")
+    measure_many(nets[:1], SETTINGS, store, workers=1)
+    rows = measure_many([*nets[:2], str(copy), str(bad)], SETTINGS, store, workers=1)
+    assert [net for net, *_ in rows] == [*nets[:2], str(copy), str(bad)]
+    assert rows[2][2] == rows[0][2] != rows[1][2]
+    assert [*rows.errors()] == [str(bad)]
+    shown = {net: (flows, findings) for net, flows, findings in rows.summaries()}
+    assert [*shown] == [*nets[:2], str(copy)]
+    for net, _, document in rows[:3]:
+        (flow,), findings = shown[net]
+        expected = document["flows"][0]
+        assert findings is None
+        assert flow.pop("lags[#-1]") == expected["lags"][-1] == 12
+        assert flow == {name: expected[name] for name in flow}
 
 
 @pytest.mark.parametrize("change", [{"lags": 13}, {"seed": 1}], ids=["lags", "seed"])

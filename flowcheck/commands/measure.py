@@ -64,7 +64,7 @@ def _measure_many(nets, settings, store, scheduler, workers, form, out):
         from ..report import text
 
         emit(text.runs_text(rows, kept.path), out)
-    return 2 if any(error for _, error, _ in rows) else 0
+    return 2 if rows.errors() else 0
 
 
 def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, asked, fast, device, form, out):

@@ -188,25 +188,23 @@ def further_text(found):
 
 
 def runs_text(rows, store):
-    """One row per net and layer: its state-to-state flow, and how many findings of each severity."""
+    """One row per net and layer: its state-to-state flow, and how many findings of each severity; `rows` as `runs.Rows`."""
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
-    good = [(net, document) for net, error, document in rows if not error]
-    several = len({f["layer"] for _, document in good for f in document["flows"]}) > 1
-    diagnosed = any("findings" in document for _, document in good)
+    good, refused = [*rows.summaries()], rows.errors()
+    several = len({f["layer"] for _, flows, _ in good for f in flows}) > 1
+    diagnosed = any(findings is not None for *_, findings in good)
     table = _table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
                    ("verdict", whole), *(["findings"] if diagnosed else []))
-    for net, document in good:
-        for f in document["flows"]:
-            if (f["quantity"], f["gradient"]) != ("state-to-state", "full"):
-                continue
-            found = [x["severity"] for x in document.get("findings", []) if x["layer"] == f["layer"]]
+    for net, flows, findings in good:
+        for f in flows:
+            found = [x["severity"] for x in findings or () if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
             table.add_row(_plain(_tail(net)), *([_plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
-                          _four(f["half_life"]), _four(f["horizon"], f"> {f['lags'][-1]}"), _plain(f["verdict"]),
+                          _four(f["half_life"]), _four(f["horizon"], f"> {f['lags[#-1]']}"), _plain(f["verdict"]),
                           *([counts] if diagnosed else []))
-    refused = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error, _ in rows if error]
+    reasons = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
     done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
-    return _render("full state-to-state flow; rates in log10 per step", "", table, "", *refused, _plain(done))
+    return _render("full state-to-state flow; rates in log10 per step", "", table, "", *reasons, _plain(done))
 
 
 def _tail(net, longest=24):
