@@ -7,6 +7,7 @@ begun. No result depends on the number of processes.
 
 import contextlib
 import os
+import signal
 import sqlite3
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -55,12 +56,43 @@ def in_order(call, arguments, workers=2):
     if workers < 2 or len(arguments) < WORTH_A_PROCESS:
         yield from (call(*given) for given in arguments)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_blas_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(one_blas_thread,))
     try:
-        for future in [pool.submit(call, *given) for given in arguments]:
+        for future in list(_submitted(pool, call, arguments)):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submitted(executor, call, arguments):
+    """{future: arguments} of calls handed to an executor.
+
+    Processes that are started for it know nothing of interrupts until they `_begin`: one that is still importing would print where it was.
+    """
+    mask = getattr(signal, "pthread_sigmask", None)
+    before = mask and mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {executor.submit(call, *given): given for given in arguments}
+    finally:
+        if mask:
+            mask(signal.SIG_SETMASK, before)
+
+
+def _begin(*setup):
+    """What a worker process does first: an interrupt ends it from now on, without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for call in setup:
+        call()
+
+
+def _stop(executor):
+    """Begin nothing more, and wait for what has begun."""
+    try:
+        executor.shutdown(cancel_futures=True)
+    except TypeError:  # a Dask client's executor, which has no such word: without waiting it cancels
+        executor.shutdown(wait=False)
 
 
 def results(call, arguments, scheduler="local", workers=None, needs=(), preload=()):
@@ -114,8 +146,8 @@ def _attempts(scheduler, workers, needs, preload, stack):
         context.set_forkserver_preload([*preload])
     else:
         context = get_context("spawn")
-    yield lambda: ProcessPoolExecutor(workers, mp_context=context), None
-    yield lambda: ProcessPoolExecutor(1, mp_context=context), 1
+    yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin), None
+    yield lambda: ProcessPoolExecutor(1, mp_context=context, initializer=_begin), 1
 
 
 def _refuse_where_missing(client, scheduler, name):
@@ -132,8 +164,8 @@ def _round(make, at_once, call, waiting, lost, within):
     groups = [waiting] if at_once is None else [waiting[k:k + at_once] for k in range(0, len(waiting), at_once)]
     for group in groups:
         with make() as executor:
-            futures = {executor.submit(call, *given): given for given in group}
             try:
+                futures = _submitted(executor, call, group)
                 for done in _done_together(futures, within):
                     batch = []
                     for future in done:
@@ -143,8 +175,7 @@ def _round(make, at_once, call, waiting, lost, within):
                             lost.append(futures[future])
                     yield batch
             except BaseException:
-                for future in futures:
-                    future.cancel()
+                _stop(executor)
                 raise
 
 

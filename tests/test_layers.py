@@ -64,6 +64,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "commands": ALL_BUT_CELLS_AND_CLI | {"cells", "targets", "tasks", "runs", "tensors", "compiled", "gradcheck", "checks", "experiments",
                  "threads"},
     "cli": {"commands"},
+    "__main__": {"cli"},
     "pytest_plugin": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck"},
     "__init__": ALL_BUT_CELLS_AND_CLI | {"cells", "gradcheck", "adapters", "live"},
 }

@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -167,6 +171,40 @@ def test_the_command_writes_store_table_and_json(nets, tmp_path, in_process, mon
     database = sqlite3.connect("flowcheck.sqlite")
     rates = dict(database.execute("SELECT net, rate_per_step FROM flows WHERE quantity = 'state-to-state' AND gradient = 'full'"))
     assert rates == {n["net"]: n["document"]["flows"][0]["rate_per_step"] for n in document["nets"]}
+
+
+def test_an_interrupt_says_where_what_is_done_is(nets, tmp_path, in_process, monkeypatch, capsys):
+    write = Store.write
+
+    def interrupt(self, rows):
+        write(self, rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        main(["measure", *nets, "--lags", "12", "--store", str(tmp_path / "s.sqlite")])
+    printed = capsys.readouterr()
+    assert stop.value.code == 130
+    assert printed.out == ""
+    assert printed.err.split() == f"interrupted: what is done is in {tmp_path}/s.sqlite; the same command goes on from there".split()
+    assert rows_of(tmp_path / "s.sqlite")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs a group of processes")
+def test_an_interrupt_while_workers_start_is_one_line_and_soon_over(nets, tmp_path):
+    command = [sys.executable, "-m", "flowcheck", "measure", *nets, "--lags", "12", "--workers", "2", "--store", str(tmp_path / "s.sqlite")]
+    for after in (0.1, 0.4, 0.7):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+            deadline = time.monotonic() + 20
+            while not (tmp_path / "s.sqlite").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(after)
+            os.killpg(run.pid, signal.SIGINT)
+            _, errors = run.communicate(timeout=60)
+        assert run.returncode in (0, 130)
+        assert errors.splitlines()[1:] in ([], [""])
+        assert errors.startswith("interrupted: ") or run.returncode == 0
+        (tmp_path / "s.sqlite").unlink()
 
 
 def test_with_inputs_the_nets_are_diagnosed_too(tmp_path, in_process):

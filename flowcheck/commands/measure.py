@@ -6,7 +6,7 @@ import click
 
 from ..targets import by_layer, described, network_and_inputs
 from ..threads import one_blas_thread
-from .options import emit, net_options, output, progress_bar
+from .options import emit, net_options, output, progress_bar, resumable
 
 __all__ = ["measure"]
 
@@ -54,7 +54,7 @@ def _measure_many(nets, settings, store, scheduler, workers, form, out):
     from ..runs import Settings, Store, measure_many
 
     kept = Store(store or Path("flowcheck.sqlite"))
-    with progress_bar(f"measuring {len(nets)} nets") as progress:
+    with resumable(kept.path), progress_bar(f"measuring {len(nets)} nets") as progress:
         rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
     if form == "json":
         from ..report import documents

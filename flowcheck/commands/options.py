@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["LAYER", "emit", "net_options", "out_in", "output", "progress_bar"]
+__all__ = ["LAYER", "emit", "net_options", "out_in", "output", "progress_bar", "resumable"]
 
 
 def output(command, formats=("text", "json")):
@@ -45,6 +45,16 @@ def progress_bar(title):
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda words, done=None, total=None: bar.update(task, description=words, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def resumable(store):
+    """Work whose results go into a file one after the other: where it is interrupted, that is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: what is done is in {store}; the same command goes on from there", err=True)
+        raise
 
 
 LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "

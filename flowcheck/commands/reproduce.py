@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import emit, out_in, progress_bar
+from .options import emit, out_in, progress_bar, resumable
 
 __all__ = ["reproduce"]
 
@@ -66,7 +66,7 @@ def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, wor
     if stored:
         found = entries(printed, {s: trials for s, trials in kept.settings().items() if name in ("all", s.experiment)})
     else:
-        with progress_bar("trials") as progress:
+        with resumable(store), progress_bar("trials") as progress:
             outcomes = run_trials([r.setting for r in printed], range(seed, seed + trials), kept, scheduler=scheduler, workers=workers,
                                   progress=progress)
         found = entries(printed, outcomes)
@@ -98,7 +98,7 @@ def _abuse(seeds, budget, store, stored, scheduler, workers, form, out):
     kept, outcomes = _opened(Watched, store, scheduler), {}
     chosen = {e: {name: replace(s, budget=budget or s.budget) for name, s in abuse.settings(e).items()} for e in abuse.EXPERIMENTS}
     if not stored:
-        with progress_bar("trials") as progress:
+        with resumable(store), progress_bar("trials") as progress:
             run_trials([s for found in chosen.values() for s in found.values()], seeds, kept, call=abuse.watched, scheduler=scheduler,
                        workers=workers, progress=progress)
     for e, found in chosen.items():
