@@ -3,9 +3,13 @@
 Each says all that it needs in words (a cell's name, a file and a claim's number), so that any process can run it.
 """
 
+import sys
 import time
+from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
+
+from .places import place_of
 
 __all__ = ["claims", "nearness", "prove", "verify_one"]
 
@@ -28,7 +32,27 @@ def _verify_claim(paths, number, certified):
     from .cells import catalogue
     from .verify.paper import check_claim
 
-    return check_claim(claims(*paths)[number], catalogue(), certified=certified)
+    claim = claims(*paths)[number]
+    with _own_code(claim):
+        return check_claim(claim, catalogue(), certified=certified)
+
+
+@contextmanager
+def _own_code(claim):
+    """Run what a derivation file computes: what it prints goes to stderr; an error of its own becomes one line with its file and line."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (KeyboardInterrupt, MemoryError, ValueError):
+        raise
+    except BaseException as error:
+        from .claims import ClaimError
+
+        place = place_of(error)
+        if place is None:
+            raise
+        message = " ".join(str(error).split()) or "no message"
+        raise ClaimError(f"{place}: claim {claim.id}: {type(error).__name__}: {message}") from error
 
 
 def prove(paths, number):
@@ -36,10 +60,12 @@ def prove(paths, number):
     from .verify.paper import prove
     from .verify.result import Mismatch
 
-    try:
-        prove(claims(*paths)[number])
-    except Mismatch as broken:
-        return broken.check.words
+    claim = claims(*paths)[number]
+    with _own_code(claim):
+        try:
+            prove(claim)
+        except Mismatch as broken:
+            return broken.check.words
     return ""
 
 

@@ -8,8 +8,6 @@ import importlib
 import inspect
 import re
 import sys
-import sysconfig
-import traceback
 from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from .adapters import PlainForm, from_torch
 from .gradcheck import measure_power, verify_gradient
+from .places import place_of
 from .report.outcome import Location
 from .verify import Check
 
@@ -164,29 +163,8 @@ def _user_code(target):
     except (UserCodeError, KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:
-        place = _place(error)
+        place = place_of(error)
         if isinstance(error, ValueError) and place is None:
             raise UserCodeError(f"{target}: {error}") from error
         message = " ".join(str(error).split()) or "no message"
         raise UserCodeError(f"{place or target}: {type(error.__cause__ or error).__name__}: {message}") from error
-
-
-def _place(error):
-    """file:line of the innermost frame that belongs to the user: not to flowcheck, Python, or an installed package. None without one."""
-    if error.__cause__ is not None and (place := _place(error.__cause__)):
-        return place
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(error.filename)}:{error.lineno}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
-    return f"{_shown(frames[-1].filename)}:{frames[-1].lineno}" if frames else None
-
-
-def _is_users(filename):
-    file = Path(filename)
-    foreign = [Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))]
-    return file.suffix == ".py" and not any(file.is_relative_to(folder) for folder in foreign)
-
-
-def _shown(filename):
-    file = Path(filename)
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file

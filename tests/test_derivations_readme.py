@@ -18,7 +18,7 @@ RIGHT, WRONG = "Product(f(m), (m, 0, q - 1))", "Product(f(m), (m, 1, q))"
 def said(folder, verb, source):
     """(exit code, what a verb prints) for a folder with one page of derivations."""
     pages = folder / "my_derivations"
-    pages.mkdir()
+    pages.mkdir(parents=True, exist_ok=True)
     (pages / "gated_state.py").write_text(source)
     out = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
@@ -44,3 +44,29 @@ def test_numbers_that_are_wrong_fail_at_their_first_lag(tmp_path):
     code, got = said(tmp_path, "verify", mistaken)
     assert code == 1 and re.search(r"my paper +proof +1\n", got) and re.search(r"paper-meets-code +0 +1", got)
     assert "lag 1" in " ".join(got.split())
+
+
+@pytest.mark.parametrize("verb", ["derive", "verify"])
+@pytest.mark.parametrize("code", ["0", "1", "'bye'", "None"])
+def test_a_file_that_ends_the_program_is_refused_and_hides_nothing(tmp_path, verb, code, capsys):
+    (tmp_path / "my_derivations").mkdir()
+    (tmp_path / "my_derivations" / "script.py").write_text(f"import sys\nsys.exit({code})\n")
+    assert said(tmp_path, verb, EXAMPLE.replace(RIGHT, WRONG)) == (2, "")
+    assert f"my_derivations/script.py: ends the program (sys.exit({code}))" in capsys.readouterr().err
+
+
+def test_what_a_file_prints_is_no_part_of_a_report(tmp_path, capsys):
+    chatty = EXAMPLE.replace("    return np.diag", '    print("from numbers")\n    return np.diag') + '\nprint("from the file")\n'
+    _, plain = said(tmp_path / "plain", "verify", EXAMPLE)
+    code, got = said(tmp_path / "chatty", "verify", chatty)
+    assert (code, without_rounding(got)) == (0, without_rounding(plain))
+    assert {"from numbers", "from the file"} <= set(capsys.readouterr().err.splitlines())
+
+
+@pytest.mark.parametrize(("mistake", "words"), [('values["y_g"]', "KeyError: 'y_g'"), ("exit(0)", "SystemExit: 0")])
+def test_an_error_in_the_numbers_of_a_claim_has_its_line(tmp_path, mistake, words, capsys):
+    mistaken = EXAMPLE.replace('values["y_f"][len', f'{mistake}[len')
+    line = next(k for k, text in enumerate(mistaken.splitlines(), 1) if mistake in text)
+    assert said(tmp_path, "verify", mistaken) == (2, "")
+    printed = capsys.readouterr().err
+    assert f"my_derivations/gated_state.py:{line}: claim gated state: {words}" in printed and "internal error" not in printed

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -67,8 +68,13 @@ def _module(file, name):
         raise ClaimError(f"{file}: not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):  # what is reported goes to stdout, alone
+            spec.loader.exec_module(module)
+    except (KeyboardInterrupt, MemoryError, ClaimError):
+        raise
+    except SystemExit as stop:
+        raise ClaimError(f"{file}: ends the program (sys.exit({stop.code!r})); a derivation file only says what its CLAIMS are") from stop
+    except BaseException as error:
         raise ClaimError(f"{file}: {type(error).__name__}: {error}") from error
     return module
 
