@@ -12,14 +12,16 @@ def run_checks(targets, seed, progress, certified=False, power=False):
     """The Outcome of the targets; of every cell and the paper's derivations without any.
 
     A target is a path of derivations, cell:NAME, or module:object. Cells and claims are spread over processes, the user's objects
-    run in this one. Raises ValueError, one line, for a target that is none of these.
+    run in this one; one of them that cannot be run is a failed check beside the others. Raises ValueError, one line, for a target that is
+    none of these, or that is alone and cannot be run.
     """
     from .cells import catalogue, get
     from .jobs import in_order
     from .targets import derivations
     from .tasks import claims as loaded
     from .tasks import verify_one
-    from .user_code import is_object_name
+    from .user_code import UserCodeError, is_object_name
+    from .verify import Check
 
     names = [get(t.removeprefix("cell:")).name for t in targets if t.startswith("cell:")] if targets else [*catalogue()]
     others = [t for t in targets if not t.startswith("cell:")]
@@ -28,7 +30,7 @@ def run_checks(targets, seed, progress, certified=False, power=False):
     claims = loaded(*paths).values() if paths else []
     tasks = [*(("cell", name, seed) for name in names), *(("claim", paths, claim.id, certified) for claim in claims)]
     places = [*(_of_cell(name) for name in names), *(_of_claim(claim) for claim in claims)]
-    checks, locations, seconds, messages, tables = [], {}, {}, {}, {}
+    checks, locations, seconds, messages, tables, errors = [], {}, {}, {}, {}, []
 
     def take(found, took, where=None, said="", power=None):
         name = target(found[0])
@@ -39,11 +41,17 @@ def run_checks(targets, seed, progress, certified=False, power=False):
         tables.update({name: str(power)} if power else {})
     for k, name in enumerate(objects):
         progress(name, k, len(objects) + len(tasks))
-        take(*_object(name, seed, certified, power, lambda k, of, name=name: progress(f"{name}: mistake", k, of)))
+        try:
+            take(*_object(name, seed, certified, power, lambda k, of, name=name: progress(f"{name}: mistake", k, of)))
+        except UserCodeError as error:
+            if len(objects) + len(tasks) == 1:
+                raise
+            errors.append(str(error))
+            take([Check(f"{name}/run", "run", "fail", words=f"{name}: {str(error).removeprefix(f'{name}: ')}")], 0.0)
     for k, (found, took) in enumerate(in_order(verify_one, tasks)):
         progress(places[k].name, len(objects) + k + 1, len(objects) + len(tasks))
         take(found, took, places[k])
-    return Outcome(tuple(checks), locations, seconds, messages, tables=tables)
+    return Outcome(tuple(checks), locations, seconds, messages, tables=tables, errors=tuple(errors))
 
 
 def _object(name, seed, certified, power, progress):

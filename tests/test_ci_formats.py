@@ -351,6 +351,27 @@ def test_a_baseline_lets_known_failures_pass_and_no_new_or_worse_ones(tmp_path):
     assert [c.id for c in earlier.failures] == ["a:f/x", "a:f/b"] and earlier.fixed == ["a:f/W"]
 
 
+@pytest.mark.parametrize("now", [
+    {"error": 0.02}, {"error": float("inf")}, {"error": None}, {"error": 1e-3, "term": "dE/db, its sum"},
+], ids=["larger", "infinite", "no gradient", "another term"])
+def test_a_known_failure_that_becomes_another_fails(tmp_path, now):
+    write_baseline(tmp_path / "b.json", outcome(check("a:f/x", error=1e-3, term="dE/dx")))
+    jsonschema.validate(json.loads((tmp_path / "b.json").read_text()), documents.schema("flowcheck.baseline/1"))
+    known = read_baseline(tmp_path / "b.json")
+    assert outcome(check("a:f/x", error=5e-3, term="dE/dx"), baseline=known).failures == []
+    assert len(outcome(check("a:f/x", **({"term": "dE/dx"} | now)), baseline=known).failures) == 1
+
+
+def test_a_baseline_of_an_earlier_version_is_compared_by_what_it_says(tmp_path):
+    write_baseline(tmp_path / "b.json", outcome(check("a:f/x", error=1e-3, term="dE/dx", first_bad_lag=4)))
+    document = json.loads((tmp_path / "b.json").read_text())
+    del document["known"][0]["error"], document["known"][0]["term"]
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    known = read_baseline(tmp_path / "b.json")
+    assert outcome(check("a:f/x", error=1.0, term="dE/dW", first_bad_lag=4), baseline=known).failures == []
+    assert len(outcome(check("a:f/x", first_bad_lag=3), baseline=known).failures) == 1
+
+
 def test_a_doubt_that_becomes_a_failure_is_a_regression(tmp_path):
     write_baseline(tmp_path / "b.json", outcome(check("a:f/x", "inconclusive"), strict=True))
     known = read_baseline(tmp_path / "b.json")
@@ -469,6 +490,18 @@ def test_errors_of_the_users_code_are_one_line_with_its_place(project, target, w
     code, out, err = run(project, target)
     [line] = [text for text in err.splitlines() if "no part of a report" not in text]
     assert (code, out) == (2, "") and line.startswith("flowcheck: ") and words in line
+
+
+def test_a_target_that_cannot_be_run_hides_no_other(project, tmp_path):
+    files = tmp_path / "r.sarif", tmp_path / "j.xml"
+    code, out, err = run(project, "usernets.rnn:wrong", "usernets.rnn:raises", "usernets.rnn:right", "--also", f"sarif={files[0]}",
+                         "--also", f"junit={files[1]}", "--write-baseline", tmp_path / "b.json")
+    assert code == 2 and err.splitlines()[-1].startswith("flowcheck: usernets/rnn.py:") and not (tmp_path / "b.json").exists()
+    assert "dE/d" in out and "FAIL  usernets.rnn:raises: usernets/rnn.py:" in out and "usernets.rnn:right" in out
+    ids = {r["properties"]["id"].split("/")[0] for r in sarif_run(files[0].read_text())["results"]}
+    assert ids == {"usernets.rnn:wrong", "usernets.rnn:raises"}
+    failed = [case.get("name") for case in junit_tree(files[1].read_text()).iter("testcase") if case.find("failure") is not None]
+    assert any("run" in name for name in failed) and len(failed) > 1
 
 
 @pytest.mark.parametrize("arguments", [["--also", "sarif"], ["--also", "pdf=x"], ["--format", "xml"], ["--baseline", "nowhere.json"]],

@@ -42,7 +42,8 @@ def verify(targets, seed, certified, power, form, out, also, baseline, new_basel
 
     Without targets: every cell and the paper's derivations. PATH is a derivation file or folder, cell:NAME a cell. MODULE:OBJECT is your
     code, which is imported and run: a function without arguments that returns (forward, backward, params, inputs, state0), or what
-    from_torch, from_jax or from_keras gives. Exit code 1 when a check fails that is not in the baseline.
+    from_torch, from_jax or from_keras gives. Derivation files are run, too. Exit code 1 when a check fails that is not in the baseline,
+    2 when a target cannot be run; the others are reported all the same.
     """
     from ..checks import run_checks
     from ..report.baseline import read_baseline, write_baseline
@@ -54,6 +55,9 @@ def verify(targets, seed, certified, power, form, out, also, baseline, new_basel
     outcome = replace(ran, baseline=known, strict=fail_on == "inconclusive")
     for name, path in [(form, out), *also]:
         emit(render(outcome, name), path)
+    if outcome.errors:
+        click.echo("\n".join(f"flowcheck: {error}" for error in outcome.errors), err=True)
+        return 2
     if new_baseline is not None:
         count = write_baseline(new_baseline, outcome)
         click.echo(f"{new_baseline}: {count} known failure{'' if count == 1 else 's'}", err=True)

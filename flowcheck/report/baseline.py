@@ -1,6 +1,7 @@
 """The baseline: failures that are known, so that only regressions fail a run. A JSON file, flowcheck.baseline/1, keyed by check id."""
 
 import json
+import math
 from pathlib import Path
 
 from .files import write_atomically
@@ -14,7 +15,8 @@ def write_baseline(path, outcome):
     """Write every failure of the run, new or known; returns how many. Whole or not at all."""
     failures = sorted((c for c in outcome.checks if outcome.counts(c)), key=lambda c: c.id)
     document = {"schema": SCHEMA, "known": [
-        {"id": c.id, "rung": c.rung, "verdict": c.verdict, "first_bad_lag": c.first_bad_lag, "words": c.words} for c in failures]}
+        {"id": c.id, "rung": c.rung, "verdict": c.verdict, "first_bad_lag": c.first_bad_lag, "term": c.term,
+         "error": None if c.error is None or not math.isfinite(c.error) else c.error, "words": c.words} for c in failures]}
     write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     return len(failures)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 __all__ = ["Location", "Outcome", "target", "words"]
 
+WORSE = 10
+"""How many times as large the error of a known failure may become: arguments and rounding of another machine move it less."""
 SEVERITY = ("fail", "inconclusive", "known", "pass")
 
 
@@ -58,6 +60,7 @@ class Outcome:
     tables      {target: text}: what is shown as it is, line by line
     baseline    {check id: entry of flowcheck.baseline/1}, or None where none was given
     strict      whether inconclusive checks fail the run
+    errors      why targets could not be run; each is a failed check, too
     """
 
     checks: tuple
@@ -67,6 +70,7 @@ class Outcome:
     baseline: dict | None = None
     tables: dict = field(default_factory=dict)
     strict: bool = False
+    errors: tuple = ()
 
     def status(self, check):
         """"pass", "fail", "inconclusive", or "known": a failure that the baseline has and that is no worse now."""
@@ -115,8 +119,12 @@ def words(check):
 
 
 def _worse(check, entry):
-    """Whether a known failure has become one of another kind: inconclusive then and wrong now, or wrong from a smaller lag on."""
-    if check.verdict == "fail" and entry["verdict"] != "fail":
+    """Whether a known failure has become another: inconclusive then and wrong now, wrong from a smaller lag on, in another term, or by ten
+    times as much. What a baseline does not say, as those of earlier versions, is not compared."""
+    if check.verdict == "fail" and entry["verdict"] != "fail" or entry.get("term", check.term) != check.term:
         return True
     now, then = check.first_bad_lag, entry["first_bad_lag"]
-    return now is not None and then is not None and now < then
+    if now is not None and then is not None and now < then:
+        return True
+    error, before = check.error, entry.get("error")
+    return before is not None and (error is None or not error <= WORSE * before)

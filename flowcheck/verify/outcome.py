@@ -58,6 +58,8 @@ class Outcome:
             lag, error, tolerance = (None, one.error, max(one.tolerances.values(), default=None))
             if one.bad is not None:
                 lag, error, tolerance = one.bad[:3]
+            elif one.verdict == "fail":
+                error = None  # it is no gradient that could be compared
             self.checks.append(Check(f"{one.entry}, {one.seed.name}{suffix}", "gradient", one.verdict, first_bad_lag=lag,
                                      term=term if one.verdict != "pass" else "", error=error, tolerance=tolerance,
                                      detectable=tolerance, words=words))
