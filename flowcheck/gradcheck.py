@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .threads import one_blas_thread
 from .verify import foreign
 
 __all__ = ["check_gradient", "measure_power", "verify_gradient"]
@@ -21,7 +22,8 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, cell=None
     `cell` names a cell of the catalogue ("lstm"), is a Cell, or True: whichever cell of the catalogue reproduces the forward pass; then
     the wrong term is named.
     """
-    verification = foreign.verify_gradient(forward, backward, params, inputs, state0, cells=_candidates(cell), **options)
+    with one_blas_thread():  # others, waiting at every small product, make it six times as long
+        verification = foreign.verify_gradient(forward, backward, params, inputs, state0, cells=_candidates(cell), **options)
     if cell is None and verification.verdict == "fail":
         return replace(verification, notes=(*verification.notes, _HINT))
     return verification

@@ -1,7 +1,10 @@
 """`check_gradient` on two backward passes written by hand: right ones pass, mistakes are caught at their first lag."""
 
+import re
+
 import numpy as np
 import pytest
+import threadpoolctl
 
 from flowcheck import Mismatch, check_gradient, verify_gradient
 
@@ -257,6 +260,8 @@ WRONG_ENTRIES = {
     "entry None": (altered(Wh=lambda g: None), "dE/dWh: backward returns None"),
     "wrong shape": (altered(b=lambda g: g[:, None]), "dE/db: shape (4, 1), expected (4,)"),
     "not a number": (altered(Wx=lambda g: g * np.nan), "dE/dWx"),
+    "infinite": (altered(Wh=lambda g: g + np.where(np.eye(UNITS, k=2), np.inf, 0.0)), "dE/dWh"),
+    "complex": (altered(Wh=lambda g: g + 1j), "dE/dWh: backward returns complex128 numbers, expected real ones"),
 }
 
 
@@ -269,6 +274,65 @@ def test_a_wrong_entry_is_named(name):
     assert verification.verdict == "fail" and words in verification.findings[0].words
     assert words in str(caught.value)
     assert {c.term for c in verification.findings} == {words.split(":")[0]}
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("cell", [None, True])
+def test_one_number_that_is_not_finite_fails_and_is_located(value, cell):
+    def one(g):
+        g[1, 2] = value
+        return g
+
+    found = verify_gradient(rnn_forward, altered(Wh=one), *rnn_problem(0.9, 12, seed=1), cell=cell)
+    assert found.verdict == "fail"
+    words = found.findings[0].words
+    assert f"not finite in 1 of its {UNITS**2} numbers, the first, {value}, at [1, 2]" in words
+    assert "clip" not in words and "must be zero" not in words and "wrong term" not in words
+
+
+def test_a_forward_that_is_not_finite_is_what_is_wrong():
+    params, inputs, state0 = rnn_problem(0.9, 12, seed=1)
+    params["Wx"][0, 0] = np.nan
+    found = verify_gradient(rnn_forward, rnn_backward, params, inputs, state0)
+    assert found.verdict == "fail" and len(found.findings) == 1
+    assert "forward returns output y not finite" in found.findings[0].words and "neither is params['Wx']" in found.findings[0].words
+
+
+@pytest.mark.parametrize(("axis", "words"), [
+    (7, "time_axis 7: x has shape (12, 2)"), ({"X": 0}, "time_axis names X, expected entries or outputs: Wx, Wh, b, x, h0, y"),
+    ({"x": 2}, "time_axis 2: x has shape"), ("time", "time_axis is 'time', expected a number"),
+])
+def test_an_axis_of_time_that_is_not_there_is_refused(axis, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        verify_gradient(rnn_forward, rnn_backward, *rnn_problem(0.9, 12, seed=1), time_axis=axis)
+
+
+def test_a_factor_at_every_step_begins_nowhere_where_no_later_step_can_be_looked_at():
+    """An LSTM that hands out y alone cannot be restarted: that its first step is wrong says nothing of the next."""
+    def forward(*given):
+        return {"out": lstm_forward(*given)["out"]}
+
+    def backward(params, inputs, state0, grad_outputs):
+        grads = lstm_backward(params, inputs, state0, grad_outputs | {"last_c": np.zeros_like(state0["c0"])})
+        grads["W"] *= 2
+        return grads
+
+    found = verify_gradient(forward, backward, *lstm_problem(1.2, 12), time_axis=1)
+    finding, = found.findings
+    assert "2 times the right value" in finding.words and "right at step" not in finding.words
+    assert finding.lag in (None, 0)
+
+
+def test_the_check_runs_with_one_blas_thread():
+    seen = set()
+
+    def forward(*given):
+        seen.update(library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas")
+        return rnn_forward(*given)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        verify_gradient(forward, rnn_backward, *rnn_problem(0.9, 6), hard=False)
+        assert seen == {1}
 
 
 def test_mean_instead_of_sum_is_said_as_a_factor():
@@ -292,9 +356,16 @@ def mutating_forward(params, inputs, state0):
     return {"y": outputs["y"] * 0 + 1}
 
 
+def consuming_backward(params, inputs, state0, grad_outputs):
+    grads = rnn_backward(params, inputs, state0, grad_outputs)
+    grad_outputs["y"] *= 0
+    return grads
+
+
 @pytest.mark.parametrize(("forward", "backward", "argument"), [
     (rnn_forward, mutating_backward, "inputs['x']"), (mutating_forward, rnn_backward, "state0['h0']"),
-], ids=["backward", "forward"])
+    (rnn_forward, consuming_backward, "grad_outputs['y']"),
+], ids=["backward", "forward", "errors"])
 def test_a_function_that_changes_its_arguments_is_a_finding(forward, backward, argument):
     with pytest.raises(Mismatch) as caught:
         check_gradient(forward, backward, *rnn_problem(0.9, 6))

@@ -122,11 +122,12 @@ class Functions:
     def grads(self, arguments, grad_outputs):
         """{entry: gradient or None}. Raises ValueError where backward returns no dict."""
         given = arguments.copies()
-        errors = {k: _unstacked(np.array(v), self.output_kinds.get(k)) for k, v in grad_outputs.items()}
-        found = self.backward(*given, errors)
+        errors = {k: np.array(v) for k, v in grad_outputs.items()}
+        found = self.backward(*given, {k: _unstacked(v, self.output_kinds.get(k)) for k, v in errors.items()})
         if not isinstance(found, dict):
             raise ValueError(f"backward returns {type(found).__name__}, expected one dict keyed like params, inputs and state0")
         self._note_changes("backward", arguments, given)
+        self._note("backward", "grad_outputs", grad_outputs, errors)
         return {k: None if v is None else _stacked(v) for k, v in found.items()}
 
     def perturbed_grads(self, arguments, grad_outputs, noise):
@@ -148,9 +149,12 @@ class Functions:
 
     def _note_changes(self, which, arguments, given):
         for group, after in zip(GROUPS, given, strict=True):
-            for name, before in arguments.groups[group].items():
-                if name not in after or not _same(after[name], before):
-                    self.changed.setdefault((which, group, name), None)
+            self._note(which, group, arguments.groups[group], after)
+
+    def _note(self, which, group, before, after):
+        for name, value in before.items():
+            if name not in after or not _same(after[name], np.asarray(value)):
+                self.changed.setdefault((which, group, name), None)
 
 
 def _same(after, before):

@@ -15,7 +15,7 @@ from .outcome import Outcome
 from .result import Mismatch
 from .seeds import make_seeds, proved_time_axis
 from .settle import settle
-from .soundness import arguments_changed, computing_precision, forward_is_repeatable, kept_between_calls
+from .soundness import arguments_changed, computing_precision, forward_is_finite, forward_is_repeatable, kept_between_calls
 from .tangents import Tangents
 
 __all__ = ["demand", "verify_gradient"]
@@ -59,6 +59,8 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     """
     from .arguments import Arguments, Functions
 
+    if isinstance(time_axis, str) and time_axis != "detect":
+        raise ValueError(f"time_axis is {time_axis!r}, expected a number, a dict by entry, None, or 'detect'")
     rng = np.random.default_rng(seed)
     detect = isinstance(time_axis, str) and time_axis == "detect"
     arguments = Arguments.read(params, inputs, state0 or {}, 0 if detect else time_axis)
@@ -69,7 +71,9 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
         outcome.notes.append(f"{', '.join(sorted(map(str, given)))} arguments were promoted to float64")
 
     y = functions.outputs(arguments)
-    unsound = forward_is_repeatable(functions, arguments, y, rng)
+    if not detect:
+        _demand_axes(time_axis, arguments, y)
+    unsound = forward_is_finite(arguments, y) or forward_is_repeatable(functions, arguments, y, rng)
     if unsound:
         return outcome.stopped(unsound)
     if detect and not arguments.kinds and proved_time_axis(functions, arguments, y, rng) is None:
@@ -115,3 +119,17 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
             which_term.name_terms(outcome, match, seeds)
     return outcome.verification()
 
+
+def _demand_axes(time_axis, arguments, y):
+    """Raises ValueError for an axis of time that no entry has, or a name that none has."""
+    shapes = {n: a.shape for group in arguments.groups.values() for n, a in group.items()} | {n: v.shape for n, v in y.items()}
+    if isinstance(time_axis, dict):
+        if unknown := sorted(str(n) for n, axis in time_axis.items() if axis is not None and n not in shapes):
+            raise ValueError(f"time_axis names {', '.join(unknown)}, expected entries or outputs: {', '.join(shapes)}")
+        axes = time_axis
+    else:
+        axes = dict.fromkeys(arguments.groups["inputs"].keys() - arguments.kinds.keys(), time_axis)
+    lacking = {n: axis for n, axis in axes.items() if axis is not None and not -len(shapes[n]) <= axis < len(shapes[n])}
+    if lacking and (isinstance(time_axis, dict) or len(lacking) == len(axes)):
+        name, axis = next(iter(lacking.items()))
+        raise ValueError(f"time_axis {axis}: {name} has shape {shapes[name]}; number the axis of time from 0")

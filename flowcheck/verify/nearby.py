@@ -68,6 +68,8 @@ def _name_earlier(outcome, expected, params, lag, rng):
     found, arguments = [], outcome.arguments
     for k in range(lag - 1, lag - 1 - NEAR, -1):
         here = _looked(expected, arguments, set(), params, k, rng) if k >= 0 else []
+        if here is None:
+            return
         if not wrong(here):
             if k < 0 and _only_where_a_run_begins(expected, arguments, params, rng):
                 return
@@ -77,10 +79,11 @@ def _name_earlier(outcome, expected, params, lag, rng):
 
 
 def _looked(expected, arguments, timed, summed, lag, rng, quick=False):
+    """As `_near`; None where nothing there can be looked at."""
     try:
-        return _near(expected, arguments, timed, summed, lag, rng, quick)
+        return _near(expected, arguments, timed, summed, lag, rng, quick) or None
     except REFUSED:
-        return []
+        return None
 
 
 def _from_the_last(one, arguments):

@@ -14,6 +14,8 @@ __all__ = ["Piece", "fits_single", "judge", "measure_piece"]
 
 SMALLEST = 1e-200
 """Below this a gradient is not compared: the complex step (2^-300) and products of a few more factors reach the end of float64."""
+LARGEST = 1e290
+"""Beyond this a backward pass may overflow on its way to a gradient that does not."""
 SATURATED, MOST_LOSS = 1e-6, 0.5
 """Where the arithmetic inside cannot be perturbed: an output y within 1e-6 of +-1 leaves at most ten digits in 1 - y^2, whose relative
 rounding is eps / (1 - |y|) at each step. An error up to a half that this explains is no failure but inconclusive."""
@@ -56,7 +58,14 @@ def judge(one, piece, rounding, neighbours=None):
     """Compare one piece; whether it passes without rounding(enough) -> (bound, inside), which is called where it is needed."""
     info = _precision(one)
     tiny = max(float(info.tiny / info.eps), SMALLEST)
-    lag, width, size, difference = piece.lag, piece.width, piece.size, piece.difference
+    lag, width, size = piece.lag, piece.width, piece.size
+    if not np.isfinite(piece.got).all():
+        if max(map(abs, piece.expected)) < LARGEST:
+            _fail(one, piece, np.inf, 0.0)
+        else:
+            one.unseen.append(lag)
+        return False
+    difference = piece.difference
     if width > 0:  # a reference with an error estimate of its own
         if TRUST * width > WIDE * size:
             if not difference <= FAR * width + tiny:

@@ -62,7 +62,8 @@ class Rounding:
             while len(self.samples) < count:
                 sample, self.inside = self.draw()
                 self.samples.append(sample)
-            apart = np.abs(np.array([along(sample) for sample in self.samples[:count]], float) - right)
+            with np.errstate(invalid="ignore"):
+                apart = np.abs(np.array([along(sample) for sample in self.samples[:count]], float) - right)
             largest = float(apart.max(initial=0.0))
             if not np.isfinite(largest):
                 return np.inf

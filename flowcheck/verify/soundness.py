@@ -8,9 +8,21 @@ import numpy as np
 from .arguments import REFUSED
 from .verification import Finding
 
-__all__ = ["arguments_changed", "clip_words", "computing_precision", "forward_is_repeatable", "kept_between_calls"]
+__all__ = ["arguments_changed", "clip_words", "computing_precision", "forward_is_finite", "forward_is_repeatable", "kept_between_calls"]
 
 SINGLE, DOUBLE = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
+
+
+def forward_is_finite(arguments, y):
+    """None, or the Finding that an output is not finite, and which arguments are not."""
+    for name, value in y.items():
+        if np.issubdtype(value.dtype, np.inexact) and not np.isfinite(value).all():
+            bad = np.argwhere(~np.isfinite(value))
+            given = [f"{group}[{n!r}]" for group, n, a in arguments.entries() if not np.isfinite(a).all()]
+            said = f"; neither {'are' if len(given) > 1 else 'is'} {', '.join(given)}" if given else ""
+            return _finding("forward", f"forward returns output {name} not finite in {len(bad)} of {value.size} numbers, the first at "
+                            f"{bad[0].tolist()}{said}: no gradient is defined there")
+    return None
 
 
 def forward_is_repeatable(functions, arguments, y, rng):
@@ -73,7 +85,7 @@ def clip_words(functions, arguments, one):
     small = 2.0**-40
     seed = one.seed.grad_outputs
     scaled = functions.grads(arguments, {k: v * small for k, v in seed.items()}).get(one.entry)
-    if scaled is None or one.grad is None or np.shape(scaled) != one.grad.shape:
+    if scaled is None or one.grad is None or np.shape(scaled) != one.grad.shape or not np.isfinite(one.grad).all():
         return ""
     linear = np.asarray(scaled, float) / small
     size = np.abs(linear).max(initial=0.0)

@@ -39,7 +39,7 @@ def weights(outcome, expected, rng, arguments, where):
         try:
             return part(lag, quick)
         except REFUSED:
-            return []
+            return None
 
     if not names:
         return
@@ -56,12 +56,14 @@ def weights(outcome, expected, rng, arguments, where):
 
 
 def wrong(comparisons):
-    return any(one.verdict == "fail" for one in comparisons)
+    return any(one.verdict == "fail" for one in comparisons or ())
 
 
 def first_bad(look, steps):
     """([(lag, comparisons)] that pass, first lag that fails or None, its comparisons), of look(lag, quick) at some of so many steps.
 
+    A lag that cannot be looked at, of which `look` gives None, is neither right nor wrong: where one stands before the first that fails,
+    the first is not known.
     First with quick looks, which measure no rounding; where a whole one does not confirm what they found, with whole ones.
     """
     for quick in (True, False):
@@ -80,10 +82,12 @@ def _search(look, steps):
         if wrong(found):
             bad = lag
             break
-        looked.append((lag, found))
+        looked += [] if found is None else [(lag, found)]
     while bad is not None and bad - (looked[-1][0] if looked else -1) > 1:
         lag = (bad + (looked[-1][0] if looked else -1)) // 2
         found = look(lag)
+        if found is None:
+            return looked, None
         if wrong(found):
             bad = lag
         else:

@@ -19,6 +19,10 @@ def describe(one, expected_full=None, clip=None):
         where += f", first at lag {lag} " if lag >= 0 else f" at lag {lag}, where an error reaches a later input "
     elif step is not None:
         where += f" at step {step} "
+    if not np.isfinite(got).all():
+        bad = np.argwhere(~np.isfinite(one.grad))
+        return (f"{where.rstrip()} ({one.seed.name}): not finite in {len(bad)} of its {one.grad.size} numbers, the first, "
+                f"{one.grad[tuple(bad[0])]}, at {bad[0].tolist()}")
     said = f"(relative error {error:.1e}, allowed {tolerance:.1e})" if np.isfinite(error) else "(it must be zero)"
     return (f"{where.rstrip()} ({one.seed.name}): got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
             f"{said}{clip or _hint(one, np.array(got), np.array(expected))}")
@@ -29,8 +33,6 @@ def _hint(one, got, expected):
         return "; it is exactly zero"
     if np.all(got == 0):
         return "; it is exactly zero there"
-    if not np.all(np.isfinite(one.grad)):
-        return "; it is not finite"
     with np.errstate(all="ignore"):
         ratio = got / expected
     if np.all(np.isfinite(ratio)) and len(ratio) > 1 and np.ptp(ratio) < 1e-6 * np.abs(ratio).max():
