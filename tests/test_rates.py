@@ -6,7 +6,7 @@ from scipy.special import stdtrit
 
 from flowcheck import rate
 from flowcheck.flow import Flow
-from flowcheck.flow.rates import LOST_BESIDE_LAG_0
+from flowcheck.flow.norms import LOST_BESIDE_LAG_0
 
 DRAWS = 400
 
@@ -125,6 +125,32 @@ def test_horizon_is_where_the_flow_is_first_lost_though_it_comes_back():
     norms = line(-0.01, 60)
     norms[20] = -9.0
     assert rate(a_flow(norms)).horizon == 20
+
+
+@pytest.mark.parametrize("outlier", [line(-8.0, 60), np.full(60, -np.inf), np.where(np.arange(60) < 2, -0.1, -np.inf)],
+                         ids=["at once", "zero", "zero from lag 3"])
+def test_one_sequence_whose_flow_is_gone_does_not_hide_that_of_the_others(outlier):
+    others = [line(-0.2 - 0.02 * k, 60) for k in range(5)]
+    found, alone = rate(a_flow([outlier, *others])), rate(a_flow(others))
+    assert (found.per_step, found.interval, found.verdict) == (alone.per_step, alone.interval, "vanishing")
+    assert found.horizon == alone.horizon == 30  # of the rate in the middle: 7.22 decades at 0.24 a step
+    flow = a_flow([outlier, *others])
+    assert flow.kept.tolist() == [False, True, True, True, True, True]
+    assert np.array_equal(flow.pooled, np.mean(others, axis=0))
+
+
+def test_the_horizon_is_that_of_half_of_the_sequences():
+    ends = [4, 8, 9, 20, 21, 23]  # lags from which a flow is zero
+    flow = a_flow([np.where(np.arange(1, 31) < end, 0.0, -np.inf) for end in ends])
+    assert rate(flow).horizon == 19
+    assert flow.kept.tolist() == [False, True, True, True, True, True] and flow.above_floor == 7
+    assert rate(a_flow(flow.log10_norm[:5])).horizon == 8
+
+
+def test_sequences_that_lose_their_flow_alike_all_count():
+    norms = [line(-0.2, 60), line(-0.3, 60), line(-0.35, 60)]
+    assert a_flow(norms).kept.all() and np.array_equal(a_flow(norms).pooled, np.mean(norms, axis=0))
+    assert a_flow(np.full((3, 9), -np.inf)).kept.all()
 
 
 def test_an_all_zero_flow_vanishes_without_a_rate():

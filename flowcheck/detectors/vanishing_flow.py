@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..flow.pairs import pair_flows
-from ..flow.rates import LOST_BESIDE_LAG_0
+from ..flow.norms import LOST_BESIDE_LAG_0
 from .finding import Finding, Threshold
 
 RULE = "vanishing-flow"

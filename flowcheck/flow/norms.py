@@ -6,7 +6,10 @@ import numpy as np
 
 from .scaled import frobenius, largest_entry
 
-__all__ = ["Flow", "end_and_lags", "norm_row", "of_one_sequence", "usable_lags"]
+__all__ = ["LOST_BESIDE_LAG_0", "Flow", "end_and_lags", "norm_row", "of_one_sequence", "usable_lags"]
+
+LOST_BESIDE_LAG_0 = 2.0**-24
+"""Half an ulp of float32: a contribution this small, added to one of size 1 in float32, changes nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,16 +39,27 @@ class Flow:
         return f"<Flow {where}{self.quantity}, {self.gradient}, {len(self.lags)} lags to {self.lags[-1]}, {len(self.log10_norm)} sequences>"
 
     @property
+    def there(self):
+        """(sequences, L) whether a flow counts beside that at lag 0: it is at least LOST_BESIDE_LAG_0 of it."""
+        return self.log10_norm >= self.log10_norm0 + np.log10(LOST_BESIDE_LAG_0)
+
+    @property
+    def kept(self):
+        """(sequences,) whether the flow of a sequence counts at least half as far back as that of the median one. One sequence whose flow
+        is gone at once would hide that of all others: a mean of logarithms follows the smallest."""
+        reach = _first_false(self.there)
+        return 2 * reach >= np.sort(reach)[(len(reach) - 1) // 2]
+
+    @property
     def pooled(self):
-        """(L,) mean over sequences of log10 norms (the geometric mean of the norms)."""
+        """(L,) mean over the sequences kept of log10 norms (the geometric mean of the norms)."""
         with np.errstate(invalid="ignore"):
-            return self.log10_norm.mean(axis=0)
+            return self.log10_norm[self.kept].mean(axis=0)
 
     @property
     def above_floor(self):
-        """How many lags, from the first on, stay above the rounding floor in every sequence."""
-        below = np.any(~(self.log10_norm > self.log10_floor), axis=0)
-        return int(np.argmax(below)) if below.any() else len(self.lags)
+        """How many lags, from the first on, stay above the rounding floor in every sequence kept."""
+        return int(_first_false((self.log10_norm > self.log10_floor)[self.kept]).min())
 
     @staticmethod
     def stack(flows):
@@ -53,6 +67,11 @@ class Flow:
         rows = {k: np.concatenate([getattr(f, k) for f in flows]) for k in ("log10_norm", "log10_entry", "log10_floor")}
         bounds = {k: np.max([f.bounds[k] for f in flows], axis=0) for k in flows[0].bounds}
         return replace(flows[0], **rows, bounds=bounds)
+
+
+def _first_false(rows):
+    """Index of the first False of each row; its length where there is none."""
+    return np.where(rows.all(axis=1), rows.shape[1], np.argmin(rows, axis=1))
 
 
 def norm_row(matrix, floor, exponent):

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LOST_BESIDE_LAG_0", "SUSTAINED_DECADES", "Rate", "rate"]
-
-LOST_BESIDE_LAG_0 = 2.0**-24
-"""Half an ulp of float32: a contribution this small, added to one of size 1 in float32, changes nothing."""
-
+__all__ = ["SUSTAINED_DECADES", "Rate", "rate"]
 
 SUSTAINED_DECADES = 1.0
 """Change of log10 norm over the fitted lags that still counts as sustained: a learning rate absorbs a factor 10."""
@@ -24,7 +20,8 @@ class Rate:
     per_step    slope of log10 norm over lag, per step: (L(q1) - L(q0)) / (q1 - q0); None where fewer than two lags are usable
     interval    95 % confidence interval of the slope, from the means of batches of consecutive increments
     half_life   lags in which the norm halves, log10(2) / -per_step; None unless the whole interval is below 0
-    horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it); None: beyond the lags measured
+    horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it), in half of the sequences or
+                more; None: beyond the lags measured
     verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the rate makes less than a factor 10 over the lags,
                 or a single lag was measured, and the flow is there
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
@@ -50,7 +47,7 @@ def rate(flow):
     if usable < 2:
         return Rate(None, None, None, horizon, "vanishing" if usable < len(flow.lags) else "sustained", None)
     first = min(usable // 10, usable - 2)
-    norms = flow.log10_norm[:, first:usable]
+    norms = flow.log10_norm[flow.kept, first:usable]
     increments = np.diff(norms, axis=1) / np.diff(flow.lags[first:usable])
     per_step = float(increments.mean())
     half_width = _half_width(increments)
@@ -77,7 +74,7 @@ def _half_width(increments):
 
 
 def _horizon(flow):
-    lost = np.flatnonzero(~(flow.pooled >= flow.log10_norm0 + np.log10(LOST_BESIDE_LAG_0)))
+    lost = np.flatnonzero(2 * flow.there.sum(axis=0) < len(flow.there))
     if not len(lost):
         return None
     return int(flow.lags[lost[0] - 1]) if lost[0] else 0

@@ -6,7 +6,7 @@ line is told apart by its label and its width or dashes, not by colour alone.
 
 import numpy as np
 
-from ..flow.rates import LOST_BESIDE_LAG_0
+from ..flow.norms import LOST_BESIDE_LAG_0
 from .axes import (
     FLOAT32_SMALLEST,
     Line,
