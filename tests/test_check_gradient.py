@@ -592,3 +592,22 @@ def test_integer_entries_are_not_differentiated():
     backward = lambda p, x, s, g: {k: v for k, v in rnn_backward(p, {"x": x["x"]}, s, g).items()}  # noqa: E731
     verification = check_gradient(rnn_forward, backward, params, lengths, state0)
     assert all(c.term != "dE/dlengths" for c in verification.checks)
+
+
+@pytest.mark.parametrize(("axis", "words"), [(None, "note: time_axis is None: no lag"), ("detect", "note: no axis of time shows")])
+def test_why_no_lag_was_looked_at_is_said(axis, words):
+    params, inputs, state0 = rnn_problem(0.9, 6)
+    zero = {k: 0 * v for k, v in params.items()}, {k: 0 * v for k, v in inputs.items()}, {k: 0 * v for k, v in state0.items()}
+    found = verify_gradient(rnn_forward, rnn_backward, *zero, time_axis=axis, hard=False)
+    assert words in str(found)
+
+
+def test_a_result_rounded_to_float32_on_the_way_is_suspected():
+    def backward(params, inputs, state0, grad_outputs):
+        errors = {"y": grad_outputs["y"].astype(np.float32).astype(float)}
+        return rnn_backward(params, inputs, state0, errors)
+
+    found = verify_rnn(rnn_problem(0.9, 6, seed=1), backward)
+    assert found.verdict == "fail" and "rounded to float32" in found.findings[0].words
+    coarse = verify_rnn(rnn_problem(0.9, 6, seed=1), altered(Wh=lambda g: g * (1 + 1e-4 * np.arange(UNITS))))
+    assert coarse.verdict == "fail" and "float32" not in coarse.findings[0].words

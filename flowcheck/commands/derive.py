@@ -26,7 +26,8 @@ def derive(target, path, section, form, out):
     path = derivations(path)
     claims, others = pages.matching(loaded(str(path)).values(), target, section)
     if not claims:
-        raise click.UsageError(f"no equation {target or f'in section {section}'!r}; flowcheck derive lists them")
+        asked = " ".join(filter(None, (repr(target) if target else "", f"in section {section}" if section else "")))
+        raise click.UsageError(f"no equation {asked}; flowcheck derive lists them")
     with progress_bar("proving") as progress:
         results = proved(claims, path, progress)
     if form == "json":

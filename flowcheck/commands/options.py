@@ -68,7 +68,7 @@ def net_options(*argument, **options):
 
 def _with_net_options(command, argument):
     for option in (
-        click.option("--seed", default=0, show_default=True, help="Seed of fresh weights and noise inputs."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of fresh weights and noise inputs."),
         click.option("--block-size", default=1, show_default=True, help="Cells per block, for cell:NAME with shared gates."),
         click.option("--units", default=32, show_default=True, help="Units, for cell:NAME."),
         click.option("--layer", metavar="NAME[=KIND:ORDER]", help=LAYER),

@@ -19,7 +19,7 @@ __all__ = ["report"]
 @click.option("--try-remedies", "remedies", is_flag=True, help="Show what remedies do to the flow of NET at once, before and after.")
 @click.option("--cells", "cells_", is_flag=True, help="Instead, compare all cells of the catalogue at their initialisation.")
 @click.option("--lags", default=1000, show_default=True, type=click.IntRange(2), help="Lags of the curves.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("flowcheck-report"), show_default=True,
               help="An .html file (its JSON goes beside it), or a folder for report.html and report.json.")
 def report(net, inputs_, layer, remedies, cells_, lags, seed, out):

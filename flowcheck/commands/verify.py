@@ -25,7 +25,7 @@ def _also(context, option, given):
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[PATH | cell:NAME | MODULE:OBJECT]...")
-@click.option("--seed", default=7, show_default=True, help="Seed of the random nets and directions.")
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="Seed of the random nets and directions.")
 @click.option("--certified", is_flag=True, help="Check in ball arithmetic too, with a rigorous bound (needs python-flint).")
 @click.option("--power", is_flag=True, help="Plant mistakes in your backward pass and print which ones are caught, by kind and lag.")
 @click.option("--format", "form", type=click.Choice(VERIFICATION_FORMATS), default="text", show_default=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..flow.pairs import pair_flows
 from ..flow.norms import LOST_BESIDE_LAG_0
+from ..flow.pairs import pair_flows
 from .finding import Finding, Threshold
 
 RULE = "vanishing-flow"

@@ -87,7 +87,8 @@ def flow_entry(measured):
     flow, rate = measured.flow, measured.rate
     return {
         "layer": flow.layer, "quantity": flow.quantity, "gradient": flow.gradient, "norm": "frobenius",
-        "sequences": len(flow.log10_norm), "sequences_left_out": np.flatnonzero(~flow.kept).tolist(), "lags": flow.lags.tolist(), "log10_norm": _numbers(flow.pooled),
+        "sequences": len(flow.log10_norm), "sequences_left_out": np.flatnonzero(~flow.kept).tolist(),
+        "lags": flow.lags.tolist(), "log10_norm": _numbers(flow.pooled),
         "log10_norm_at_lag_0": _number(flow.log10_norm0),
         "log10_largest_entry": _numbers(flow.log10_entry.max(axis=0)), "log10_rounding_floor": _numbers(flow.log10_floor.max(axis=0)),
         "log10_bounds": {name: _numbers(values) for name, values in flow.bounds.items()},

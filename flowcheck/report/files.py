@@ -10,7 +10,10 @@ __all__ = ["write_atomically"]
 def write_atomically(path, text):
     """Write text to a temporary file in the same folder, then rename it over `path`; nothing half-written is left."""
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

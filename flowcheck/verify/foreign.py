@@ -94,7 +94,9 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     expected = Expected(functions, tangents, declared, states, match)
     seeds = make_seeds(functions, arguments, y, rng)
     if all(s.t is None for s in seeds):
-        outcome.notes.append("inputs and outputs share no time axis: no lag was looked at separately; give time_axis")
+        said = "time_axis is None" if time_axis is None else "no output has the axis of time given"
+        said = "no axis of time shows in inputs and outputs" if detect else said
+        outcome.notes.append(f"{said}: no lag was looked at separately" + ("; give time_axis" if detect else ""))
     if declared.kind != "stochastic":
         outcome.add_finding(kept_between_calls(functions, arguments, seeds[-1]))
     comparisons, findings = compare_declared(expected, arguments, seeds, rng, measure=True)

@@ -6,6 +6,9 @@ from .pieces import fits_single
 
 __all__ = ["describe", "doubt", "lag_words"]
 
+SINGLE = 16 * float(np.finfo(np.float32).eps)
+"""Relative error that some roundings to float32 leave."""
+
 
 def describe(one, expected_full=None, clip=None):
     """One line for a failed Comparison."""
@@ -25,10 +28,10 @@ def describe(one, expected_full=None, clip=None):
                 f"{one.grad[tuple(bad[0])]}, at {bad[0].tolist()}")
     said = f"(relative error {error:.1e}, allowed {tolerance:.1e})" if np.isfinite(error) else "(it must be zero)"
     return (f"{where.rstrip()} ({one.seed.name}): got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
-            f"{said}{clip or _hint(one, np.array(got), np.array(expected))}")
+            f"{said}{clip or _hint(one, error, np.array(got), np.array(expected))}")
 
 
-def _hint(one, got, expected):
+def _hint(one, error, got, expected):
     if not np.any(one.grad):
         return "; it is exactly zero"
     if np.all(got == 0):
@@ -38,10 +41,11 @@ def _hint(one, got, expected):
     if np.all(np.isfinite(ratio)) and len(ratio) > 1 and np.ptp(ratio) < 1e-6 * np.abs(ratio).max():
         if abs(ratio[0] + 1) < 1e-6:
             return "; the sign is flipped"
-        return f"; it is {ratio[0]:.4g} times the right value" if abs(ratio[0] - 1) > 1e-3 else ""
+        if abs(ratio[0] - 1) > 1e-3:
+            return f"; it is {ratio[0]:.4g} times the right value"
     if fits_single(one.grad):
         return "; every number fits single precision: it is rounded to float32 inside"
-    return ""
+    return "; so small an error is left where a result inside is rounded to float32" if error < SINGLE else ""
 
 
 def doubt(one, gap_words, samples=None):
