@@ -611,3 +611,12 @@ def test_a_result_rounded_to_float32_on_the_way_is_suspected():
     assert found.verdict == "fail" and "rounded to float32" in found.findings[0].words
     coarse = verify_rnn(rnn_problem(0.9, 6, seed=1), altered(Wh=lambda g: g * (1 + 1e-4 * np.arange(UNITS))))
     assert coarse.verdict == "fail" and "float32" not in coarse.findings[0].words
+
+
+def test_a_clip_that_acts_on_larger_errors_only_is_noted():
+    def clipped(*given):
+        return {k: np.clip(g, -1e3, 1e3) for k, g in rnn_backward(*given).items()}
+
+    found = verify_rnn(rnn_problem(0.9, 6, seed=1), clipped)
+    assert found.verdict == "pass" and "a clip or a threshold acts there" in " ".join(str(found).split())
+    assert not any("linear" in note for note in verify_rnn(rnn_problem(0.9, 6, seed=1)).notes)

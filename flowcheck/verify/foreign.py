@@ -15,7 +15,14 @@ from .outcome import Outcome
 from .result import Mismatch
 from .seeds import make_seeds, proved_time_axis
 from .settle import settle
-from .soundness import arguments_changed, computing_precision, forward_is_finite, forward_is_repeatable, kept_between_calls
+from .soundness import (
+    acts_on_large_errors,
+    arguments_changed,
+    computing_precision,
+    forward_is_finite,
+    forward_is_repeatable,
+    kept_between_calls,
+)
 from .tangents import Tangents
 
 __all__ = ["demand", "verify_gradient"]
@@ -111,6 +118,8 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
         outcome.leave_out(expected, seeds, rng)
     for finding in arguments_changed(functions):
         outcome.add_finding(finding)
+    if outcome.verdict == "pass" and declared == full and (note := acts_on_large_errors(functions, arguments, seeds[-1])):
+        outcome.notes.append(note)
     if outcome.verdict != "fail" and hard:
         hard_inputs.harder(outcome, expected, rng)
     if outcome.verdict == "fail":

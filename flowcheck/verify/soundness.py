@@ -8,7 +8,8 @@ import numpy as np
 from .arguments import REFUSED
 from .verification import Finding
 
-__all__ = ["arguments_changed", "clip_words", "computing_precision", "forward_is_finite", "forward_is_repeatable", "kept_between_calls"]
+__all__ = ["acts_on_large_errors", "arguments_changed", "clip_words", "computing_precision", "forward_is_finite", "forward_is_repeatable",
+           "kept_between_calls"]
 
 SINGLE, DOUBLE = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 
@@ -78,6 +79,20 @@ def computing_precision(functions, arguments, y, rng):
         if k in real and v.size > 3 and len(np.unique(v)) > 3 and np.array_equal(v, v.astype(np.float32)):
             return SINGLE, f"forward rounds to single precision inside (output {k}): only coarse mistakes can be seen"
     return DOUBLE, ""
+
+
+def acts_on_large_errors(functions, arguments, seed):
+    """A note where backward is linear for errors of the size of the check, but not for much larger ones; else ""."""
+    large = 2.0**20
+    with np.errstate(all="ignore"):
+        right = functions.grads(arguments, seed.grad_outputs)
+        found = functions.grads(arguments, {k: v * large for k, v in seed.grad_outputs.items()})
+    for _, name, _ in arguments.entries():
+        a, b = (np.asarray(g[name], float) for g in (right, found))
+        if np.isfinite(b).all() and np.abs(b / large - a).max() > 1e-3 * np.abs(a).max():
+            return (f"backward is not linear in the errors: dE/d{name} of errors 2^20 times as large is not 2^20 times as large; a clip or "
+                    "a threshold acts there")
+    return ""
 
 
 def clip_words(functions, arguments, one):
