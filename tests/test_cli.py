@@ -227,6 +227,59 @@ def test_out_is_written_whole_or_not_at_all(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """A net, inputs and targets in one folder, a link to the net, and a function that gives what the files hold."""
+    write_npz(fresh(catalogue()["gru"], 4, 3, seed=0), tmp_path / "net.npz")
+    np.save(tmp_path / "x.npy", np.zeros((1, 20, 3)))
+    np.save(tmp_path / "targets.npy", np.zeros((1, 20, 4)))
+    (tmp_path / "link").symlink_to(tmp_path / "net.npz")
+    (tmp_path / "folder").mkdir()
+    return tmp_path, lambda: {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("arguments, option", [
+    ("measure net.npz --inputs x.npy -o net.npz", "-o"),
+    ("measure net.npz --inputs x.npy -o x.npy", "-o"),
+    ("measure net.npz --inputs x.npy -o folder/../net.npz", "-o"),
+    ("measure link -o net.npz", "-o"),
+    ("measure net.npz -o link", "-o"),
+    ("measure net.npz link -o net.npz", "-o"),
+    ("measure net.npz link --store net.npz", "--store"),
+    ("diagnose net.npz --inputs x.npy -o net.npz", "-o"),
+    ("diagnose net.npz --inputs x.npy -o x.npy", "-o"),
+    ("diagnose net.npz --inputs x.npy --targets targets.npy -o targets.npy", "-o"),
+    ("report net.npz --inputs x.npy -o net.npz", "-o"),
+    ("report net.npz --inputs x.npy -o x.npy", "-o"),
+])
+def test_what_is_read_is_not_written_over(trained, arguments, option):
+    folder, contents = trained
+    before = contents()
+    line = refused(*arguments.split(), cwd=folder)
+    assert f"{option} " in line and "which is read; name another file" in line
+    assert contents() == before
+
+
+def test_the_json_beside_a_page_is_not_written_over_the_net(tmp_path):
+    for name, more in (("net.json", "net.html"), ("report.json", ".")):
+        (tmp_path / name).write_text("{}")
+        assert name in refused("report", name, "--inputs", "x.npy", "-o", more, cwd=tmp_path)
+        assert (tmp_path / name).read_text() == "{}"
+
+
+def test_files_that_belong_to_what_is_named_are_not_written_over(tmp_path):
+    """Shards of an index, derivations of a folder, a store of rows, a baseline; which may be brought up to date."""
+    for name in ("net.safetensors.index.json", "net-1.safetensors", "flowcheck.sqlite", "known.json", "one.py", "trials.sqlite"):
+        (tmp_path / name).write_text("")
+    for words in ("measure net.safetensors.index.json -o net-1.safetensors", "measure cell:gru cell:lstm -o flowcheck.sqlite",
+                  "verify cell:carousel --baseline known.json -o known.json", "verify . --also json=one.py",
+                  "verify one.py --write-baseline one.py", "derive . -o one.py", "derive --path one.py -o one.py",
+                  "reproduce 1 --store trials.sqlite -o trials.sqlite"):
+        assert "which is read; name another file" in refused(*words.split(), cwd=tmp_path)
+    assert run("verify", "cell:carousel", "--write-baseline", "known.json", cwd=tmp_path).returncode == 0
+    assert run("verify", "cell:carousel", "--baseline", "known.json", "--write-baseline", "known.json", cwd=tmp_path).returncode == 0
+
+
 def test_an_internal_error_is_one_line_too(monkeypatch, capsys):
     from flowcheck import cells, cli
 
