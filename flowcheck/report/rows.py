@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from ..detectors import SEVERITIES
 
-__all__ = ["comparison_rows", "curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
+__all__ = ["comparison_rows", "curve_rows", "estimated", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
 WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero", "length-dependent": "deviations_apart_at_end"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
@@ -203,6 +203,12 @@ def _nested(value):
 
 def _cell(value):
     return ", ".join(map(number, value)) if isinstance(value, (list, tuple)) else number(value)
+
+
+def estimated(measured):
+    """In words, that flows of one layer are estimated; "" where they are exact."""
+    counts = {m.probes for m in measured} - {None}
+    return f"estimated from {max(counts)} random vectors; other flows of so wide a layer are left out" if counts else ""
 
 
 def curve_rows(curves):

@@ -153,18 +153,22 @@ def measurement_text(measured, inputs, network=None):
 
 def flow_tables(measured):
     """One row per flow, the rate with half the width of its 95 % interval; one table per layer, headed where there are several."""
+    from .rows import estimated
+
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
     layers, parts = list(dict.fromkeys(m.flow.layer for m in measured)), []
     for layer in layers:
+        ours = [m for m in measured if m.flow.layer == layer]
         table = _table(("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right), ("half-life", right), ("horizon", right),
                        ("verdict", whole))
-        for m in (m for m in measured if m.flow.layer == layer):
+        for m in ours:
             r, last = m.rate, int(m.flow.lags[-1])
             rate = _rate(r.per_step, r.verdict)
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-        parts += [_plain(layer), table, ""] if len(layers) > 1 else [table]
+        below = [_plain(words)] if (words := estimated(ours)) else []
+        parts += [_plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
     return parts
 
 
