@@ -13,7 +13,7 @@ import pytest
 from flowcheck import catalogue
 from flowcheck.cli import main
 from flowcheck.formats import write_npz
-from flowcheck.network import fresh
+from flowcheck.network import Network, fresh
 from flowcheck.report import documents
 
 ROOT = Path(__file__).parent.parent
@@ -295,6 +295,26 @@ def test_text_fits_80_columns_and_has_no_colour_codes_when_piped():
         done = run(*arguments)
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_equal_findings_stand_together_in_the_terminal(tmp_path):
+    """All weights zero: one row for all units; other remedies are other rows, and units that differ are told by the worst of them."""
+    layer = fresh(catalogue()["lstm"], 20, 3, seed=0).layers[0]
+    for array in layer.params.values():
+        array[:] = 0.0
+    write_npz(Network("", (layer,)), tmp_path / "zero.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 40, 3)))
+    shown = run("diagnose", tmp_path / "zero.npz", "--inputs", tmp_path / "x.npy").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    words = " ".join(shown.split())
+    assert "dead-cell 20 units 0, 1, 2, 3, 4, 5, 6, 7 and 12 more, each: set to zero" in words
+    assert words.count("warning dead-cell") == words.count("set to zero it changes nothing") == 1
+    layer = fresh(catalogue()["lstm"], 20, 3, seed=0).layers[0]
+    layer.params["b_in"][[3, 5]], layer.params["b_out"][7] = [-60.0, -61.0], -60.0
+    write_npz(Network("", (layer,)), tmp_path / "stuck.npz")
+    words = " ".join(run("diagnose", tmp_path / "stuck.npz", "--inputs", tmp_path / "x.npy").stdout.split())
+    assert "stuck-gate 2 units 3, 5; worst, 3: y_in stays below" in words and "stuck-gate 7 y_out stays below" in words
+    assert "stuck-gate: move the bias of y_in" in words and "stuck-gate: move the bias of y_out" in words
 
 
 def test_report_writes_page_and_json(tmp_path):

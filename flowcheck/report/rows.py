@@ -139,11 +139,11 @@ def layer_rows(diagnosis, measured):
 
 
 def finding_groups(findings):
-    """Findings of one rule on one layer together, the most severe and most numerous first."""
+    """Findings about units of one layer by one rule with one remedy together, the most severe and most numerous first."""
     groups = {}
     for f in findings:
-        groups.setdefault((f.rule, f.layer), []).append(f)
-    rows = [_group(rule, layer, members) for (rule, layer), members in groups.items()]
+        groups.setdefault((f.rule, f.layer, f.remedy, f.words if f.unit is None else ""), []).append(f)
+    rows = [_group(rule, layer, members) for (rule, layer, *_), members in groups.items()]
     return sorted(rows, key=lambda r: (-SEVERITIES.index(r["severity"]), -r["count"], r["rule"], r["layer"]))
 
 

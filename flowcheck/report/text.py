@@ -233,20 +233,39 @@ def _net_lines(network):
 
 def diagnosis_text(result, inputs):
     """Layers, their main flows (single paths are in the JSON and on the page), findings with remedy."""
-    network = result.network
+    from .rows import finding_groups
+
+    network, groups = result.network, finding_groups(result.findings)
     several = len(network.layers) > 1
     table = _table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
                    ("unit", {"justify": "right", "no_wrap": True}), ("finding", {"ratio": 1}))
-    for f in result.findings:
-        unit = "" if f.unit is None else str(f.unit)
-        table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
-    remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
+    for g in groups:
+        unit = f"{g['count']} units" if g["count"] > 1 else "" if g["worst"].unit is None else str(g["worst"].unit)
+        table.add_row(_plain(g["severity"]), g["rule"], *([_plain(g["layer"])] if several else []), unit, _plain(_together(g)))
+    remedies = list(dict.fromkeys((g["rule"], g["remedy"]) for g in groups))
     main = [m for m in result.measured if not m.flow.quantity.startswith(f"{_output(result, m)} to ")]
     parts = [_plain(f"{network.source} on {inputs}"), *_net_lines(network), "",
              *flow_tables(main), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
     return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
+
+
+FEW = 8
+"""Units of a group of findings that are named in a terminal; the JSON and the page name all."""
+
+
+def _together(group):
+    """A group of findings in words: the first of its units, those of each severity by themselves, and the worst of them."""
+    worst = group["worst"]
+    if group["count"] == 1:
+        return worst.words
+    named = []
+    for severity, units in group["by_severity"]:
+        more = f" and {len(units) - FEW} more" if len(units) > FEW else ""
+        named.append((f"{severity}: " if len(group["by_severity"]) > 1 else "") + ", ".join(map(str, units[:FEW])) + more)
+    whose = ", each" if all(f.words == worst.words for f in group["units"]) else f"; worst, {worst.unit}"
+    return f"{'; '.join(named)}{whose}: {worst.words}"
 
 
 def _trials(result):
