@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +134,27 @@ def test_a_flow_that_is_zero_is_null_not_a_number():
     flows = document("measure", "cell:conventional", "--units", 4, "--lags", 10, "--gradient", "truncated")["flows"]
     state = next(f for f in flows if f["quantity"] == "state-to-state")
     assert state["log10_norm"] == [None] * 10 and state["rate_per_step"] is None and state["horizon"] == 0
+
+
+@pytest.mark.parametrize("name", ["tanh", "lstm"])
+def test_a_flow_that_is_zero_at_every_lag_reaches_no_lag(tmp_path, name):
+    """Text, page and JSON, without a word on stderr."""
+    layer = fresh(catalogue()[name], 4, 3, seed=0).layers[0]
+    for array in layer.params.values():
+        array[:] = 0.0
+    write_npz(Network("", (layer,)), tmp_path / "zero.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 40, 3)))
+    arguments = tmp_path / "zero.npz", "--inputs", tmp_path / "x.npy"
+    for verb, code in (("measure", 0), ("diagnose", 1)):
+        flows = document(verb, *arguments, code=code)["flows"]
+        zeros = [f for f in flows if f["log10_norm"] == [None] * 38]
+        assert "input-to-output" in {f["quantity"] for f in zeros} and {f["horizon"] for f in zeros} == {0}
+        done = run(verb, *arguments)
+        assert done.stderr == "" and re.search(r"input-to-output +full +zero +0 +vanishing", done.stdout)
+    done = run("report", *arguments, "--lags", 100, "-o", tmp_path / "zero.html")
+    page = (tmp_path / "zero.html").read_text()
+    assert done.stderr == "" and "ending at exactly zero" in page
+    assert "lag 0; exactly zero from lag 1<" in page and "beyond 38; exactly zero" not in page
 
 
 def test_inputs_with_time_first_are_seen_by_their_axes_and_judged_by_no_rate(tmp_path):

@@ -90,7 +90,7 @@ def _tail(zeros):
 
 
 def _change(flow, last):
-    end = flow.pooled[-1] - flow.log10_norm0
+    end = flow.relative[-1]
     return f"{_power(end)} at lag {last}" if np.isfinite(end) else f"exactly zero at lag {last}"
 
 
