@@ -10,6 +10,8 @@ from .options import emit, net_options, output, progress_bar, refuse_overwriting
 
 __all__ = ["measure"]
 
+ON_NOISE = "no inputs given: measuring on unit-variance noise"
+
 
 @click.command()
 @net_options("nets", nargs=-1, required=True, metavar="NET...")
@@ -57,9 +59,11 @@ def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm,
 def _measure_many(nets, settings, store, scheduler, workers, form, out):
     from ..runs import Settings, Store, measure_many
 
-    kept = Store(store)
+    inputs, kept = settings[0], Store(store)
     with resumable(kept.path), progress_bar(f"measuring {len(nets)} nets") as progress:
         rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
+    if form == "text" and (inputs is None or inputs.isdigit()):
+        click.echo(ON_NOISE, err=True)
     if form == "json":
         from ..report import documents
 
@@ -82,7 +86,7 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
     else:
         chosen, inputs, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":
-            click.echo("no inputs given: measuring on unit-variance noise", err=True)
+            click.echo(ON_NOISE, err=True)
     run = None
     if fast:
         from ..compiled import run_layer as run

@@ -86,5 +86,5 @@ def _flows(measured):
             main: [flow_row(m.flow, m.rate) for m in ours if (m.flow.quantity in _NET_ROWS) == main]
             for main in (True, False)
         }
-        found.append({"figure": figure, "rows": rows[True], "paths": rows[False], "estimated": estimated(ours)})
+        found.append({"figure": figure, "rows": rows[True], "paths": rows[False], "estimated": estimated(m.probes for m in ours)})
     return found

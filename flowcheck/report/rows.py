@@ -205,9 +205,9 @@ def _cell(value):
     return ", ".join(map(number, value)) if isinstance(value, (list, tuple)) else number(value)
 
 
-def estimated(measured):
-    """In words, that flows of one layer are estimated; "" where they are exact."""
-    counts = {m.probes for m in measured} - {None}
+def estimated(probes):
+    """In words, that flows of one layer are estimated, each from so many random vectors; "" where they are exact, which is None."""
+    counts = {*probes} - {None}
     return f"estimated from {max(counts)} random vectors; other flows of so wide a layer are left out" if counts else ""
 
 

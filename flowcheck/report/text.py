@@ -9,6 +9,10 @@ _COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "erro
             "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
 
 
+FEW = 8
+"""Units of a group of findings that are named in a terminal, and notes on several nets that are shown; the JSON has all."""
+
+
 def _render(*parts):
     """Rich renderables as text: coloured for a terminal that wants it (NO_COLOR is honoured), plain otherwise."""
     import io
@@ -167,7 +171,7 @@ def flow_tables(measured):
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-        below = [_plain(words)] if (words := estimated(ours)) else []
+        below = [_plain(words)] if (words := estimated(m.probes for m in ours)) else []
         parts += [_plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
     return parts
 
@@ -192,14 +196,22 @@ def further_text(found):
 
 
 def runs_text(rows, store):
-    """One row per net and layer: its state-to-state flow, and how many findings of each severity; `rows` as `runs.Rows`."""
+    """One row per net and layer: its state-to-state flow, and how many findings of each severity; `rows` as `runs.Rows`.
+
+    Below, what was assumed of nets, and which flows are estimated.
+    """
+    from .rows import estimated
+
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
     good, refused = [*rows.summaries()], rows.errors()
-    several = len({f["layer"] for _, flows, _ in good for f in flows}) > 1
-    diagnosed = any(findings is not None for *_, findings in good)
+    several = len({f["layer"] for _, flows, *_ in good for f in flows}) > 1
+    diagnosed, on = any(findings is not None for _, _, findings, *_ in good), {inputs for *_, inputs in good}
+    notes = {}
     table = _table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
                    ("verdict", whole), *(["findings"] if diagnosed else []))
-    for net, flows, findings in good:
+    for net, flows, findings, ours, _ in good:
+        for note in [*ours, *(f"{f['layer']}: {words}" for f in flows if (words := estimated([f["random_vectors"]])))]:
+            notes.setdefault(note, []).append(_tail(net))
         for f in flows:
             found = [x["severity"] for x in findings or () if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
@@ -208,7 +220,15 @@ def runs_text(rows, store):
                           *([counts] if diagnosed else []))
     reasons = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
     done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
-    return _render("full state-to-state flow; rates in log10 per step", "", table, "", *reasons, _plain(done))
+    head = f"full state-to-state flow{f' on {min(on)}' if len(on) == 1 else ''}; rates in log10 per step"
+    return _render(_plain(head), "", table, "", *_notes(notes), *reasons, _plain(done))
+
+
+def _notes(notes):
+    """The first notes of {note: nets}, each with the first of its nets."""
+    shown = [_plain(f"{nets[0]}{f' and {len(nets) - 1} more' if len(nets) > 1 else ''}: {note}") for note, nets in [*notes.items()][:FEW]]
+    more = [_plain(f"{len(notes) - FEW} more notes are in the store")] if len(notes) > FEW else []
+    return [*shown, *more, ""] if notes else []
 
 
 def _tail(net, longest=24):
@@ -249,10 +269,6 @@ def diagnosis_text(result, inputs):
     if not result.findings:
         return _render(*parts, _plain("no findings"))
     return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
-
-
-FEW = 8
-"""Units of a group of findings that are named in a terminal; the JSON and the page name all."""
 
 
 def _together(group):
