@@ -372,6 +372,15 @@ def test_measure_gives_more_on_request():
     assert "leading exponents" in text and "every step" in text and "singular" not in text
 
 
+def test_pairs_say_how_many_end_times_have_the_last_lag(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(6, 50, 3)))
+    arguments = "measure", "cell:gru", "--units", 4, "--inputs", tmp_path / "x.npy", "--lags", 8, "--pairs"
+    found, = document(*arguments)["pairs"]
+    assert sum(row[8] is not None for row in found["log10_norm"]) == 42
+    words = " ".join(run_text(*arguments).split())
+    assert "after 8 steps (root mean square over 42 end times of the first sequence, full)" in words
+
+
 def run_text(*arguments):
     done = run(*arguments)
     assert done.returncode == 0, done.stderr

@@ -189,8 +189,9 @@ def further_text(found):
         lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {e['count']} random vector(s), "
                      f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
     for e in found.get("pairs", ()):
+        ends = len(e["log10_norm"]) - int(e["lags"][-1])  # the others are too near the start to have this lag
         lines.append(f"{e['layer']}: an error from every step arrives with 10^{e['log10_weighted'][-1]:.4g} of its size after "
-                     f"{e['lags'][-1]} steps (root mean square over {len(e['log10_norm'])} end times, {e['gradient']}); "
+                     f"{e['lags'][-1]} steps (root mean square over {ends} end times of the first sequence, {e['gradient']}); "
                      "--format json has all pairs")
     return _render("", *map(_plain, lines)) if lines else ""
 
