@@ -34,7 +34,8 @@ CREATE VIEW IF NOT EXISTS findings AS
   FROM nets, json_each(nets.document, '$.findings') AS f;
 """
 
-_SHOWN = ("layer", "rate_per_step", "half_life", "horizon", "verdict", "lags[#-1]")
+_SHOWN = ("layer", "rate_per_step", "half_life", "horizon", "verdict", "lags[#-1]", "random_vectors")
+_SHOWN_ONCE = "'$.findings', '$.net.notes', '$.inputs'"
 _SHOWN_OF_NET = f"""
 SELECT json_extract(f.value, {", ".join(f"'$.{name}'" for name in _SHOWN)}) FROM nets, json_each(document, '$.flows') AS f
   WHERE nets.key = ? AND json_extract(f.value, '$.quantity') = 'state-to-state' AND json_extract(f.value, '$.gradient') = 'full'
@@ -116,13 +117,14 @@ class Rows(Sequence):
         return {net: error for net, error in found if error}
 
     def summaries(self):
-        """Yield (net, flows, findings) of every net measured: what a table shows of its full state-to-state flows, with the last lag of
-        each, and its findings, None where it was not diagnosed."""
+        """Yield (net, flows, findings, notes, inputs) of every net measured: what a table shows of its full state-to-state flows, with the
+        last lag of each; its findings, None where it was not diagnosed; what its reader assumed; in words, what it was measured on."""
         for net, key in self.keys:
-            error, findings = self.store.one(key, "error, json_extract(document, '$.findings')")
+            error, about = self.store.one(key, f"error, json_extract(document, {_SHOWN_ONCE})")
             if not error:
                 flows = self.store.database.execute(_SHOWN_OF_NET, (key,))
-                yield net, [dict(zip(_SHOWN, json.loads(row), strict=True)) for (row,) in flows], findings and json.loads(findings)
+                findings, notes, inputs = json.loads(about)
+                yield net, [dict(zip(_SHOWN, json.loads(row), strict=True)) for (row,) in flows], findings, notes or [], inputs
 
 
 def measured(net, settings):

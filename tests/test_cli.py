@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from flowcheck import catalogue
 from flowcheck.cli import main
 from flowcheck.formats import write_npz
-from flowcheck.network import fresh
+from flowcheck.network import Network, fresh
 from flowcheck.report import documents
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +136,27 @@ def test_a_flow_that_is_zero_is_null_not_a_number():
     assert state["log10_norm"] == [None] * 10 and state["rate_per_step"] is None and state["horizon"] == 0
 
 
+@pytest.mark.parametrize("name", ["tanh", "lstm"])
+def test_a_flow_that_is_zero_at_every_lag_reaches_no_lag(tmp_path, name):
+    """Text, page and JSON, without a word on stderr."""
+    layer = fresh(catalogue()[name], 4, 3, seed=0).layers[0]
+    for array in layer.params.values():
+        array[:] = 0.0
+    write_npz(Network("", (layer,)), tmp_path / "zero.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 40, 3)))
+    arguments = tmp_path / "zero.npz", "--inputs", tmp_path / "x.npy"
+    for verb, code in (("measure", 0), ("diagnose", 1)):
+        flows = document(verb, *arguments, code=code)["flows"]
+        zeros = [f for f in flows if f["log10_norm"] == [None] * 38]
+        assert "input-to-output" in {f["quantity"] for f in zeros} and {f["horizon"] for f in zeros} == {0}
+        done = run(verb, *arguments)
+        assert done.stderr == "" and re.search(r"input-to-output +full +zero +0 +vanishing", done.stdout)
+    done = run("report", *arguments, "--lags", 100, "-o", tmp_path / "zero.html")
+    page = (tmp_path / "zero.html").read_text()
+    assert done.stderr == "" and "ending at exactly zero" in page
+    assert "lag 0; exactly zero from lag 1<" in page and "beyond 38; exactly zero" not in page
+
+
 def test_inputs_with_time_first_are_seen_by_their_axes_and_judged_by_no_rate(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, 3, 5)))
     done = run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy")
@@ -227,6 +249,59 @@ def test_out_is_written_whole_or_not_at_all(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """A net, inputs and targets in one folder, a link to the net, and a function that gives what the files hold."""
+    write_npz(fresh(catalogue()["gru"], 4, 3, seed=0), tmp_path / "net.npz")
+    np.save(tmp_path / "x.npy", np.zeros((1, 20, 3)))
+    np.save(tmp_path / "targets.npy", np.zeros((1, 20, 4)))
+    (tmp_path / "link").symlink_to(tmp_path / "net.npz")
+    (tmp_path / "folder").mkdir()
+    return tmp_path, lambda: {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("arguments, option", [
+    ("measure net.npz --inputs x.npy -o net.npz", "-o"),
+    ("measure net.npz --inputs x.npy -o x.npy", "-o"),
+    ("measure net.npz --inputs x.npy -o folder/../net.npz", "-o"),
+    ("measure link -o net.npz", "-o"),
+    ("measure net.npz -o link", "-o"),
+    ("measure net.npz link -o net.npz", "-o"),
+    ("measure net.npz link --store net.npz", "--store"),
+    ("diagnose net.npz --inputs x.npy -o net.npz", "-o"),
+    ("diagnose net.npz --inputs x.npy -o x.npy", "-o"),
+    ("diagnose net.npz --inputs x.npy --targets targets.npy -o targets.npy", "-o"),
+    ("report net.npz --inputs x.npy -o net.npz", "-o"),
+    ("report net.npz --inputs x.npy -o x.npy", "-o"),
+])
+def test_what_is_read_is_not_written_over(trained, arguments, option):
+    folder, contents = trained
+    before = contents()
+    line = refused(*arguments.split(), cwd=folder)
+    assert f"{option} " in line and "which is read; name another file" in line
+    assert contents() == before
+
+
+def test_the_json_beside_a_page_is_not_written_over_the_net(tmp_path):
+    for name, more in (("net.json", "net.html"), ("report.json", ".")):
+        (tmp_path / name).write_text("{}")
+        assert name in refused("report", name, "--inputs", "x.npy", "-o", more, cwd=tmp_path)
+        assert (tmp_path / name).read_text() == "{}"
+
+
+def test_files_that_belong_to_what_is_named_are_not_written_over(tmp_path):
+    """Shards of an index, derivations of a folder, a store of rows, a baseline; which may be brought up to date."""
+    for name in ("net.safetensors.index.json", "net-1.safetensors", "flowcheck.sqlite", "known.json", "one.py", "trials.sqlite"):
+        (tmp_path / name).write_text("")
+    for words in ("measure net.safetensors.index.json -o net-1.safetensors", "measure cell:gru cell:lstm -o flowcheck.sqlite",
+                  "verify cell:carousel --baseline known.json -o known.json", "verify . --also json=one.py",
+                  "verify one.py --write-baseline one.py", "derive . -o one.py", "derive --path one.py -o one.py",
+                  "reproduce 1 --store trials.sqlite -o trials.sqlite"):
+        assert "which is read; name another file" in refused(*words.split(), cwd=tmp_path)
+    assert run("verify", "cell:carousel", "--write-baseline", "known.json", cwd=tmp_path).returncode == 0
+    assert run("verify", "cell:carousel", "--baseline", "known.json", "--write-baseline", "known.json", cwd=tmp_path).returncode == 0
+
+
 def test_an_internal_error_is_one_line_too(monkeypatch, capsys):
     from flowcheck import cells, cli
 
@@ -242,6 +317,26 @@ def test_text_fits_80_columns_and_has_no_colour_codes_when_piped():
         done = run(*arguments)
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_equal_findings_stand_together_in_the_terminal(tmp_path):
+    """All weights zero: one row for all units; other remedies are other rows, and units that differ are told by the worst of them."""
+    layer = fresh(catalogue()["lstm"], 20, 3, seed=0).layers[0]
+    for array in layer.params.values():
+        array[:] = 0.0
+    write_npz(Network("", (layer,)), tmp_path / "zero.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 40, 3)))
+    shown = run("diagnose", tmp_path / "zero.npz", "--inputs", tmp_path / "x.npy").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    words = " ".join(shown.split())
+    assert "dead-cell 20 units 0, 1, 2, 3, 4, 5, 6, 7 and 12 more, each: set to zero" in words
+    assert words.count("warning dead-cell") == words.count("set to zero it changes nothing") == 1
+    layer = fresh(catalogue()["lstm"], 20, 3, seed=0).layers[0]
+    layer.params["b_in"][[3, 5]], layer.params["b_out"][7] = [-60.0, -61.0], -60.0
+    write_npz(Network("", (layer,)), tmp_path / "stuck.npz")
+    words = " ".join(run("diagnose", tmp_path / "stuck.npz", "--inputs", tmp_path / "x.npy").stdout.split())
+    assert "stuck-gate 2 units 3, 5; worst, 3: y_in stays below" in words and "stuck-gate 7 y_out stays below" in words
+    assert "stuck-gate: move the bias of y_in" in words and "stuck-gate: move the bias of y_out" in words
 
 
 def test_report_writes_page_and_json(tmp_path):
@@ -275,6 +370,15 @@ def test_measure_gives_more_on_request():
     assert sum(exponents["values"]) == pytest.approx(exponents["mean_log_det"], abs=1e-9) and exponents["sum_error"] < 1e-9
     text = run_text("measure", "cell:gru", "--units", 6, "--lags", 40, "--exponents", "--pairs")
     assert "leading exponents" in text and "every step" in text and "singular" not in text
+
+
+def test_pairs_say_how_many_end_times_have_the_last_lag(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(6, 50, 3)))
+    arguments = "measure", "cell:gru", "--units", 4, "--inputs", tmp_path / "x.npy", "--lags", 8, "--pairs"
+    found, = document(*arguments)["pairs"]
+    assert sum(row[8] is not None for row in found["log10_norm"]) == 42
+    words = " ".join(run_text(*arguments).split())
+    assert "after 8 steps (root mean square over 42 end times of the first sequence, full)" in words
 
 
 def run_text(*arguments):

@@ -57,6 +57,18 @@ def test_a_silent_cell_is_dead(noise):
     assert (finding.unit, finding.evidence["cause"]) == (3, "silent")
 
 
+def test_a_dead_cell_that_does_not_move_is_not_said_to(noise):
+    """Unit 5 stays where its bias puts it and nobody reads it; in the other layer all weights are zero."""
+    layer, silent = changed("tanh"), changed("tanh")
+    layer.params["W_x"][5], layer.params["W_y"][5], layer.params["W_y"][:, 5], layer.params["b"][5] = 0.0, 0.0, 0.0, 0.5
+    (finding,) = found(layer, noise, "dead-cell", Readout("head", np.where(np.arange(UNITS) == 5, 0.0, 1.0)[None], np.zeros(1)))
+    assert finding.unit == 5 and "it stays at 0.46, but nothing reads it" in finding.words
+    for array in silent.params.values():
+        array[:] = 0.0
+    dead = found(silent, noise, "dead-cell")
+    assert [f.unit for f in dead] == [*range(UNITS)] and all("it never leaves zero" in f.words for f in dead)
+
+
 def test_a_cell_that_nobody_reads_is_dead(noise):
     layer = changed("lstm")
     for gate in ("in", "f", "c", "out"):

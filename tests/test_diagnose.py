@@ -139,6 +139,17 @@ def test_flow_findings_follow_the_gain(cell, gain, rule):
     assert [f.rule for f in findings] == ([] if rule is None else [rule])
 
 
+@pytest.mark.parametrize("lags, severity", [(48, "info"), (150, "warning")])
+def test_truncation_is_a_remedy_only_where_the_flow_passes_1000(lags, severity):
+    """A linear recurrence that grows by 10^0.03 a step: 10^1.5 over 48 lags, a thousand at lag 100."""
+    network = fresh(catalogue()["tanh"], 8, 3, 0)
+    network.layers[0].params["W_y"][:], network.layers[0].params["b"][:] = 10**0.0301 * np.eye(8), 0.0
+    x = 1e-9 * np.random.default_rng(1).normal(size=(200, 2, 3))
+    (finding,) = found(network, x, "exploding-flow", lags=lags)
+    assert finding.severity == severity
+    assert ("truncate BPTT at lag 100, where the flow passes 1000" in finding.remedy) == ("BPTT" in finding.remedy) == (lags == 150)
+
+
 @pytest.mark.parametrize("needed, severity", [(None, "warning"), (100, "error"), (5, "info")])
 def test_the_lag_needed_decides_how_bad_a_short_horizon_is(noise, needed, severity):
     network = fresh(catalogue()["tanh"], 24, 3, 0)

@@ -265,6 +265,24 @@ def test_hidden_states_agree_with_torch(torch, tmp_path, kind, options, extensio
     assert_agrees(torch, network, module, 1e-12)
 
 
+@pytest.mark.parametrize("prefix", ["", "enc."])
+def test_what_the_note_on_the_nonlinearity_says_reads_a_relu_net(torch, tmp_path, prefix):
+    """The note, and the line that refuses a nonlinearity for a cell, end with what --layer takes."""
+    module = torch.nn.RNN(3, 5, num_layers=2, nonlinearity="relu").double()
+    state = {prefix + name: tensor for name, tensor in module.state_dict().items()}
+    path, stack = saved(torch, state, tmp_path / "net.pt"), prefix.rstrip(".") or "rnn"
+    notes = [n for n in load(path, CELLS).notes if "assumed" in n]
+    said, = {note.partition("for relu say --layer ")[2].strip("'") for note in notes}
+    assert len(notes) == 2 and said == f"{stack}=tanh[g=relu]:h"
+    network = load(path, CELLS, said)
+    assert_agrees(torch, network, module, 1e-12)
+    assert not any("assumed" in n for n in network.notes)
+    for kind in ("relu:h", "relu"):
+        with pytest.raises(FormatError, match="relu is a nonlinearity, expected a cell; say --layer") as refused:
+            load(path, CELLS, f"{stack}={kind}")
+        assert str(refused.value).endswith(f"'{said}'")
+
+
 @pytest.mark.parametrize("extension", ["pt", "safetensors"])
 @pytest.mark.parametrize("dtype, tolerance", [  # biases are summed in float32: half an ulp of 1, times 7 steps
     ("float16", 1e-6), ("bfloat16", 1e-6), ("float32", 1e-6), ("float64", 1e-12)])

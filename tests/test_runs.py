@@ -18,6 +18,7 @@ import pytest
 import flowcheck
 from flowcheck import jobs, runs
 from flowcheck.cli import main
+from flowcheck.detectors import context
 from flowcheck.formats import write_npz
 from flowcheck.network import fresh
 from flowcheck.report import documents
@@ -131,14 +132,14 @@ def test_rows_are_read_one_at_a_time_under_the_names_given(nets, tmp_path, in_pr
     assert [net for net, *_ in rows] == [*nets[:2], str(copy), str(bad)]
     assert rows[2][2] == rows[0][2] != rows[1][2]
     assert [*rows.errors()] == [str(bad)]
-    shown = {net: (flows, findings) for net, flows, findings in rows.summaries()}
+    shown = {net: (flows, findings) for net, flows, findings, *_ in rows.summaries()}
     assert [*shown] == [*nets[:2], str(copy)]
     for net, _, document in rows[:3]:
         (flow,), findings = shown[net]
         expected = document["flows"][0]
         assert findings is None
         assert flow.pop("lags[#-1]") == expected["lags"][-1] == 12
-        assert flow == {name: expected[name] for name in flow}
+        assert flow == {name: expected.get(name) for name in flow}
 
 
 @pytest.mark.parametrize("change", [{"lags": 13}, {"seed": 1}], ids=["lags", "seed"])
@@ -171,6 +172,34 @@ def test_the_command_writes_store_table_and_json(nets, tmp_path, in_process, mon
     database = sqlite3.connect("flowcheck.sqlite")
     rates = dict(database.execute("SELECT net, rate_per_step FROM flows WHERE quantity = 'state-to-state' AND gradient = 'full'"))
     assert rates == {n["net"]: n["document"]["flows"][0]["rate_per_step"] for n in document["nets"]}
+
+
+def test_the_table_says_what_was_measured_on_and_what_was_assumed(nets, tmp_path, in_process, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng, plain = np.random.default_rng(0), []
+    for k in range(12):
+        name = "enc" if k < 3 else f"rnn{k}"
+        plain.append(f"plain{k}.npz")
+        np.savez(plain[-1], **{f"{name}.weight_ih_l0": rng.normal(size=(4, 2)), f"{name}.weight_hh_l0": rng.normal(size=(4, 4))})
+
+    def shown(*arguments):
+        with pytest.raises(SystemExit):
+            main(["measure", *arguments, "--workers", "1"])
+        printed = capsys.readouterr()
+        assert max(map(len, printed.out.splitlines())) <= 80
+        return " ".join(printed.out.split()), printed.err
+
+    words, said = shown(*plain[:3], nets[0], "--lags", "12")
+    assert "state-to-state flow on unit-variance noise, seed 0; rates" in words
+    assert said == "no inputs given: measuring on unit-variance noise\n"
+    assert words.count("plain0.npz and 2 more: enc: nonlinearity tanh assumed") == words.count("tanh assumed") == 1
+    np.save("x.npy", rng.normal(size=(2, 40, 2)))
+    words, said = shown(*plain, "--inputs", "x.npy", "--lags", "12")
+    assert "state-to-state flow on x.npy: 2 sequence(s) of 40 steps; rates" in words and said == ""
+    assert "plain3.npz: rnn3: nonlinearity tanh assumed" in words and "12 more notes are in the store" in words
+    monkeypatch.setattr(context, "MOST_OPERATIONS", 0)
+    words, _ = shown(nets[0], "--inputs", "x.npy", "--lags", "12")
+    assert "step0.npz: gru: estimated from 32 random vectors" in words
 
 
 def test_an_interrupt_says_where_what_is_done_is(nets, tmp_path, in_process, monkeypatch, capsys):

@@ -11,6 +11,8 @@ from flowcheck.detectors import bias_cell, context, dead_cell, detectors, diagno
 from flowcheck.formats import InputSet
 from flowcheck.measure import PROBES, measure_by_probes, measure_layer
 from flowcheck.network import fresh
+from flowcheck.report.page import page
+from flowcheck.report.text import diagnosis_text
 
 UNIT_RULES = [rule for rule in detectors() if not rule.endswith("-flow")]
 
@@ -53,6 +55,17 @@ def test_a_wide_layer_is_diagnosed_from_probes_and_runs_that_were_given_up(rng, 
     assert run._trajectory is None
     np.testing.assert_array_equal(run.trajectory["s"], expected.contexts[0].runs[0].trajectory["s"])
     assert any("sequence 3 of 3" in words for words in told)
+
+
+def test_text_and_page_say_that_a_flow_is_estimated(rng, monkeypatch):
+    exact = diagnose(stack(), [InputSet("a", "l0", rng.normal(size=(60, 1, 3)))], lags=20)
+    monkeypatch.setattr(context, "MOST_OPERATIONS", 0)
+    wide = diagnose(stack(), [InputSet("a", "l0", rng.normal(size=(60, 1, 3)))], lags=20)
+    words = f"estimated from {PROBES} random vectors; other flows of so wide a layer are left out"
+    for result, count in ((wide, 2), (exact, 0)):
+        shown = diagnosis_text(result, "noise")
+        assert shown.count(words) == page(title="", command="", diagnosis=result).count(words) == count
+        assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_findings_do_not_depend_on_the_sets_in_which_sequences_come(rng):

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..targets import derivations, proved
-from .options import emit, out_in, progress_bar
+from .options import emit, out_in, progress_bar, refuse_overwriting
 
 __all__ = ["derive"]
 
@@ -21,6 +21,7 @@ def derive(target, path, section, form, out):
     from ..report import documents, text
     from ..tasks import claims as loaded
 
+    refuse_overwriting([("-o", out)], [target, path])
     if target and not path and Path(target).exists():
         target, path = None, target
     path = derivations(path)

@@ -4,7 +4,7 @@ import click
 
 from ..targets import described, network_and_inputs
 from ..threads import one_blas_thread
-from .options import emit, net_options, output, progress_bar
+from .options import emit, net_options, output, progress_bar, refuse_overwriting
 
 __all__ = ["diagnose"]
 
@@ -26,6 +26,7 @@ def diagnose(net, inputs_, layer, units, block_size, seed, lags, fail_on, needs_
     from ..detectors import SEVERITIES
     from ..report import documents, text
 
+    refuse_overwriting([("-o", out)], [net, inputs_, targets])
     result, inputs = diagnosed(net, inputs_, layer, units, block_size, seed, lags, needs_lag, remedies, targets, loss)
     if form == "json":
         emit(documents.dumps(documents.diagnosis(result, inputs)), out)

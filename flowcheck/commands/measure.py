@@ -6,9 +6,11 @@ import click
 
 from ..targets import by_layer, described, network_and_inputs
 from ..threads import one_blas_thread
-from .options import emit, net_options, output, progress_bar, resumable
+from .options import emit, net_options, output, progress_bar, refuse_overwriting, resumable
 
 __all__ = ["measure"]
+
+ON_NOISE = "no inputs given: measuring on unit-variance noise"
 
 
 @click.command()
@@ -35,10 +37,14 @@ def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm,
 
     Several NETs are measured in parallel, and diagnosed where --inputs are given, into one SQLite file.
     """
+    several = len(nets) > 1 or store or scheduler or workers
+    store = store or Path("flowcheck.sqlite") if several else None
+    refuse_overwriting([("-o", out)], [*nets, inputs_, store])
+    refuse_overwriting([("--store", store)], [*nets, inputs_])
     asked = {"spectral": norm == "spectral", "exponents": exponents, "probes": probes or 0, "pairs": pairs}
     if (any(asked.values()) or fast) and (device or dtype):
         raise click.UsageError("--norm spectral, --exponents, --probes, --pairs and --fast do without torch; leave --device, --dtype out")
-    if len(nets) > 1 or store or scheduler or workers:
+    if several:
         if gradient != "both" or fast or device or dtype or any(asked.values()):
             raise click.UsageError("--gradient, --norm, --exponents, --probes, --pairs, --fast, --device and --dtype are for one NET; the "
                                    "rows of several hold both gradients, in float64")
@@ -53,9 +59,11 @@ def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm,
 def _measure_many(nets, settings, store, scheduler, workers, form, out):
     from ..runs import Settings, Store, measure_many
 
-    kept = Store(store or Path("flowcheck.sqlite"))
+    inputs, kept = settings[0], Store(store)
     with resumable(kept.path), progress_bar(f"measuring {len(nets)} nets") as progress:
         rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
+    if form == "text" and (inputs is None or inputs.isdigit()):
+        click.echo(ON_NOISE, err=True)
     if form == "json":
         from ..report import documents
 
@@ -78,7 +86,7 @@ def _measure_one(net, inputs_, layer, units, block_size, seed, lags, gradient, a
     else:
         chosen, inputs, used_seed = noise_inputs(network, lags, seed), f"unit-variance noise, seed {seed}", seed
         if form == "text":
-            click.echo("no inputs given: measuring on unit-variance noise", err=True)
+            click.echo(ON_NOISE, err=True)
     run = None
     if fast:
         from ..compiled import run_layer as run

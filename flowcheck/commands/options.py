@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["LAYER", "emit", "net_options", "out_in", "output", "progress_bar", "resumable"]
+__all__ = ["LAYER", "emit", "net_options", "out_in", "output", "progress_bar", "refuse_overwriting", "resumable"]
 
 
 def output(command, formats=("text", "json")):
@@ -30,6 +30,20 @@ def emit(text, out):
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         earlier = out.read_text(encoding="utf-8") if summary and out.is_file() and out.samefile(summary) else ""
         write_atomically(out, earlier + text)
+
+
+def refuse_overwriting(written, read):
+    """Raises UsageError where a file to be written, of [(option, path)], is one of the files read, also by another name or through a link.
+
+    What is None or no file (cell:NAME, a number of inputs) is passed over. Of a folder its Python files are read, of an index its shards.
+    """
+    taken = [(option, Path(out)) for option, out in written if out is not None and Path(out).is_file()]
+    for path in map(Path, filter(None, read if taken else ())):
+        beside = path.glob("*.py") if path.is_dir() else path.parent.glob("*.safetensors") if path.name.endswith(".index.json") else ()
+        for file in (path, *beside):
+            for option, out in taken:
+                if file.exists() and out.samefile(file):
+                    raise click.UsageError(f"{option} {out}: expected a file of its own, got {file}, which is read; name another file")
 
 
 @contextlib.contextmanager
@@ -58,7 +72,8 @@ def resumable(store):
 
 
 LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "
-          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh. "
+          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh; "
+         "other nonlinearities in brackets, 'rnn=tanh[g=relu]:h'. "
           "The line that refuses a file for it says what to write.")
 
 

@@ -7,7 +7,7 @@ import click
 from ..targets import derivations, near_bounds, proved
 from ..threads import one_blas_thread
 from .diagnose import diagnosed
-from .options import LAYER, progress_bar
+from .options import LAYER, progress_bar, refuse_overwriting
 
 __all__ = ["report"]
 
@@ -36,6 +36,7 @@ def report(net, inputs_, layer, remedies, cells_, lags, seed, out):
         if net or inputs_ or layer:
             raise click.UsageError("--cells compares the catalogue and takes no net, inputs or layer")
         return _compare(page, lags, seed, out)
+    refuse_overwriting([("-o", path) for path in (out, page, page.with_suffix(".json"))], [net, inputs_])
     given = {}
     if net:
         result, inputs = diagnosed(net, inputs_, layer, 32, 1, seed, lags, remedies=remedies)

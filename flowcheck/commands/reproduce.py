@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import emit, out_in, progress_bar, resumable
+from .options import emit, out_in, progress_bar, refuse_overwriting, resumable
 
 __all__ = ["reproduce"]
 
@@ -52,6 +52,7 @@ def reproduce(name, trials, seed, budget, changes, store, stored, scheduler, wor
     from ..experiments.tables import rows
     from ..report import documents, tables
 
+    refuse_overwriting([("-o", out)], [store])
     if stored and not store.exists():
         raise click.UsageError(f"{store} is not there, so it holds no trials; leave --stored out, or name another with --store")
     values = {k: v for k, v in values.items() if v is not None}

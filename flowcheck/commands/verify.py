@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..threads import one_blas_thread
-from .options import emit, progress_bar
+from .options import emit, progress_bar, refuse_overwriting
 
 __all__ = ["verify"]
 
@@ -49,6 +49,8 @@ def verify(targets, seed, certified, power, form, out, also, baseline, new_basel
     from ..report.baseline import read_baseline, write_baseline
     from ..report.verification import render
 
+    refuse_overwriting([("-o", out), *(("--also", path) for _, path in also)], [*targets, baseline])
+    refuse_overwriting([("--write-baseline", new_baseline)], targets)
     known = None if baseline is None else read_baseline(baseline)
     with progress_bar("verifying") as progress, one_blas_thread():
         ran = run_checks(dict.fromkeys(targets), seed, progress, certified, power)

@@ -21,12 +21,13 @@ def detect(context):
     for unit, zeroed in zip(candidates, effects.tolist(), strict=True):
         if zeroed < EFFECT.value:
             size = float(np.sqrt(np.mean(y[..., unit]**2)))
-            silent = size < EFFECT.value * typical
+            silent = size <= EFFECT.value * typical
+            seen = f"moves ({size:.2g})" if np.std(y[..., unit]) > EFFECT.value * size else f"stays at {y[..., unit].mean():.2g}"
             evidence = {"effect_set_to_zero": zeroed, "root_mean_square": size, "layer_root_mean_square": float(typical),
                         "cause": "silent" if silent else "unread", "read_by": read_by(context), "sequences": run.trajectory.batch,
                         "lost": True}
             words = (f"set to zero it changes nothing ({zeroed:.1g}): " +
-                     ("it never leaves zero" if silent else f"it moves ({size:.2g}), but nothing reads it"))
+                     ("it never leaves zero" if silent else f"it {seen}, but nothing reads it"))
             findings.append(Finding(RULE, context.layer.name, int(unit), "info", evidence, EFFECT.value, EFFECT.source, _remedy(silent),
                                     words))
     return findings

@@ -1,5 +1,7 @@
 """Error flow that grows with lag: gradients oscillate or overflow as sequences get longer."""
 
+import numpy as np
+
 from ..flow.rates import SUSTAINED_DECADES
 from .finding import Finding, Threshold
 
@@ -13,13 +15,15 @@ def detect(context):
     flow, found = context.state_flow.flow, context.state_flow.rate
     if found.verdict != "exploding":
         return []
-    growth = float(flow.pooled[-1] - flow.log10_norm0)
+    growth = float(flow.relative[-1])
     evidence = {
         "rate_per_step": found.per_step, "rate_interval": list(found.interval), "lags_measured": int(flow.lags[-1]),
         "log10_growth": growth, "gradient": flow.gradient,
     }
     severity = "warning" if 10**min(growth, 300) >= LARGE.value else "info"
-    remedy = ("clip the gradient norm, or truncate BPTT at the lag where the flow passes 1000; scale the recurrent weights so that their "
-              "largest singular value times the largest slope is near 1")
+    passes = np.flatnonzero(flow.relative >= np.log10(LARGE.value))
+    truncate = f", or truncate BPTT at lag {flow.lags[passes[0]]}, where the flow passes {LARGE.value:.0f}" if len(passes) else ""
+    remedy = (f"clip the gradient norm{truncate}; scale the recurrent weights so that their largest singular value times the largest slope "
+              "is near 1")
     words = f"error flow grows by 10^{found.per_step:.3g} a step, 10^{growth:.2g} over {flow.lags[-1]} lags"
     return [Finding(RULE, context.layer.name, None, severity, evidence, GROWTH.value, GROWTH.source, remedy, words)]

@@ -40,5 +40,6 @@ def bounds(trajectory, lags, *, b=0, end=None):
     largest = np.abs(slope).max(axis=1)[::-1][trajectory.steps - end:][:lags]  # f' at t-1, t-2, ...
     f_max = np.maximum.accumulate(largest)
     q = np.arange(1, len(f_max) + 1)
-    without = q * np.log10(f_max * norm_w)
+    with np.errstate(divide="ignore"):
+        without = q * np.log10(f_max * norm_w)
     return {"with n": np.log10(trajectory[net].shape[-1]) + without, "without n": without}

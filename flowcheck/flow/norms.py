@@ -57,6 +57,12 @@ class Flow:
             return self.log10_norm[self.kept].mean(axis=0)
 
     @property
+    def relative(self):
+        """(L,) `pooled` relative to the norm at lag 0; -inf where the flow is exactly zero, at lag 0 as well or not."""
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isneginf(self.pooled), -np.inf, self.pooled - self.log10_norm0)
+
+    @property
     def above_floor(self):
         """How many lags, from the first on, stay above the rounding floor in every sequence kept."""
         return int(_first_false((self.log10_norm > self.log10_floor)[self.kept]).min())

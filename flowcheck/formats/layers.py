@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..network import Layer
-from .activations import with_activations
+from .activations import ACTIVATIONS, with_activations
 from .answers import answer_for, answered_cell, selects
 from .checks import check_layer, check_stack
 from .errors import FormatError, shown
@@ -58,13 +58,16 @@ def layout_of(cells, framework, kind):
 def _layer(stored, cells, where, answers, notes):
     """One checked Layer; what was assumed is added to the notes."""
     answer, place = answer_for(answers, stored.stack, stored.name), f"{where}: {shown(stored.name)}"
+    fit = layout_of(cells, stored.framework, stored.kind)
     if answer:
+        if fit and answer.kind in ACTIVATIONS.keys() - cells.keys():
+            raise FormatError(f"{place}: {answer.kind} is a nonlinearity, expected a cell; say --layer "
+                              f"{_squashed(stored, fit, answer.kind)}")
         cell, gates, recurrent, letters = answered_cell(answer, cells, place)
         order = f"{' '.join(letters)} (as --layer says)"
     else:
         if stored.question:
             raise FormatError(f"{place}: {stored.question}")
-        fit = layout_of(cells, stored.framework, stored.kind)
         if fit is None:
             raise FormatError(f"{place} is of kind {stored.kind} of {stored.framework}, which no cell in the catalogue has as a layout; if "
                               "one of them has its equations say so with --layer NAME=CELL:ORDER")
@@ -73,13 +76,20 @@ def _layer(stored, cells, where, answers, notes):
         if stored.activations:
             cell = with_activations(cell, stored.activations, place)
         if layout.nonlinearity and stored.framework == "torch":
-            notes.append(f"{stored.name}: nonlinearity {layout.nonlinearity} assumed, a state_dict does not record it")
+            notes.append(f"{stored.name}: nonlinearity {layout.nonlinearity} assumed, a state_dict does not record it; "
+                         f"for relu say --layer {_squashed(stored, fit, 'relu')}")
         order = f"{' '.join(letters)} ({stored.source or f'{stored.framework} convention'})"
     _check_rows(stored.rows, len(gates), place, cell)
     if not any(role.startswith("bias") for role in stored.rows):
         notes.append(f"{stored.name}: no biases in the file, taken as zero")
     params = _params(cell, gates, recurrent, stored.rows, place)
     return check_layer(Layer(stored.name, cell, params, stored.level, stored.reverse, order), where)
+
+
+def _squashed(stored, fit, activation):
+    """What to say to --layer of a stack whose cell squashes with another function, quoted for a shell."""
+    cell, layout = fit
+    return f"'{shown(stored.stack or stored.name.partition('.')[0])}={cell.name}[g={activation}]:{''.join(layout.letters)}'"
 
 
 def _check_rows(rows, n_gates, where, cell):

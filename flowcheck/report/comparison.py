@@ -33,7 +33,7 @@ class Compared:
     @property
     def relative(self):
         """log10 of the flow's norm, relative to lag 0."""
-        return self.flow.pooled - self.flow.log10_norm0
+        return self.flow.relative
 
     @property
     def verdict(self):

@@ -88,7 +88,7 @@ def _padded(values, steps):
 
 def _relative(flow, label, bold=False):
     """A Line of log10 norms relative to lag 0, which is its first point."""
-    return Line(label, np.concatenate([[0], flow.lags]), np.concatenate([[0.0], flow.pooled - flow.log10_norm0]), bold)
+    return Line(label, np.concatenate([[0], flow.lags]), np.concatenate([[0.0], flow.relative]), bold)
 
 
 def flow_figures(measured, standalone=False):
@@ -113,7 +113,7 @@ def flow_figures(measured, standalone=False):
             panels.append(path_panel(paths, f"paths to the output, {gradient} gradient"))
         sequences, lags = len(flows[0].log10_norm), int(flows[0].lags[-1])
         label = f"Layer {layer}: log10 norm of error flow over {lags} lags relative to lag 0, for " + ", ".join(
-            f"{f.quantity} ({f.gradient}), ending at {f.pooled[-1] - f.log10_norm0:.2g}"
+            f"{f.quantity} ({f.gradient}), ending at {f.relative[-1]:.2g}"
             if np.isfinite(f.pooled[-1])
             else f"{f.quantity} ({f.gradient}), ending at exactly zero"
             for f in flows

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from ..detectors import SEVERITIES
 
-__all__ = ["comparison_rows", "curve_rows", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
+__all__ = ["comparison_rows", "curve_rows", "estimated", "finding_groups", "flow_row", "layer_rows", "number", "powers"]
 
 WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero", "length-dependent": "deviations_apart_at_end"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
@@ -90,7 +90,7 @@ def _tail(zeros):
 
 
 def _change(flow, last):
-    end = flow.pooled[-1] - flow.log10_norm0
+    end = flow.relative[-1]
     return f"{_power(end)} at lag {last}" if np.isfinite(end) else f"exactly zero at lag {last}"
 
 
@@ -139,11 +139,11 @@ def layer_rows(diagnosis, measured):
 
 
 def finding_groups(findings):
-    """Findings of one rule on one layer together, the most severe and most numerous first."""
+    """Findings about units of one layer by one rule with one remedy together, the most severe and most numerous first."""
     groups = {}
     for f in findings:
-        groups.setdefault((f.rule, f.layer), []).append(f)
-    rows = [_group(rule, layer, members) for (rule, layer), members in groups.items()]
+        groups.setdefault((f.rule, f.layer, f.remedy, f.words if f.unit is None else ""), []).append(f)
+    rows = [_group(rule, layer, members) for (rule, layer, *_), members in groups.items()]
     return sorted(rows, key=lambda r: (-SEVERITIES.index(r["severity"]), -r["count"], r["rule"], r["layer"]))
 
 
@@ -203,6 +203,12 @@ def _nested(value):
 
 def _cell(value):
     return ", ".join(map(number, value)) if isinstance(value, (list, tuple)) else number(value)
+
+
+def estimated(probes):
+    """In words, that flows of one layer are estimated, each from so many random vectors; "" where they are exact, which is None."""
+    counts = {*probes} - {None}
+    return f"estimated from {max(counts)} random vectors; other flows of so wide a layer are left out" if counts else ""
 
 
 def curve_rows(curves):

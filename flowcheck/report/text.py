@@ -9,6 +9,10 @@ _COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "erro
             "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
 
 
+FEW = 8
+"""Units of a group of findings that are named in a terminal, and notes on several nets that are shown; the JSON has all."""
+
+
 def _render(*parts):
     """Rich renderables as text: coloured for a terminal that wants it (NO_COLOR is honoured), plain otherwise."""
     import io
@@ -153,18 +157,22 @@ def measurement_text(measured, inputs, network=None):
 
 def flow_tables(measured):
     """One row per flow, the rate with half the width of its 95 % interval; one table per layer, headed where there are several."""
+    from .rows import estimated
+
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
     layers, parts = list(dict.fromkeys(m.flow.layer for m in measured)), []
     for layer in layers:
+        ours = [m for m in measured if m.flow.layer == layer]
         table = _table(("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right), ("half-life", right), ("horizon", right),
                        ("verdict", whole))
-        for m in (m for m in measured if m.flow.layer == layer):
+        for m in ours:
             r, last = m.rate, int(m.flow.lags[-1])
             rate = _rate(r.per_step, r.verdict)
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-        parts += [_plain(layer), table, ""] if len(layers) > 1 else [table]
+        below = [_plain(words)] if (words := estimated(m.probes for m in ours)) else []
+        parts += [_plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
     return parts
 
 
@@ -181,21 +189,30 @@ def further_text(found):
         lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {e['count']} random vector(s), "
                      f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
     for e in found.get("pairs", ()):
+        ends = len(e["log10_norm"]) - int(e["lags"][-1])  # the others are too near the start to have this lag
         lines.append(f"{e['layer']}: an error from every step arrives with 10^{e['log10_weighted'][-1]:.4g} of its size after "
-                     f"{e['lags'][-1]} steps (root mean square over {len(e['log10_norm'])} end times, {e['gradient']}); "
+                     f"{e['lags'][-1]} steps (root mean square over {ends} end times of the first sequence, {e['gradient']}); "
                      "--format json has all pairs")
     return _render("", *map(_plain, lines)) if lines else ""
 
 
 def runs_text(rows, store):
-    """One row per net and layer: its state-to-state flow, and how many findings of each severity; `rows` as `runs.Rows`."""
+    """One row per net and layer: its state-to-state flow, and how many findings of each severity; `rows` as `runs.Rows`.
+
+    Below, what was assumed of nets, and which flows are estimated.
+    """
+    from .rows import estimated
+
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
     good, refused = [*rows.summaries()], rows.errors()
-    several = len({f["layer"] for _, flows, _ in good for f in flows}) > 1
-    diagnosed = any(findings is not None for *_, findings in good)
+    several = len({f["layer"] for _, flows, *_ in good for f in flows}) > 1
+    diagnosed, on = any(findings is not None for _, _, findings, *_ in good), {inputs for *_, inputs in good}
+    notes = {}
     table = _table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
                    ("verdict", whole), *(["findings"] if diagnosed else []))
-    for net, flows, findings in good:
+    for net, flows, findings, ours, _ in good:
+        for note in [*ours, *(f"{f['layer']}: {words}" for f in flows if (words := estimated([f["random_vectors"]])))]:
+            notes.setdefault(note, []).append(_tail(net))
         for f in flows:
             found = [x["severity"] for x in findings or () if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
@@ -204,7 +221,15 @@ def runs_text(rows, store):
                           *([counts] if diagnosed else []))
     reasons = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
     done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
-    return _render("full state-to-state flow; rates in log10 per step", "", table, "", *reasons, _plain(done))
+    head = f"full state-to-state flow{f' on {min(on)}' if len(on) == 1 else ''}; rates in log10 per step"
+    return _render(_plain(head), "", table, "", *_notes(notes), *reasons, _plain(done))
+
+
+def _notes(notes):
+    """The first notes of {note: nets}, each with the first of its nets."""
+    shown = [_plain(f"{nets[0]}{f' and {len(nets) - 1} more' if len(nets) > 1 else ''}: {note}") for note, nets in [*notes.items()][:FEW]]
+    more = [_plain(f"{len(notes) - FEW} more notes are in the store")] if len(notes) > FEW else []
+    return [*shown, *more, ""] if notes else []
 
 
 def _tail(net, longest=24):
@@ -229,20 +254,35 @@ def _net_lines(network):
 
 def diagnosis_text(result, inputs):
     """Layers, their main flows (single paths are in the JSON and on the page), findings with remedy."""
-    network = result.network
+    from .rows import finding_groups
+
+    network, groups = result.network, finding_groups(result.findings)
     several = len(network.layers) > 1
     table = _table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
                    ("unit", {"justify": "right", "no_wrap": True}), ("finding", {"ratio": 1}))
-    for f in result.findings:
-        unit = "" if f.unit is None else str(f.unit)
-        table.add_row(_plain(f.severity), f.rule, *([_plain(f.layer)] if several else []), unit, _plain(f.words))
-    remedies = list(dict.fromkeys((f.rule, f.remedy) for f in result.findings))
+    for g in groups:
+        unit = f"{g['count']} units" if g["count"] > 1 else "" if g["worst"].unit is None else str(g["worst"].unit)
+        table.add_row(_plain(g["severity"]), g["rule"], *([_plain(g["layer"])] if several else []), unit, _plain(_together(g)))
+    remedies = list(dict.fromkeys((g["rule"], g["remedy"]) for g in groups))
     main = [m for m in result.measured if not m.flow.quantity.startswith(f"{_output(result, m)} to ")]
     parts = [_plain(f"{network.source} on {inputs}"), *_net_lines(network), "",
              *flow_tables(main), ""]
     if not result.findings:
         return _render(*parts, _plain("no findings"))
     return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
+
+
+def _together(group):
+    """A group of findings in words: the first of its units, those of each severity by themselves, and the worst of them."""
+    worst = group["worst"]
+    if group["count"] == 1:
+        return worst.words
+    named = []
+    for severity, units in group["by_severity"]:
+        more = f" and {len(units) - FEW} more" if len(units) > FEW else ""
+        named.append((f"{severity}: " if len(group["by_severity"]) > 1 else "") + ", ".join(map(str, units[:FEW])) + more)
+    whose = ", each" if all(f.words == worst.words for f in group["units"]) else f"; worst, {worst.unit}"
+    return f"{'; '.join(named)}{whose}: {worst.words}"
 
 
 def _trials(result):
