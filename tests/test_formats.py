@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import struct
 import time
 import zipfile
@@ -515,6 +516,18 @@ def test_inputs_that_do_not_fit(tmp_path, rng):
         assert word in str(raised.value) and str(raised.value).isprintable(), str(raised.value)
     with pytest.raises(FormatError, match="cannot be read"):
         read_inputs(tmp_path / "none.npy", network)
+
+
+@pytest.mark.parametrize("shape, dtype, inputs, words", [
+    ((2, 6), np.int64, 3, "save what the embedding makes of them, or call flowcheck.diagnose(module, tokens)"),
+    ((2, 6), np.int64, 1, "x[..., None]"), ((2, 6), float, 1, "x[..., None]"), ((6, 3), np.int64, 3, "x[None]"),
+    ((6, 2), float, 3, "save all features of every step"),
+], ids=["tokens", "whole numbers for one feature", "one feature", "one sequence of whole numbers", "too few features"])
+def test_inputs_of_two_axes_are_told_what_is_missing(tmp_path, rng, shape, dtype, inputs, words):
+    network = Network("", (layer_of("lstm", rng, inputs=inputs),))
+    np.save(tmp_path / "x.npy", np.ones(shape, dtype))
+    with pytest.raises(FormatError, match=re.escape(words)):
+        read_inputs(tmp_path / "x.npy", network)
 
 
 # Damage

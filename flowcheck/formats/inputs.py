@@ -133,9 +133,8 @@ def _input_set(label, layer, arrays, where):
 
 def _time_first(array, width, name, axis, layer):
     if array.ndim != 3 or array.shape[-1] != width or not array.size:
-        advice = "add the batch axis with x[None]" if array.ndim == 2 else "these are another layer's"
         raise FormatError(f"{name} has shape {array.shape}, expected (batch, time, {width} {axis}) for layer "
-                          f"{shown(layer.name)}; {advice}")
+                          f"{shown(layer.name)}; {_advice(array, width)}")
     if array.dtype.kind not in "fiub":
         raise FormatError(f"{name} is of type {array.dtype}, expected numbers; save it as float32")
     array = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
@@ -145,3 +144,16 @@ def _time_first(array, width, name, axis, layer):
         raise FormatError(f"{name} has {len(bad)} numbers that are not finite, the first at [{batch}, {time}, {at}], "
                           "expected none; mask or fill them first")
     return array
+
+
+def _advice(array, width):
+    """What to do about an array that is not (batch, time, width)."""
+    if array.ndim != 2:
+        return "these are another layer's"
+    if array.shape[-1] == width:
+        return "add the batch axis with x[None]"
+    if width == 1:
+        return "add the features axis with x[..., None]"
+    if array.dtype.kind in "iu":
+        return "if these are tokens, save what the embedding makes of them, or call flowcheck.diagnose(module, tokens) in Python"
+    return "save all features of every step"
