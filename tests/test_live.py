@@ -113,6 +113,15 @@ def test_a_layer_with_another_forward_pass_is_refused():
         flowcheck.diagnose(Doubled(3, 6), x())
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_inputs_that_are_not_finite_are_named(batch_first):
+    """The replay of such inputs would be off, through no fault of the module."""
+    given = x()
+    given[7, 1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"x of the layer has 1 numbers that are not finite, the first at \[1, 7, 2\] as \(batch"):
+        flowcheck.diagnose(torch.nn.LSTM(3, 6, batch_first=batch_first), given.transpose(0, 1) if batch_first else given)
+
+
 def test_packed_sequences_are_taken_by_length():
     stack = stack_of(Classifier(torch.nn.LSTM(3, 6)), (x(batch=3), torch.tensor([40, 25, 40])))
     assert {s.label: s.x.shape for s in stack.sets} == {"inputs, 40 steps": (40, 2, 3), "inputs, 25 steps": (25, 1, 3)}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .checks import check_finite
 from .errors import FormatError, shown
 from .npz_file import read_npy, read_npz
 from .sniff import opened
@@ -138,11 +139,7 @@ def _time_first(array, width, name, axis, layer):
     if array.dtype.kind not in "fiub":
         raise FormatError(f"{name} is of type {array.dtype}, expected numbers; save it as float32")
     array = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        time, batch, at = bad[0]
-        raise FormatError(f"{name} has {len(bad)} numbers that are not finite, the first at [{batch}, {time}, {at}], "
-                          "expected none; mask or fill them first")
+    check_finite(array, name)
     return array
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..formats import InputSet
+from ..formats.checks import check_finite
 from ..formats.layers import build_layers
 from ..formats.readout import find_readout
 from ..formats.stored import Contents
@@ -76,6 +77,7 @@ def _stack(module, chain, tensors, cells):
     sets, starts = [], {}
     runs = sequences(chain[0], MOST_SEQUENCES)
     for label, sequence in runs.items():
+        check_finite(sequence.x, f"{where}: x of {names[0] or 'the layer'}" + (f" ({label})" if len(runs) > 1 else ""))
         for layer in network.levels[0]:
             sets.append(InputSet(label, layer.name, sequence.x))
         for layer, state0 in zip(layers, sequence.state0, strict=False):
