@@ -333,6 +333,16 @@ def test_stack_of_cells(torch, tmp_path):
     assert [(c.name, c.level) for c in only.layers] == [("1", 0)]
 
 
+@pytest.mark.parametrize("prefix", ["rnn.", ""])
+def test_a_stack_is_selected_whole(tmp_path, rng, prefix):
+    path = tmp_path / "net.npz"
+    np.savez(path, **lstm_tensors(rng, prefix=prefix, rows=1), **lstm_tensors(rng, inputs=5, prefix=prefix, level=1, rows=1))
+    refused(path, "rnn, rnn.l1 are one stack", "leaves out rnn; select it with --layer rnn", layer="rnn.l1")
+    refused(path, "expected a recurrent layer 'bogus', got rnn (with rnn.l1); select one of these", layer="bogus")
+    for name in ("rnn", "rnn,rnn.l1", "rnn.l1=rnn:h"):
+        assert [one.name for one in load(path, CELLS, layer=name).layers] == ["rnn", "rnn.l1"]
+
+
 # Inconsistent tensors
 
 def test_tensors_that_do_not_hold_together(tmp_path, rng):
