@@ -170,6 +170,18 @@ def test_a_parametrised_weight_is_taken_as_the_module_uses_it():
     stack_of(module, x())
 
 
+@pytest.mark.parametrize("parametrise", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.parametrizations.orthogonal,
+                                         torch.nn.utils.weight_norm, torch.nn.utils.parametrizations.spectral_norm],
+                         ids=["weight norm", "orthogonal", "weight norm of old", "spectral norm"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_what_a_recurrent_weight_is_computed_from_is_no_read_out(parametrise):
+    module = Classifier(torch.nn.GRU(3, 6))
+    parametrise(module.rnn, "weight_hh_l0")
+    assert stack_of(module, x()).network.readout.name == "head"
+    alone = parametrise(torch.nn.GRU(3, 6), "weight_hh_l0")
+    assert stack_of(alone, x()).network.readout is None and not stack_of(alone, x()).network.notes
+
+
 def test_the_module_is_left_as_it_was():
     module = Classifier(torch.nn.LSTM(3, 6, 2, dropout=0.5)).train()
     module.drop.eval()
