@@ -343,6 +343,24 @@ def test_a_stack_is_selected_whole(tmp_path, rng, prefix):
         assert [one.name for one in load(path, CELLS, layer=name).layers] == ["rnn", "rnn.l1"]
 
 
+# What lies beside the layers
+
+@pytest.mark.parametrize("name, shape, noted", [
+    ("h0", (1, 1, 5), True), ("encoder.c_0", (5,), True), ("init_hidden", (1, 5), True), ("lstm.initial_state", (2, 1, 5), True),
+    ("h0", (2, 7, 5), False), ("h0", (4,), False), ("head", (5,), False), ("h0_scale", (5,), False), ("cells.0", (5,), False),
+], ids=["h0", "under a prefix", "spelt out", "of two levels", "of seven sequences", "of another width", "another name", "a longer name",
+        "a list of cells"])
+def test_a_first_state_that_was_learned_is_noted(tmp_path, rng, name, shape, noted):
+    tensors = lstm_tensors(rng) | lstm_tensors(rng, inputs=5, level=1) | {"head.weight": rng.standard_normal((2, 5))}
+    found = {}
+    for value in (0.5, 0.0):
+        np.savez(tmp_path / "net.npz", **tensors, **{name: np.full(shape, value)})
+        network = load(tmp_path / "net.npz", CELLS)
+        found[value] = [note for note in network.notes if "state" in note]
+        assert network.readout.name == "head", "a first state is no second read-out"
+    assert found == {0.5: [f"{name}: a first state that was learned, taken as zero"] * noted, 0.0: []}
+
+
 # Inconsistent tensors
 
 def test_tensors_that_do_not_hold_together(tmp_path, rng):
