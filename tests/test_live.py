@@ -331,3 +331,16 @@ def test_a_diagnosis_shows_itself_as_the_command_does(tmp_path):
     found.write_page(tmp_path / "page.html")
     assert "Error flow in Classifier" in (tmp_path / "page.html").read_text()
     assert len(repr(found)) < 200 and len(repr(found.measured)) < 1000 * len(found.measured)
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(50, 64).transpose(0, 1)), "8 of 64 sequence(s) of 50 steps"),
+    (lambda: (torch.nn.LSTM(3, 6, bidirectional=True), x(40, 6)), "6 sequence(s) of 40 steps"),
+    (lambda: (torch.nn.LSTM(3, 6), x(6, 50)), "8 of 50 sequence(s) of 6 steps (axes: time, batch, features)"),
+    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(6, 50).transpose(0, 1)),
+     "8 of 50 sequence(s) of 6 steps (axes: batch, time, features)"),
+    (lambda: (Loop(torch.nn.GRUCell(3, 6)), x(6, 50)), "8 of 50 sequence(s) of 6 steps"),
+], ids=["many sequences", "both directions", "time first", "batch first", "a loop that only its writer knows"])
+def test_it_is_said_how_many_sequences_were_given_and_how_they_were_read(make, words):
+    found = flowcheck.diagnose(*make(), lags=LAGS)
+    assert found.inputs == f"the module's inputs: {words}"
