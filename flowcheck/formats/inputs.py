@@ -53,6 +53,7 @@ def read_inputs(path, network):
 def read_targets(path, sets):
     """{label: (time, batch, outputs)} in float64 from a file of targets (batch, time, outputs); NaN stands for no target.
 
+    Class labels (batch, time) are (time, batch).
     `.npy` is for the first InputSet, `.npz` has one array per set, under its label. Raises FormatError for another number of sequences or
     steps than the inputs have, for labels that no set has, and for infinity.
     """
@@ -71,10 +72,11 @@ def read_targets(path, sets):
             raise FormatError(f"{where}: no inputs are named {shown(label)}, expected {', '.join(shown(k) for k in list(by_label)[:8])}; "
                               "name the targets as their inputs")
         steps, batch = by_label[label].x.shape[:2]
-        if array.ndim != 3 or array.shape[:2] != (batch, steps) or array.dtype.kind not in "fiub":
+        if array.ndim not in (2, 3) or array.shape[:2] != (batch, steps) or array.dtype.kind not in "fiub":
             raise FormatError(f"{where}: {shown(label)} is an array of {array.dtype} of shape {array.shape}, expected numbers "
-                              f"(batch {batch}, time {steps}, outputs)")
-        found[label] = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
+                              f"(batch {batch}, time {steps}, outputs), or class labels (batch, time) for cross-entropy; put NaN at steps "
+                              "without a target")
+        found[label] = np.ascontiguousarray(array.swapaxes(0, 1), np.float64)
         if np.isinf(found[label]).any():
             raise FormatError(f"{where}: {shown(label)} has infinite targets, expected numbers, or NaN where there is no target")
     return found
