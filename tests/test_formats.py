@@ -7,13 +7,14 @@ import re
 import struct
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flowcheck.cells import catalogue
-from flowcheck.formats import FormatError, load, prove_gate_order, read_inputs, write_npz
+from flowcheck.formats import FormatError, load, prove_gate_order, read_inputs, read_targets, write_npz
 from flowcheck.network import Layer, Network, Readout
 
 NETS = Path(__file__).resolve().parents[2] / "shared" / "nets"
@@ -542,20 +543,37 @@ def test_inputs_that_do_not_fit(tmp_path, rng):
         with pytest.raises(FormatError) as raised:
             read_inputs(tmp_path / "x.npz", network)
         assert word in str(raised.value) and str(raised.value).isprintable(), str(raised.value)
-    with pytest.raises(FormatError, match="cannot be read"):
-        read_inputs(tmp_path / "none.npy", network)
+    for path in (tmp_path / "none.npy", tmp_path):
+        with pytest.raises(FormatError, match="cannot be read .*, expected a file of inputs, .npy or .npz"):
+            read_inputs(path, network)
+        with pytest.raises(FormatError, match="cannot be read .*, expected a file of targets, .npy or .npz"):
+            read_targets(path, [])
 
 
 @pytest.mark.parametrize("shape, dtype, inputs, words", [
     ((2, 6), np.int64, 3, "save what the embedding makes of them, or call flowcheck.diagnose(module, tokens)"),
     ((2, 6), np.int64, 1, "x[..., None]"), ((2, 6), float, 1, "x[..., None]"), ((6, 3), np.int64, 3, "x[None]"),
-    ((6, 2), float, 3, "save all features of every step"),
-], ids=["tokens", "whole numbers for one feature", "one feature", "one sequence of whole numbers", "too few features"])
-def test_inputs_of_two_axes_are_told_what_is_missing(tmp_path, rng, shape, dtype, inputs, words):
-    network = Network("", (layer_of("lstm", rng, inputs=inputs),))
+    ((6, 2), float, 3, "save all 3 features of every step"), ((2, 6, 2), float, 3, "save all 3 features of every step"),
+    ((2, 6, 5), float, 3, "these are another layer's: name the array LAYER.x"),
+    ((0, 6, 3), float, 3, "has shape (0, 6, 3), expected (batch, time, 3 features) for layer lstm; it is empty"),
+    ((2, 0, 3), float, 3, "has shape (2, 0, 3), expected (batch, time, 3 features) for layer lstm; it is empty"),
+], ids=["tokens", "whole numbers for one feature", "one feature", "one sequence of whole numbers", "too few features, no batch",
+        "too few features", "of the layer above", "no sequences", "no steps"])
+def test_inputs_of_another_shape_are_told_what_is_missing(tmp_path, rng, shape, dtype, inputs, words):
+    network = Network("", (layer_of("lstm", rng, inputs=inputs), replace(layer_of("gru", rng, inputs=5), level=1)))
     np.save(tmp_path / "x.npy", np.ones(shape, dtype))
     with pytest.raises(FormatError, match=re.escape(words)):
         read_inputs(tmp_path / "x.npy", network)
+
+
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("shape", [(0, 2**70), (2**62, 2**62, 0), (1,) * 100, (0,) * 100], ids=["longer", "larger", "more axes", "none"])
+def test_shapes_that_no_array_can_have(tmp_path, shape, order):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": order, "shape": shape})
+        file.write(bytes(8 if all(shape) else 0))
+    with pytest.raises(FormatError, match="no array has the shape"):
+        read_inputs(tmp_path / "x.npy", Network("", (layer_of("lstm", np.random.default_rng(0)),)))
 
 
 # Damage

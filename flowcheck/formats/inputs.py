@@ -37,7 +37,7 @@ def read_inputs(path, network):
     """
     path = Path(path)
     where = path.name
-    with opened(path) as handle:
+    with opened(path, "a file of inputs, .npy or .npz") as handle:
         if path.suffix.lower() == ".npy":
             sets = {path.stem: {"x": read_npy(handle.read(), where)}}
             owners = {path.stem: network.layers[0]}
@@ -47,7 +47,7 @@ def read_inputs(path, network):
         else:
             raise FormatError(f"{where}: inputs come as .npy or .npz, got {path.suffix or 'no extension'}; save them "
                               "with numpy.savez")
-    return [_input_set(label, owners[label], arrays, where) for label, arrays in sets.items()]
+    return [_input_set(label, owners[label], arrays, where, network.layers) for label, arrays in sets.items()]
 
 
 def read_targets(path, sets):
@@ -59,7 +59,7 @@ def read_targets(path, sets):
     """
     path = Path(path)
     where, by_label = path.name, {s.label: s for s in sets}
-    with opened(path) as handle:
+    with opened(path, "a file of targets, .npy or .npz") as handle:
         if path.suffix.lower() == ".npz":
             arrays = read_npz(handle, where)
         elif path.suffix.lower() == ".npy":
@@ -122,11 +122,11 @@ def _owners(sets, layers, where):
                       f"{', '.join(shown(name) for name in list(by_name)[:8])}; name the arrays LAYER.x")
 
 
-def _input_set(label, layer, arrays, where):
-    x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer)
+def _input_set(label, layer, arrays, where, layers):
+    x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer, {one.n_inputs for one in layers})
     h = arrays.get("h")
     if h is not None:
-        h = _time_first(h, layer.n_outputs, f"{where}: {shown(label)}.h", "units", layer)
+        h = _time_first(h, layer.n_outputs, f"{where}: {shown(label)}.h", "units", layer, {one.n_outputs for one in layers})
         if h.shape[:2] != x.shape[:2]:
             raise FormatError(f"{where}: {shown(label)}.h has {h.shape[1]} x {h.shape[0]} sequences and steps, "
                               f"expected {x.shape[1]} x {x.shape[0]} as in {shown(label)}.x; save the states of these "
@@ -134,10 +134,10 @@ def _input_set(label, layer, arrays, where):
     return InputSet(label, layer.name, x, h)
 
 
-def _time_first(array, width, name, axis, layer):
+def _time_first(array, width, name, axis, layer, widths):
     if array.ndim != 3 or array.shape[-1] != width or not array.size:
         raise FormatError(f"{name} has shape {array.shape}, expected (batch, time, {width} {axis}) for layer "
-                          f"{shown(layer.name)}; {_advice(array, width)}")
+                          f"{shown(layer.name)}; {_advice(array, width, axis, widths)}")
     if array.dtype.kind not in "fiub":
         raise FormatError(f"{name} is of type {array.dtype}, expected numbers; save it as float32")
     array = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
@@ -145,14 +145,16 @@ def _time_first(array, width, name, axis, layer):
     return array
 
 
-def _advice(array, width):
-    """What to do about an array that is not (batch, time, width)."""
-    if array.ndim != 2:
-        return "these are another layer's"
-    if array.shape[-1] == width:
+def _advice(array, width, axis, widths):
+    """What to do about an array that is not (batch, time, width), where the layers of the net have these widths."""
+    if not array.size:
+        return "it is empty: save sequences of two steps or more"
+    if array.ndim == 3 and array.shape[-1] in widths:
+        return "these are another layer's: name the array LAYER.x in an .npz"
+    if array.ndim == 2 and array.shape[-1] == width:
         return "add the batch axis with x[None]"
-    if width == 1:
-        return "add the features axis with x[..., None]"
-    if array.dtype.kind in "iu":
+    if array.ndim == 2 and width == 1:
+        return f"add the {axis} axis with x[..., None]"
+    if array.ndim == 2 and array.dtype.kind in "iu":
         return "if these are tokens, save what the embedding makes of them, or call flowcheck.diagnose(module, tokens) in Python"
-    return "save all features of every step"
+    return f"save all {width} {axis} of every step"
