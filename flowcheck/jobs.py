@@ -29,20 +29,22 @@ _TWICE = "its worker died twice; it may need more memory than there is"
 
 
 def database(path, tables, *, application, held):
-    """The SQLite connection of a file with these tables, made where it is not there; `application` (4 bytes) marks the file as ours.
+    """The SQLite connection of a file with these tables, made with its folder where it is not there; `application` (4 bytes) marks the
+    file as ours.
 
     Raises ValueError where the file is another program's or no database; `held` says in words what was expected.
     """
     number, path = int.from_bytes(application), Path(path)
     new = not path.exists() or not path.stat().st_size
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path)
         if not new and connection.execute("PRAGMA application_id").fetchone()[0] != number:
             raise sqlite3.DatabaseError("it is another program's")
         with connection:
             mark = f"PRAGMA application_id = {number};" if new else ""  # a file that has its tables stays as it is, byte by byte
             connection.executescript(f"BEGIN; {mark} {tables} COMMIT;")
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise ValueError(f"{path}: not a file of {held} ({error}); name another with --store") from error
     return connection
 

@@ -64,16 +64,21 @@ def errors_of(network, sets, path, loss):
     return errors_of_targets(network, first_sequences(by_layer(sets)), read_targets(path, sets), loss)
 
 
-def described(sets, inputs, lags):
-    """In words, what was run: the file, how many sequences, how long, and along which flow is measured if not along all."""
+def described(sets, inputs, lags, given=None, axes="batch, time, features"):
+    """In words, what was run: the file, how many sequences, how long, and along which flow is measured if not along all.
+
+    given   how many sequences there were, where the sets are some of them
+    axes    how the inputs were read, said of short sequences; empty where that is not known
+    """
     from .flow import usable_lags
     from .measure import MOST_SEQUENCES
 
-    given = sum(s.x.shape[1] for s in sets)
+    sets = {s.label: s for s in sets}.values()  # two directions are fed the same sequences
+    given = given or sum(s.x.shape[1] for s in sets)
     used = sum(min(s.x.shape[1], MOST_SEQUENCES) for s in sets)
     lengths = sorted({s.x.shape[0] for s in sets})
     _, least = usable_lags(lags, lengths)
-    axes = " (axes: batch, time, features)" if lengths[-1] < min(_FEW_STEPS, given) else ""
+    axes = f" (axes: {axes})" if axes and lengths[-1] < min(_FEW_STEPS, given) else ""
     along = f", flow along those of at least {least}" if least > lengths[0] else ""
     return (f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {' and '.join(map(str, lengths))} "
             f"steps{axes}{along}")

@@ -3,16 +3,18 @@
 import io
 import os
 import pickle
+import re
 import struct
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flowcheck.cells import catalogue
-from flowcheck.formats import FormatError, load, prove_gate_order, read_inputs, write_npz
+from flowcheck.formats import FormatError, load, prove_gate_order, read_inputs, read_targets, write_npz
 from flowcheck.network import Layer, Network, Readout
 
 NETS = Path(__file__).resolve().parents[2] / "shared" / "nets"
@@ -350,6 +352,34 @@ def test_stack_of_cells(torch, tmp_path):
     assert [(c.name, c.level) for c in only.layers] == [("1", 0)]
 
 
+@pytest.mark.parametrize("prefix", ["rnn.", ""])
+def test_a_stack_is_selected_whole(tmp_path, rng, prefix):
+    path = tmp_path / "net.npz"
+    np.savez(path, **lstm_tensors(rng, prefix=prefix, rows=1), **lstm_tensors(rng, inputs=5, prefix=prefix, level=1, rows=1))
+    refused(path, "rnn, rnn.l1 are one stack", "leaves out rnn; select it with --layer rnn", layer="rnn.l1")
+    refused(path, "expected a recurrent layer 'bogus', got rnn (with rnn.l1); select one of these", layer="bogus")
+    for name in ("rnn", "rnn,rnn.l1", "rnn.l1=rnn:h"):
+        assert [one.name for one in load(path, CELLS, layer=name).layers] == ["rnn", "rnn.l1"]
+
+
+# What lies beside the layers
+
+@pytest.mark.parametrize("name, shape, noted", [
+    ("h0", (1, 1, 5), True), ("encoder.c_0", (5,), True), ("init_hidden", (1, 5), True), ("lstm.initial_state", (2, 1, 5), True),
+    ("h0", (2, 7, 5), False), ("h0", (4,), False), ("head", (5,), False), ("h0_scale", (5,), False), ("cells.0", (5,), False),
+], ids=["h0", "under a prefix", "spelt out", "of two levels", "of seven sequences", "of another width", "another name", "a longer name",
+        "a list of cells"])
+def test_a_first_state_that_was_learned_is_noted(tmp_path, rng, name, shape, noted):
+    tensors = lstm_tensors(rng) | lstm_tensors(rng, inputs=5, level=1) | {"head.weight": rng.standard_normal((2, 5))}
+    found = {}
+    for value in (0.5, 0.0):
+        np.savez(tmp_path / "net.npz", **tensors, **{name: np.full(shape, value)})
+        network = load(tmp_path / "net.npz", CELLS)
+        found[value] = [note for note in network.notes if "state" in note]
+        assert network.readout.name == "head", "a first state is no second read-out"
+    assert found == {0.5: [f"{name}: a first state that was learned, taken as zero"] * noted, 0.0: []}
+
+
 # Inconsistent tensors
 
 def test_tensors_that_do_not_hold_together(tmp_path, rng):
@@ -531,8 +561,37 @@ def test_inputs_that_do_not_fit(tmp_path, rng):
         with pytest.raises(FormatError) as raised:
             read_inputs(tmp_path / "x.npz", network)
         assert word in str(raised.value) and str(raised.value).isprintable(), str(raised.value)
-    with pytest.raises(FormatError, match="cannot be read"):
-        read_inputs(tmp_path / "none.npy", network)
+    for path in (tmp_path / "none.npy", tmp_path):
+        with pytest.raises(FormatError, match="cannot be read .*, expected a file of inputs, .npy or .npz"):
+            read_inputs(path, network)
+        with pytest.raises(FormatError, match="cannot be read .*, expected a file of targets, .npy or .npz"):
+            read_targets(path, [])
+
+
+@pytest.mark.parametrize("shape, dtype, inputs, words", [
+    ((2, 6), np.int64, 3, "save what the embedding makes of them, or call flowcheck.diagnose(module, tokens)"),
+    ((2, 6), np.int64, 1, "x[..., None]"), ((2, 6), float, 1, "x[..., None]"), ((6, 3), np.int64, 3, "x[None]"),
+    ((6, 2), float, 3, "save all 3 features of every step"), ((2, 6, 2), float, 3, "save all 3 features of every step"),
+    ((2, 6, 5), float, 3, "these are another layer's: name the array LAYER.x"),
+    ((0, 6, 3), float, 3, "has shape (0, 6, 3), expected (batch, time, 3 features) for layer lstm; it is empty"),
+    ((2, 0, 3), float, 3, "has shape (2, 0, 3), expected (batch, time, 3 features) for layer lstm; it is empty"),
+], ids=["tokens", "whole numbers for one feature", "one feature", "one sequence of whole numbers", "too few features, no batch",
+        "too few features", "of the layer above", "no sequences", "no steps"])
+def test_inputs_of_another_shape_are_told_what_is_missing(tmp_path, rng, shape, dtype, inputs, words):
+    network = Network("", (layer_of("lstm", rng, inputs=inputs), replace(layer_of("gru", rng, inputs=5), level=1)))
+    np.save(tmp_path / "x.npy", np.ones(shape, dtype))
+    with pytest.raises(FormatError, match=re.escape(words)):
+        read_inputs(tmp_path / "x.npy", network)
+
+
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("shape", [(0, 2**70), (2**62, 2**62, 0), (1,) * 100, (0,) * 100], ids=["longer", "larger", "more axes", "none"])
+def test_shapes_that_no_array_can_have(tmp_path, shape, order):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": order, "shape": shape})
+        file.write(bytes(8 if all(shape) else 0))
+    with pytest.raises(FormatError, match="no array has the shape"):
+        read_inputs(tmp_path / "x.npy", Network("", (layer_of("lstm", np.random.default_rng(0)),)))
 
 
 # Damage

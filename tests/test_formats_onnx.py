@@ -165,9 +165,27 @@ def test_what_torch_exports(tmp_path, rng, kind):
     assert kind == "RNN" or made >= {"Slice", "Concat", "Unsqueeze"}
     network = load(tmp_path / "net.onnx", CELLS)
     assert [(one.level, one.reverse) for one in network.layers] == [(0, False), (0, True), (1, False), (1, True)]
+    assert not any("first state" in note for note in network.notes), "torch expands a zero to a state for every sequence"
     with torch.no_grad():
         expected = module(given)[0].numpy().transpose(1, 0, 2)
     np.testing.assert_allclose(outputs(network, x), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("value, how, words", [
+    (0.0, "Expand", None), (0.5, "Expand", "a constant other than zero"), (0.0, "ConstantOfShape", None),
+    (0.5, "ConstantOfShape", "a constant other than zero"), (0.0, "Identity", None), (0.5, "Identity", "a constant other than zero"),
+    (0.0, "Sigmoid", "computed in the graph"),
+])
+@pytest.mark.parametrize("place", [5, 6], ids=["h", "c"])
+def test_a_first_state_is_noted_unless_it_is_zero(tmp_path, rng, value, how, words, place):
+    """Whether its shape is that of the inputs or the file's."""
+    start = helper.make_node("Shape", ["x"], ["shape"]), helper.make_node(how, ["value", "shape"][:1 + (how == "Expand")], ["start"])
+    if how == "ConstantOfShape":
+        start = start[0], helper.make_node(how, ["shape"], ["start"], value=numpy_helper.from_array(np.array([value])))
+    node = recurrent_node("LSTM", {"B": "B"})
+    node.input[:] = [*node.input[:4], "", *(["start"] if place == 5 else ["", "start"])]
+    network = load(written(tmp_path / "net.onnx", [*start, node], weights(rng, "LSTM") | {"value": np.full((1, 1, UNITS), value)}), CELLS)
+    assert [n for n in network.notes if "state" in n] == ([f"net: its first state is {words}, taken as zero"] if words else [])
 
 
 def test_branches_are_read_and_told_apart(tmp_path, rng):

@@ -113,6 +113,15 @@ def test_a_layer_with_another_forward_pass_is_refused():
         flowcheck.diagnose(Doubled(3, 6), x())
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_inputs_that_are_not_finite_are_named(batch_first):
+    """The replay of such inputs would be off, through no fault of the module."""
+    given = x()
+    given[7, 1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"x of the layer has 1 numbers that are not finite, the first at \[1, 7, 2\] as \(batch"):
+        flowcheck.diagnose(torch.nn.LSTM(3, 6, batch_first=batch_first), given.transpose(0, 1) if batch_first else given)
+
+
 def test_packed_sequences_are_taken_by_length():
     stack = stack_of(Classifier(torch.nn.LSTM(3, 6)), (x(batch=3), torch.tensor([40, 25, 40])))
     assert {s.label: s.x.shape for s in stack.sets} == {"inputs, 40 steps": (40, 2, 3), "inputs, 25 steps": (25, 1, 3)}
@@ -159,6 +168,18 @@ def test_a_parametrised_weight_is_taken_as_the_module_uses_it():
     with torch.no_grad():
         module.parametrizations.weight_hh_l0.original0 *= 1.5
     stack_of(module, x())
+
+
+@pytest.mark.parametrize("parametrise", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.parametrizations.orthogonal,
+                                         torch.nn.utils.weight_norm, torch.nn.utils.parametrizations.spectral_norm],
+                         ids=["weight norm", "orthogonal", "weight norm of old", "spectral norm"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_what_a_recurrent_weight_is_computed_from_is_no_read_out(parametrise):
+    module = Classifier(torch.nn.GRU(3, 6))
+    parametrise(module.rnn, "weight_hh_l0")
+    assert stack_of(module, x()).network.readout.name == "head"
+    alone = parametrise(torch.nn.GRU(3, 6), "weight_hh_l0")
+    assert stack_of(alone, x()).network.readout is None and not stack_of(alone, x()).network.notes
 
 
 def test_the_module_is_left_as_it_was():
@@ -310,3 +331,16 @@ def test_a_diagnosis_shows_itself_as_the_command_does(tmp_path):
     found.write_page(tmp_path / "page.html")
     assert "Error flow in Classifier" in (tmp_path / "page.html").read_text()
     assert len(repr(found)) < 200 and len(repr(found.measured)) < 1000 * len(found.measured)
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(50, 64).transpose(0, 1)), "8 of 64 sequence(s) of 50 steps"),
+    (lambda: (torch.nn.LSTM(3, 6, bidirectional=True), x(40, 6)), "6 sequence(s) of 40 steps"),
+    (lambda: (torch.nn.LSTM(3, 6), x(6, 50)), "8 of 50 sequence(s) of 6 steps (axes: time, batch, features)"),
+    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(6, 50).transpose(0, 1)),
+     "8 of 50 sequence(s) of 6 steps (axes: batch, time, features)"),
+    (lambda: (Loop(torch.nn.GRUCell(3, 6)), x(6, 50)), "8 of 50 sequence(s) of 6 steps"),
+], ids=["many sequences", "both directions", "time first", "batch first", "a loop that only its writer knows"])
+def test_it_is_said_how_many_sequences_were_given_and_how_they_were_read(make, words):
+    found = flowcheck.diagnose(*make(), lags=LAGS)
+    assert found.inputs == f"the module's inputs: {words}"

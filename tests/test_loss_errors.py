@@ -66,6 +66,22 @@ def test_targets_that_do_not_fit_are_refused(rng):
         errors_of_targets(network, sets, {"b": np.zeros((7, 2, 2))})
 
 
+def test_class_labels_are_one_hot_targets(rng):
+    network, x = stack(), rng.normal(size=(7, 2, 3))
+    sets, labels = {"below0": {"a": x}}, rng.integers(2, size=(7, 2)).astype(float)
+    shares = np.eye(2)[labels.astype(int)]
+    labels[2], labels[3], shares[2:4] = np.nan, -100, np.nan
+    found, expected = (errors_of_targets(network, sets, {"a": target}, "cross-entropy")["a"] for target in (labels, shares))
+    np.testing.assert_array_equal(found, expected)
+    assert not found[2:4].any() and found[4:].all()
+    for wrong in (2, -1, 0.5):
+        labels[5, 1] = wrong
+        with pytest.raises(ValueError, match=f"class label {wrong}, expected whole numbers from 0 to 1"):
+            errors_of_targets(network, sets, {"a": labels}, "cross-entropy")
+    with pytest.raises(ValueError, match="class labels are for the loss cross-entropy"):
+        errors_of_targets(network, sets, {"a": labels})
+
+
 def plain(units=12, seed=0, gain=0.9):
     rng, layer = np.random.default_rng(seed), fresh(catalogue()["tanh"], units, 3, seed).layers[0]
     layer.params["W_y"][:] = gain * np.linalg.qr(rng.normal(size=(units, units)))[0]
@@ -144,3 +160,17 @@ def test_the_command_takes_targets(tmp_path, rng):
     np.save(tmp_path / "t.npy", np.zeros((4, 60, 1)))
     refused = CliRunner().invoke(cli, [*arguments, "--targets", str(tmp_path / "t.npy")], standalone_mode=False)
     assert "t.npy: x is an array of float64 of shape (4, 60, 1), expected numbers (batch 4, time 120, outputs)" in str(refused.exception)
+
+
+def test_the_command_takes_class_labels(tmp_path, rng):
+    network = stack()
+    write_npz(network, tmp_path / "net.npz")
+    np.save(tmp_path / "x.npy", rng.normal(size=(4, 40, 3)))
+    labels = rng.integers(2, size=(4, 40))
+    found = []
+    for target in (labels, np.eye(2)[labels]):
+        np.save(tmp_path / "t.npy", target)
+        run = CliRunner().invoke(cli, ["diagnose", str(tmp_path / "net.npz"), "--inputs", str(tmp_path / "x.npy"), "--needs-lag", "30",
+                                       "--targets", str(tmp_path / "t.npy"), "--loss", "cross-entropy"], standalone_mode=False)
+        found.append(run.output)
+    assert found[0] == found[1] and "the errors of the loss" in " ".join(found[0].split())

@@ -266,6 +266,14 @@ def test_a_file_of_another_program_is_left_as_it_is(content, words, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_the_folder_of_a_store_is_made_where_it_can_be(tmp_path):
+    Store(tmp_path / "new" / "folder" / "s.sqlite")
+    assert rows_of(tmp_path / "new" / "folder" / "s.sqlite") == []
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match="not a file of measured nets .*; name another with --store"):
+        Store(tmp_path / "file" / "s.sqlite")
+
+
 def test_no_scheduler_is_one_line(nets, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "_PATIENCE", "1s")
     pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")

@@ -16,8 +16,9 @@ __all__ = ["diagnose"]
               help="Exit 1 from this severity on.")
 @click.option("--needs-lag", type=click.IntRange(1), metavar="STEPS", help="Lag over which the task has to remember.")
 @click.option("--targets", metavar="FILE", help="Targets (batch, time, outputs), NaN where there is none, .npy or .npz by set: flow is "
-              "weighed by the errors that occur.")
-@click.option("--loss", type=click.Choice(["squared", "cross-entropy"]), default="squared", show_default=True, help="Loss of --targets.")
+              "weighed by the errors that occur. Classes come one-hot, or as labels 0, 1, ... (batch, time), -100 where there is none.")
+@click.option("--loss", type=click.Choice(["squared", "cross-entropy"]), default="squared", show_default=True,
+              help="Loss of --targets; cross-entropy is for classes.")
 @click.option("--try-remedies", "remedies", is_flag=True,
               help="Apply the remedies that weights can take, and measure flow and function again, before and after.")
 @output

@@ -71,10 +71,10 @@ def resumable(store):
         raise
 
 
-LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. What the file leaves open, say with "
-          "=KIND:ORDER: the cell, and a letter per gate in the order of the file's rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh; "
-         "other nonlinearities in brackets, 'rnn=tanh[g=relu]:h'. "
-          "The line that refuses a file for it says what to write.")
+LAYER = ("Recurrent layers to read, by name or prefix, several by commas; without it, all of them. A stack is read whole, by the name of "
+          "its first layer. What the file leaves open, say with =KIND:ORDER: the cell, and a letter per gate in the order of the file's "
+          "rows, rnn=lstm:ifco or rnn=gru_reset_before:zrh; other nonlinearities in brackets, 'rnn=tanh[g=relu]:h'. The line that refuses "
+          "a file for it says what to write.")
 
 
 def net_options(*argument, **options):

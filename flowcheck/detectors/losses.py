@@ -7,15 +7,18 @@ from ..gradients import bptt
 __all__ = ["LOSSES", "errors_of_targets", "layer_errors"]
 
 LOSSES = ("squared", "cross-entropy")
+NO_LABEL = -100
+"""The label of steps without a target, as in torch; NaN is one, too."""
 
 
 def errors_of_targets(network, sets, targets, loss="squared", starts=None):
     """{label: dE/dy (time, batch, outputs of the last level)} of E = mean over the targets that count.
 
     targets   {label: (time, batch, n)}, NaN at steps without a target; n the read-out's rows, or the last level's outputs without one
-    loss      "squared", 1/2 (answer - target)^2; or "cross-entropy" of the softmax of the answer, targets being shares of classes
+    loss      "squared", 1/2 (answer - target)^2; or "cross-entropy" of the softmax of the answer, targets being shares of classes, or
+              labels (time, batch) from 0 to n - 1, NO_LABEL at steps without a target
 
-    Raises ValueError for shapes that do not fit and for targets of which none counts.
+    Raises ValueError for shapes that do not fit, labels that no output has, and for targets of which none counts.
     """
     outputs = {label: np.concatenate(parts, axis=-1) for label, parts in _outputs(network, sets, starts).items()}
     found = {}
@@ -24,8 +27,11 @@ def errors_of_targets(network, sets, targets, loss="squared", starts=None):
             continue
         target = np.asarray(targets[label], float)[:, :y.shape[1]]
         answer = y if network.readout is None else network.readout(y)
+        if target.ndim == 2 and loss == "cross-entropy":
+            target = _shares(target, answer.shape[-1], label)
         if target.shape != answer.shape:
-            raise ValueError(f"targets of {label} have shape {target.shape} as (time, batch, outputs), expected {answer.shape}")
+            advice = "; class labels are for the loss cross-entropy" if target.ndim == 2 else ""
+            raise ValueError(f"targets of {label} have shape {target.shape} as (time, batch, outputs), expected {answer.shape}{advice}")
         counts = ~np.isnan(target)
         if not counts.any():
             raise ValueError(f"targets of {label} are all NaN: no step has a target")
@@ -37,6 +43,16 @@ def errors_of_targets(network, sets, targets, loss="squared", starts=None):
     if not found:
         raise ValueError(f"targets are of {', '.join(targets)}, expected one of {', '.join(outputs)}")
     return found
+
+
+def _shares(labels, outputs, name):
+    """One-hot (time, batch, outputs) of labels (time, batch), NaN where there is none."""
+    given = ~np.isnan(labels) & (labels != NO_LABEL)
+    strange = labels[given & ~np.isin(labels, np.arange(outputs))]
+    if strange.size:
+        raise ValueError(f"targets of {name} have the class label {strange[0]:g}, expected whole numbers from 0 to {outputs - 1}, one per "
+                         f"output, or {NO_LABEL} where there is no target")
+    return np.where(given[..., None], labels[..., None] == np.arange(outputs), np.nan)
 
 
 def layer_errors(network, sets, errors, starts=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..network import Network
 from .answers import parse_answers
 from .errors import FormatError
+from .first_state import state_notes
 from .inputs import InputSet, read_inputs, read_targets
 from .layers import build_layers
 from .npz_file import own_network, read_npz, write_npz
@@ -70,4 +71,4 @@ def load(path, cells, layer=None):
         contents.notes += notes
     layers, notes = build_layers(contents, cells, where, answers)
     readout, assumed = find_readout(contents.tensors, layers, where)
-    return Network(str(path), layers, digest, readout, (*contents.notes, *notes, *assumed))
+    return Network(str(path), layers, digest, readout, (*contents.notes, *notes, *state_notes(contents.tensors, layers), *assumed))

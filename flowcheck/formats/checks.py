@@ -5,7 +5,7 @@ import numpy as np
 from ..kernels import ShapeError, compile_cell
 from .errors import FormatError, shown
 
-__all__ = ["check_layer", "check_stack", "number"]
+__all__ = ["check_finite", "check_layer", "check_stack", "number"]
 
 
 def number(array, name, where):
@@ -23,6 +23,15 @@ def number(array, name, where):
         raise FormatError(f"{where}: {shown(name)} has {np.count_nonzero(~finite)} numbers that are not finite, the first at [{at}], "
                           "expected none; use a checkpoint from before training diverged")
     return array
+
+
+def check_finite(x, name):
+    """Raises FormatError for inputs (time, batch, features) with NaN or infinity in them."""
+    bad = np.argwhere(~np.isfinite(x))
+    if len(bad):
+        time, batch, at = bad[0]
+        raise FormatError(f"{name} has {len(bad)} numbers that are not finite, the first at [{batch}, {time}, {at}] as (batch, time, "
+                          "features), expected none; mask or fill them first")
 
 
 def check_layer(layer, where):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .checks import check_finite
 from .errors import FormatError, shown
 from .npz_file import read_npy, read_npz
 from .sniff import opened
@@ -36,7 +37,7 @@ def read_inputs(path, network):
     """
     path = Path(path)
     where = path.name
-    with opened(path) as handle:
+    with opened(path, "a file of inputs, .npy or .npz") as handle:
         if path.suffix.lower() == ".npy":
             sets = {path.stem: {"x": read_npy(handle.read(), where)}}
             owners = {path.stem: network.layers[0]}
@@ -46,18 +47,19 @@ def read_inputs(path, network):
         else:
             raise FormatError(f"{where}: inputs come as .npy or .npz, got {path.suffix or 'no extension'}; save them "
                               "with numpy.savez")
-    return [_input_set(label, owners[label], arrays, where) for label, arrays in sets.items()]
+    return [_input_set(label, owners[label], arrays, where, network.layers) for label, arrays in sets.items()]
 
 
 def read_targets(path, sets):
     """{label: (time, batch, outputs)} in float64 from a file of targets (batch, time, outputs); NaN stands for no target.
 
+    Class labels (batch, time) are (time, batch).
     `.npy` is for the first InputSet, `.npz` has one array per set, under its label. Raises FormatError for another number of sequences or
     steps than the inputs have, for labels that no set has, and for infinity.
     """
     path = Path(path)
     where, by_label = path.name, {s.label: s for s in sets}
-    with opened(path) as handle:
+    with opened(path, "a file of targets, .npy or .npz") as handle:
         if path.suffix.lower() == ".npz":
             arrays = read_npz(handle, where)
         elif path.suffix.lower() == ".npy":
@@ -70,10 +72,11 @@ def read_targets(path, sets):
             raise FormatError(f"{where}: no inputs are named {shown(label)}, expected {', '.join(shown(k) for k in list(by_label)[:8])}; "
                               "name the targets as their inputs")
         steps, batch = by_label[label].x.shape[:2]
-        if array.ndim != 3 or array.shape[:2] != (batch, steps) or array.dtype.kind not in "fiub":
+        if array.ndim not in (2, 3) or array.shape[:2] != (batch, steps) or array.dtype.kind not in "fiub":
             raise FormatError(f"{where}: {shown(label)} is an array of {array.dtype} of shape {array.shape}, expected numbers "
-                              f"(batch {batch}, time {steps}, outputs)")
-        found[label] = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
+                              f"(batch {batch}, time {steps}, outputs), or class labels (batch, time) for cross-entropy; put NaN at steps "
+                              "without a target")
+        found[label] = np.ascontiguousarray(array.swapaxes(0, 1), np.float64)
         if np.isinf(found[label]).any():
             raise FormatError(f"{where}: {shown(label)} has infinite targets, expected numbers, or NaN where there is no target")
     return found
@@ -119,11 +122,11 @@ def _owners(sets, layers, where):
                       f"{', '.join(shown(name) for name in list(by_name)[:8])}; name the arrays LAYER.x")
 
 
-def _input_set(label, layer, arrays, where):
-    x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer)
+def _input_set(label, layer, arrays, where, layers):
+    x = _time_first(arrays["x"], layer.n_inputs, f"{where}: {shown(label)}.x", "features", layer, {one.n_inputs for one in layers})
     h = arrays.get("h")
     if h is not None:
-        h = _time_first(h, layer.n_outputs, f"{where}: {shown(label)}.h", "units", layer)
+        h = _time_first(h, layer.n_outputs, f"{where}: {shown(label)}.h", "units", layer, {one.n_outputs for one in layers})
         if h.shape[:2] != x.shape[:2]:
             raise FormatError(f"{where}: {shown(label)}.h has {h.shape[1]} x {h.shape[0]} sequences and steps, "
                               f"expected {x.shape[1]} x {x.shape[0]} as in {shown(label)}.x; save the states of these "
@@ -131,17 +134,27 @@ def _input_set(label, layer, arrays, where):
     return InputSet(label, layer.name, x, h)
 
 
-def _time_first(array, width, name, axis, layer):
+def _time_first(array, width, name, axis, layer, widths):
     if array.ndim != 3 or array.shape[-1] != width or not array.size:
-        advice = "add the batch axis with x[None]" if array.ndim == 2 else "these are another layer's"
         raise FormatError(f"{name} has shape {array.shape}, expected (batch, time, {width} {axis}) for layer "
-                          f"{shown(layer.name)}; {advice}")
+                          f"{shown(layer.name)}; {_advice(array, width, axis, widths)}")
     if array.dtype.kind not in "fiub":
         raise FormatError(f"{name} is of type {array.dtype}, expected numbers; save it as float32")
     array = np.ascontiguousarray(array.transpose(1, 0, 2), np.float64)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        time, batch, at = bad[0]
-        raise FormatError(f"{name} has {len(bad)} numbers that are not finite, the first at [{batch}, {time}, {at}], "
-                          "expected none; mask or fill them first")
+    check_finite(array, name)
     return array
+
+
+def _advice(array, width, axis, widths):
+    """What to do about an array that is not (batch, time, width), where the layers of the net have these widths."""
+    if not array.size:
+        return "it is empty: save sequences of two steps or more"
+    if array.ndim == 3 and array.shape[-1] in widths:
+        return "these are another layer's: name the array LAYER.x in an .npz"
+    if array.ndim == 2 and array.shape[-1] == width:
+        return "add the batch axis with x[None]"
+    if array.ndim == 2 and width == 1:
+        return f"add the {axis} axis with x[..., None]"
+    if array.ndim == 2 and array.dtype.kind in "iu":
+        return "if these are tokens, save what the embedding makes of them, or call flowcheck.diagnose(module, tokens) in Python"
+    return f"save all {width} {axis} of every step"

@@ -28,13 +28,20 @@ def build_layers(contents, cells, where, answers=()):
     meant = {a: {stack for stack, members in stacks.items() if selects(a, stack, *(m.name for m in members))} for a in answers}
     nowhere = [shown(a.name, 30) for a, found in meant.items() if not found]
     if nowhere:
-        raise FormatError(f"{where}: expected a recurrent layer {', '.join(nowhere)!r}, got {_listed(stacks)}; select one of these")
+        got = ", ".join(_selected_by(stack, members) + _with(members) for stack, members in list(stacks.items())[:8])
+        raise FormatError(f"{where}: expected a recurrent layer {', '.join(nowhere)!r}, got {got}; select one of these")
     if all(a.kind for a in answers):  # said of some layers, all of them taken
         chosen = stacks
     else:
         chosen = {stack: members for stack, members in stacks.items() if any(stack in found for found in meant.values())}
+        for stack, members in chosen.items():
+            left = [m for m in members if not any(selects(a, stack, m.name) for a in answers)]
+            if left:
+                raise FormatError(f"{where}: {_listed(m.name for m in members)} are one stack, which is read whole, got a name that "
+                                  f"leaves out {_listed(m.name for m in left)}; select it with --layer {_selected_by(stack, members)}")
+    names = [_selected_by(stack, members) for stack, members in chosen.items()]
     if len(chosen) > 1 and contents.apart:
-        raise FormatError(f"{where}: {_listed(chosen)} do not feed each other, so they are no one stack; select one with layer=NAME "
+        raise FormatError(f"{where}: {_listed(names)} do not feed each other, so they are no one stack; select one with layer=NAME "
                           "(--layer NAME)")
     layers, notes, depth = [], [], 0
     for members in chosen.values():
@@ -44,7 +51,7 @@ def build_layers(contents, cells, where, answers=()):
         depth += 1 + max(one.level for one in found)
     layers = check_stack(layers, where)
     if len(chosen) > 1:
-        notes.append(f"{_listed(chosen)} taken as one stack in this order: their widths chain, the file does not say")
+        notes.append(f"{_listed(names)} taken as one stack in this order: their widths chain, the file does not say")
     return layers, notes
 
 
@@ -149,5 +156,15 @@ def _peepholes(cell, gates, diagonal):
     return [net for gate in gates for reads in added if gate in reads for net in sorted(reads & diagonal)]
 
 
-def _listed(stacks):
-    return ", ".join(shown(s or "(no prefix)") for s in list(stacks)[:8])
+def _selected_by(stack, members):
+    """The name that selects a whole stack: its prefix, or where it has none its first layer."""
+    return shown(stack or members[0].name)
+
+
+def _with(members):
+    """In words, the layers above the first, which are selected with it."""
+    return f" (with {_listed(m.name for m in members[1:])})" if len(members) > 1 else ""
+
+
+def _listed(names):
+    return ", ".join(shown(name) for name in list(names)[:8])

@@ -58,12 +58,13 @@ def read_npy(data, where):
     if left != declared or min(shape, default=0) < 0:
         raise FormatError(f"{where}: shape {shown(shape)} of {dtype} takes {shown(declared)} bytes, got {left}; save "
                           "it again")
-    if not declared:
-        return np.empty(0, dtype)
-    if dtype.kind == "U" and np.frombuffer(data, f"{dtype.byteorder}u4", offset=file.tell()).max() > sys.maxunicode:
+    if declared and dtype.kind == "U" and np.frombuffer(data, f"{dtype.byteorder}u4", offset=file.tell()).max() > sys.maxunicode:
         raise FormatError(f"{where}: text with characters that do not exist; save it again")
-    array = np.frombuffer(data, dtype, offset=file.tell())
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+    array = np.frombuffer(data, dtype, offset=file.tell()) if declared else np.empty(0, dtype)
+    try:
+        return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+    except (ValueError, OverflowError) as error:  # of more axes, or longer ones, than an array can have
+        raise FormatError(f"{where}: no array has the shape {shown(shape)}; save it again") from error
 
 
 def own_network(arrays, cells, where, layer=None):

@@ -46,9 +46,39 @@ class Constants:
             self.depth += 1
             if self.depth > DEEPEST:
                 raise FormatError(f"{self.where}: {label} is behind more than {DEEPEST} operators; simplify the model first")
-            self.done[name] = self._array(name, label)
-            self.depth -= 1
+            try:
+                self.done[name] = self._array(name, label)
+            finally:
+                self.depth -= 1
         return self.done[name]
+
+    def origin(self, name):
+        """In words, where numbers come from that operators move and repeat; "" where all of them are zero."""
+        left = [name]
+        for _ in range(DEEPEST):
+            if not left:
+                return ""
+            name = left.pop()
+            node, array = self.producers.get(name), self._known(name)
+            if array is not None and array.any():
+                return "a constant other than zero"
+            if array is None and node is None:
+                return "an input of the graph"
+            if array is None and node.op_type not in MOVES:
+                break
+            if array is None:
+                left += node.input if node.op_type == "Concat" else node.input[:1]
+        return "computed in the graph"
+
+    def _known(self, name):
+        """The array of a constant, or what a shape is filled with; None for anything else."""
+        node = self.producers.get(name)
+        try:
+            if node is not None and node.op_type == "ConstantOfShape":
+                return self._constant({a.name: a for a in node.attribute}, name) if node.attribute else np.zeros(1)
+            return self.array(name, name) if self.is_constant(name) else None
+        except FormatError:
+            return None
 
     def _array(self, name, label):
         if name in self.initializers:
@@ -180,3 +210,6 @@ FOLDS = {
     "Transpose": _transpose,
     "Unsqueeze": lambda inputs, attributes, k: np.expand_dims(inputs[0], tuple(_axes(inputs, attributes))),
 }
+
+MOVES = FOLDS.keys() - {"Constant"} | {"Expand", "Gather", "Tile"}
+"""Operators that give numbers of their first input (Concat: of all), and no others."""

@@ -138,8 +138,8 @@ def _layers(node, scope, name, stack, level, notes, where):
     after = "linear_before_reset" in given and bool(given["linear_before_reset"].i)
     _checked(arrays, GATES[kind], directions, place)
     functions = _functions(given, kind, directions, place)
-    if inputs.get("H") and not scope.constants.is_constant(inputs["H"]):
-        notes.append(f"{name}: its first state is an input of the graph, taken as zero")
+    starts = dict.fromkeys(scope.constants.origin(inputs[letter]) for letter in "HC" if inputs.get(letter))
+    notes.extend(f"{name}: its first state is {start}, taken as zero" for start in starts if start)
     label = kind + ("(linear_before_reset=1)" if kind == "GRU" and after else "(peepholes)" if "P" in arrays else "")
     found = []
     for d in range(directions):

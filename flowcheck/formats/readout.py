@@ -5,7 +5,8 @@ import numpy as np
 from ..network import Readout
 from .checks import number
 from .errors import FormatError, shown
-from .torch_names import is_recurrent, strip_wrappers
+from .first_state import is_first_state
+from .torch_names import in_recurrent, strip_wrappers
 
 __all__ = ["find_readout"]
 
@@ -14,7 +15,8 @@ def find_readout(tensors, layers, where):
     """(Readout or None, notes): the 2-D weight with as many columns as the last level has units, if exactly one has."""
     width = sum(layer.n_outputs for layer in layers if layer.level == max(one.level for one in layers))
     fits = {n: W for n, W in tensors.items()
-            if W.ndim == 2 and W.dtype.kind == "f" and W.shape[1] == width and len(W) and not is_recurrent(n)}
+            if W.ndim == 2 and W.dtype.kind == "f" and W.shape[1] == width and len(W) and not in_recurrent(n)
+            and not is_first_state(n, W, layers)}
     if len(fits) != 1:
         names = ", ".join(shown(n) for n in list(fits)[:4])
         return None, [f"{len(fits)} matrices fit as read-out ({names}), none taken"] if fits else []

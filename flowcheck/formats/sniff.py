@@ -29,7 +29,7 @@ ADVICE = {
 
 
 @contextmanager
-def opened(path):
+def opened(path, expected="a checkpoint file"):
     """The file, open for reading. Raises FormatError where there is none, it is no plain file (a pipe would hang) or cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -37,7 +37,7 @@ def opened(path):
         handle = open(path, "rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FormatError(f"{path}: cannot be read ({reason}), expected a checkpoint file; check the path") from error
+        raise FormatError(f"{path}: cannot be read ({reason}), expected {expected}; check the path") from error
     with handle:
         yield handle
 

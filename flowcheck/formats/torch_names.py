@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .errors import FormatError, shown
 
-__all__ = ["RecurrentName", "is_recurrent", "natural", "parse", "strip_wrappers"]
+__all__ = ["RecurrentName", "in_recurrent", "is_recurrent", "natural", "parse", "strip_wrappers"]
 
 NAME = re.compile(
     r"(?:(?P<prefix>.*)\.)?(?P<role>(?:weight|bias)_(?:ih|hh|hr))"
@@ -13,6 +13,8 @@ NAME = re.compile(
 # weight drop, weight norm, pruning, torch.nn.utils.parametrize
 DERIVED = re.compile(
     r"(?:^|\.)(weight_(?:ih|hh)(?:_l[0-9]+(?:_reverse)?)?)(?:_raw|_g|_v|_orig|_mask|\.original[0-9]?)$")
+
+INSIDE = re.compile(r"(?:^|\.)(?:weight|bias)_(?:ih|hh|hr)(?:$|[._])")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class RecurrentName:
 
 def is_recurrent(name):
     return NAME.fullmatch(name) is not None
+
+
+def in_recurrent(name):
+    """Whether a tensor is a recurrent layer's weight, or one of those that such a weight is computed from."""
+    return INSIDE.search(name) is not None
 
 
 def parse(name, where):

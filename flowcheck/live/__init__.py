@@ -64,4 +64,5 @@ def diagnose(module, inputs, *, loss=None, lags=1000, needs_lag=None, progress=l
     whole = networks[0] if len(networks) == 1 else Network(
         networks[0].source, tuple(layer for n in networks for layer in n.layers), notes=tuple(note for n in networks for note in n.notes))
     return LiveDiagnosis(whole, tuple(c for one in found for c in one.contexts), by_severity(f for one in found for f in one.findings),
-                         inputs=" and ".join(dict.fromkeys(described(stack.sets, "the module's inputs", lags) for stack in parts)))
+                         inputs=" and ".join(dict.fromkeys(
+                             described(stack.sets, "the module's inputs", lags, stack.given, stack.axes) for stack in parts)))

@@ -26,7 +26,8 @@ class Sequences:
 
 
 def sequences(used, most):
-    """{label: Sequences} of a module's calls: one per call and length of sequence; of a Cell one per unbroken run of calls."""
+    """({label: Sequences}, how many sequences there were) of a module's calls: one per call and length of sequence; of a Cell one per
+    unbroken run of calls. The first `most` sequences are taken."""
     if used.is_cell:
         calls = _unbroken(used.calls)
     else:
@@ -41,7 +42,7 @@ def sequences(used, most):
                 left -= take
                 start = [None if s is None else tuple(part[:take] for part in s) for s in state0]
                 found[label] = Sequences(x[:, :take], output[:, :take], start, rounding, None if error is None else error[:, :take])
-    return found
+    return found, sum(x.shape[1] for groups in calls for x, *_ in groups if x.shape[0])
 
 
 def _array(tensor):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..formats import InputSet
+from ..formats.checks import check_finite
 from ..formats.layers import build_layers
 from ..formats.readout import find_readout
 from ..formats.stored import Contents
@@ -23,11 +24,17 @@ ROUNDING = 1000
 @dataclass(frozen=True)
 class Stack:
     """A Network of layers that feed each other, the inputs of its first layers, where each layer starts {layer: {label: state0}}, and the
-    errors of a loss at its outputs {label: dE/dy}, None without one."""
+    errors of a loss at its outputs {label: dE/dy}, None without one.
+
+    given   sequences that the module was called with, of which the sets may have the first ones only
+    axes    the axes of its inputs in the order that it reads them, empty where its own code or packing decides
+    """
 
     network: Network
     sets: list
     starts: dict
+    given: int
+    axes: str
     errors: dict | None = None
 
 
@@ -74,17 +81,25 @@ def _stack(module, chain, tensors, cells):
     notes = [n for n in (*found, *assumed, *guessed) if "assumed" not in n and "one stack in this order" not in n]
     network = Network(where, layers, readout=readout, notes=tuple(notes))
     sets, starts = [], {}
-    runs = sequences(chain[0], MOST_SEQUENCES)
+    runs, given = sequences(chain[0], MOST_SEQUENCES)
     for label, sequence in runs.items():
+        check_finite(sequence.x, f"{where}: x of {names[0] or 'the layer'}" + (f" ({label})" if len(runs) > 1 else ""))
         for layer in network.levels[0]:
             sets.append(InputSet(label, layer.name, sequence.x))
         for layer, state0 in zip(layers, sequence.state0, strict=False):
             if state0 is not None:
                 starts.setdefault(layer.name, {})[label] = _named(layer, state0)
-    expected = sequences(chain[-1], MOST_SEQUENCES)
+    expected, _ = sequences(chain[-1], MOST_SEQUENCES)
     _replayed(where, names[-1], network, sets, starts, expected, chain[-1].module)
     errors = {label: s.error for label, s in expected.items() if s.error is not None}
-    return Stack(network, sets, starts, errors or None)
+    return Stack(network, sets, starts, given, _axes(chain[0]), errors or None)
+
+
+def _axes(one):
+    """Of the inputs of a Used module, as `Stack` has them."""
+    if one.is_cell or hasattr(one.calls[0].x, "batch_sizes"):
+        return ""
+    return "batch, time, features" if one.module.batch_first else "time, batch, features"
 
 
 def _named(layer, state0):
