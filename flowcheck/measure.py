@@ -104,15 +104,7 @@ def measure_by_probes(layer, runs, lags, progress=lambda words: None):
             size = sum(run[new].shape[-1] for new in run.kernel.states.values())
             parts.append(flows.Flow("state-to-state", "full", found.lags, norm, np.full(norm.shape, np.nan), floor, 0.5 * np.log10(size)))
     whole = replace(flows.Flow.stack(parts), layer=layer.name)
-    return [Measured(whole, _rate(whole), probes=PROBES)]
-
-
-def _rate(flow):
-    """The Rate of a Flow; where it becomes exactly zero the horizon ends, also where it is zero at lag 0 and there is nothing to lose."""
-    found, zeros = rate(flow), np.flatnonzero(np.isneginf(flow.pooled))
-    if found.horizon is None and len(zeros):
-        return replace(found, horizon=int(flow.lags[zeros[0] - 1]) if zeros[0] else 0)
-    return found
+    return [Measured(whole, rate(whole), probes=PROBES)]
 
 
 def _layer_flows(layer, runs, lags, cut, device):
@@ -138,5 +130,5 @@ def _layer_flows(layer, runs, lags, cut, device):
         error = max(float(taken_by.rounding_error(t, lags, b=b, cut=cut).max()) for t, b in sequences)
     for name, parts in taken:
         one = replace(flows.Flow.stack(parts), quantity=name, layer=layer.name)
-        result.append(Measured(one, _rate(one), error))
+        result.append(Measured(one, rate(one), error))
     return result

@@ -20,6 +20,7 @@ class Flow:
     log10_norm   (sequences, L) log10 of the Frobenius norm, -inf where the flow is exactly zero
     log10_entry  (sequences, L) log10 of the largest |entry|, nan where it is not known (`state_flow`)
     log10_floor  (sequences, L) log10 of what rounding alone can leave there; a norm below it is not a number to trust
+    log10_norm0  that of the norm at lag 0, the mean over the sequences kept; log10_norms0: of each, where they differ
     gradient     "full" or "truncated"
     quantity     what flows where, e.g. "state-to-state"
     """
@@ -33,6 +34,7 @@ class Flow:
     log10_norm0: float = 0.0
     layer: str = ""
     bounds: dict = field(default_factory=dict)
+    log10_norms0: np.ndarray | None = None
 
     def __repr__(self):
         where = f"{self.layer}: " if self.layer else ""
@@ -40,8 +42,9 @@ class Flow:
 
     @property
     def there(self):
-        """(sequences, L) whether a flow counts beside that at lag 0: it is at least LOST_BESIDE_LAG_0 of it."""
-        return self.log10_norm >= self.log10_norm0 + np.log10(LOST_BESIDE_LAG_0)
+        """(sequences, L) whether a flow counts beside that at lag 0: it is at least LOST_BESIDE_LAG_0 of it, and not zero."""
+        norms0 = self.log10_norm0 if self.log10_norms0 is None else self.log10_norms0[:, None]
+        return (self.log10_norm >= norms0 + np.log10(LOST_BESIDE_LAG_0)) & ~np.isneginf(self.log10_norm)
 
     @property
     def kept(self):
@@ -72,7 +75,8 @@ class Flow:
         """One Flow from flows of single sequences over the same lags."""
         rows = {k: np.concatenate([getattr(f, k) for f in flows]) for k in ("log10_norm", "log10_entry", "log10_floor")}
         bounds = {k: np.max([f.bounds[k] for f in flows], axis=0) for k in flows[0].bounds}
-        return replace(flows[0], **rows, bounds=bounds)
+        whole = replace(flows[0], **rows, bounds=bounds, log10_norms0=np.array([f.log10_norm0 for f in flows]))
+        return replace(whole, log10_norm0=float(whole.log10_norms0[whole.kept].mean()))
 
 
 def _first_false(rows):
