@@ -1,11 +1,14 @@
 """Detectors on nets with a planted fault, on the same nets without it, and on untrained nets that have none."""
 
+import json
+
 import numpy as np
 import pytest
 
 from flowcheck import Layer, Network, catalogue, compile_cell
+from flowcheck.cli import main
 from flowcheck.detectors import Finding, diagnose
-from flowcheck.formats import InputSet
+from flowcheck.formats import InputSet, write_npz
 from flowcheck.network import Readout, fresh
 
 
@@ -218,3 +221,20 @@ def test_every_finding_says_its_threshold_and_where_that_is_from(noise):
     assert findings
     for f in findings:
         assert isinstance(f, Finding) and f.threshold > 0 and len(f.threshold_source) > 10 and f.remedy and f.words
+
+
+def test_a_sequence_without_flow_is_said_to_be_left_out(tmp_path, capsys):
+    network = fresh(catalogue()["lstm"], 4, 2, 0)
+    x = np.random.default_rng(0).normal(size=(3, 40, 2))
+    x[1] *= 1e5
+    write_npz(network, tmp_path / "n.npz")
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(SystemExit):
+        main(["diagnose", str(tmp_path / "n.npz"), "--inputs", str(tmp_path / "x.npy")])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "without sequence 2 of 3: " in printed
+    with pytest.raises(SystemExit):
+        main(["report", str(tmp_path / "n.npz"), "--inputs", str(tmp_path / "x.npy"), "-o", str(tmp_path / "r.html")])
+    assert "Without sequence 2 of 3: " in " ".join((tmp_path / "r.html").read_text().split())
+    flows = json.loads((tmp_path / "r.json").read_text())["diagnosis"]["flows"]
+    assert [1] in [f["sequences_left_out"] for f in flows]
