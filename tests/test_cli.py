@@ -234,6 +234,9 @@ def test_severity_decides_the_exit_code():
     (["report", "nowhere.pt"], "nowhere.pt"),
     (["cells", "nope"], "nope"),
     (["bogus"], "bogus"),
+    (["derive", "--section", "9.9"], "no equation in section 9.9"),
+    (["derive", "41", "--section", "3.1"], "no equation '41' in section 3.1"),
+    (["verify", "cell:lstm", "--seed", "-1"], "'--seed'"),
 ])
 def test_bad_input_gets_one_line_and_exit_2(arguments, words, tmp_path):
     assert words in refused(*arguments, cwd=tmp_path)
@@ -245,7 +248,8 @@ def test_out_is_written_whole_or_not_at_all(tmp_path):
     assert run("cells", "carousel", "--format", "json", "-o", out).returncode == 0
     assert json.loads(out.read_text())["schema"] == "flowcheck.cells/1"
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
-    refused("cells", "carousel", "-o", tmp_path / "no" / "such" / "folder.json")
+    nowhere = tmp_path / "no" / "such" / "folder.json"
+    assert f"flowcheck: {nowhere}: No such file" in refused("cells", "carousel", "-o", nowhere)
     assert [p.name for p in tmp_path.iterdir()] == ["cells.json"]
 
 

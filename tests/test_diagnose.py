@@ -238,3 +238,13 @@ def test_a_sequence_without_flow_is_said_to_be_left_out(tmp_path, capsys):
     assert "Without sequence 2 of 3: " in " ".join((tmp_path / "r.html").read_text().split())
     flows = json.loads((tmp_path / "r.json").read_text())["diagnosis"]["flows"]
     assert [1] in [f["sequences_left_out"] for f in flows]
+
+
+def test_sustained_over_few_lags_is_said_to_be_so(tmp_path, capsys):
+    write_npz(fresh(catalogue()["lstm"], 4, 2, 0), tmp_path / "n.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 40, 2)))
+    for lags, said in ((3, True), (30, False)):
+        with pytest.raises(SystemExit):
+            main(["diagnose", str(tmp_path / "n.npz"), "--inputs", str(tmp_path / "x.npy"), "--lags", str(lags)])
+        printed = " ".join(capsys.readouterr().out.split())
+        assert (f"sustained: it falls by less than a factor 10 over the {lags} lags measured" in printed) == said

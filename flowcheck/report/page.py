@@ -8,7 +8,7 @@ from .. import __version__
 from .drawn import cell_figures, curve_figures, drift_figures, flow_figures
 from .files import write_atomically
 from .formulas import bound_rows, claim_sections, claim_summary, prose
-from .rows import comparison_rows, curve_rows, estimated, finding_groups, flow_row, layer_rows, left_out, powers
+from .rows import comparison_rows, curve_rows, estimated, finding_groups, flow_row, layer_rows, powers, said_of
 from .svg import style_rules
 
 __all__ = ["page", "write_comparison", "write_page"]
@@ -87,5 +87,5 @@ def _flows(measured):
             for main in (True, False)
         }
         found.append({"figure": figure, "rows": rows[True], "paths": rows[False], "estimated": estimated(m.probes for m in ours),
-                      "left_out": left_out([m.flow for m in ours])})
+                      "said": said_of(ours)})
     return found

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from ..detectors import SEVERITIES
 
-__all__ = ["comparison_rows", "curve_rows", "estimated", "finding_groups", "flow_row", "layer_rows", "left_out", "number", "powers"]
+__all__ = ["comparison_rows", "curve_rows", "estimated", "finding_groups", "flow_row", "layer_rows", "number", "powers", "said_of"]
 
 WORST = {"state-drift": "rate_per_step", "bias-cell": "effect_set_to_zero", "length-dependent": "deviations_apart_at_end"}
 """Evidence by which units of one severity are ranked, where their order in the layer is not the right one."""
@@ -211,18 +211,21 @@ def estimated(probes):
     return f"estimated from {max(counts)} random vectors; other flows of so wide a layer are left out" if counts else ""
 
 
-def left_out(flows):
-    """In words, a line for each set of sequences that some flows of a layer do without (`Flow.kept`)."""
-    found = {}
+def said_of(measured):
+    """Lines on the flows of one layer: which sequences they are taken without (`Flow.kept`), why flow that halves is called sustained."""
+    flows, found, words = [m.flow for m in measured], {}, []
     for flow in flows:
         if not flow.kept.all():
             cut = " (truncated)" if flow.gradient == "truncated" else ""
             found.setdefault(tuple(np.flatnonzero(~flow.kept) + 1), []).append(f"{flow.quantity}{cut}")
-    words = []
     for numbers, names in found.items():
-        which = "all flows" if len(names) == len(flows) else ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        which = "all flows" if len(names) == len(flows) else ", ".join(names[:3]) + more
         sequences = f"sequence{'s'[:len(numbers) > 1]} {', '.join(map(str, numbers))} of {len(flows[0].kept)}"
         words.append(f"without {sequences}: {which}; there flow is gone before half as far back as in the others")
+    lags = int(flows[0].lags[-1])
+    if any(m.rate.verdict == "sustained" and m.rate.half_life is not None and m.rate.half_life <= lags for m in measured):
+        words.append(f"sustained: it falls by less than a factor 10 over the {lags} lags measured; over more it may vanish")
     return words
 
 

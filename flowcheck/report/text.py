@@ -157,7 +157,7 @@ def measurement_text(measured, inputs, network=None):
 
 def flow_tables(measured):
     """One row per flow, the rate with half the width of its 95 % interval; one table per layer, headed where there are several."""
-    from .rows import estimated, left_out
+    from .rows import estimated, said_of
 
     whole, right = {"no_wrap": True}, {"justify": "right", "no_wrap": True}
     layers, parts = list(dict.fromkeys(m.flow.layer for m in measured)), []
@@ -171,7 +171,7 @@ def flow_tables(measured):
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
                           f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-        below = [_plain(words) for words in (estimated(m.probes for m in ours), *left_out([m.flow for m in ours])) if words]
+        below = [_plain(words) for words in (estimated(m.probes for m in ours), *said_of(ours)) if words]
         parts += [_plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
     return parts
 
