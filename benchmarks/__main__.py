@@ -55,7 +55,7 @@ def main():
         for case in (c for room in chosen(options.only) for c in room.cases(options.quick)):
             if options.only in case.name:
                 with case.setup or contextlib.nullcontext():
-                    rows += run_case(case, 2 if options.quick else 3, _progress)
+                    rows += run_case(case, min(2, case.rounds) if options.quick else case.rounds, _progress)
         extra = {} if options.only else {
             "memory": memory.peaks(options.quick), "start_up": memory.start_up(), "truncated_rule": fast.truncated_rows(options.quick)}
     _progress("")

@@ -41,8 +41,8 @@ class Case:
     rounds: int = 3
 
 
-def run_case(case, repeats, progress):
-    """[row] of a case. Raises SystemExit where the ways disagree: nothing of the case is timed then."""
+def run_case(case, rounds, progress):
+    """[row] of a case, timed in so many rounds. Raises SystemExit where the ways disagree: nothing of the case is timed then."""
     ways = {name: way if isinstance(way, Way) else Way(way) for name, way in case.ways.items()}
     reference, peaks = None, {}
     for name, way in ways.items():
@@ -55,7 +55,7 @@ def run_case(case, repeats, progress):
             if not difference < case.agree:
                 raise SystemExit(f"{case.name}: {name} differs from {next(iter(ways))} by {difference:.1e}; nothing was timed")
     limits, times, clock = [], {name: [] for name in ways}, time.perf_counter if case.wall else time.process_time
-    for k in range(min(repeats, case.rounds)):
+    for k in range(rounds):
         for name, way in ways.items():
             if k and times[name][0] > 20:
                 continue  # one run of half a minute is as good as three

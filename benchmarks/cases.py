@@ -32,6 +32,9 @@ SCAN, VMAP, JACREV, VJP = "jax scan of Jacobians", "jax scan, vmap of vjp", "jax
 ALL_ROWS, FAST_ALL_ROWS = "flowcheck, all rows, forward pass given", "flowcheck --fast, all rows, forward pass given"
 BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched backward", "torch jacobian per lag", "torch backward"
 
+ROUNDS = 8
+"""Of what takes two cores: of three rounds, none may have had both to itself."""
+
 
 def cases(quick):
     """Yield Cases one by one, so that only one net is in memory at a time."""
@@ -250,7 +253,7 @@ def two_cores(cell, n, lags, busy):
     return Case(f"two cores {cell} n={n}, {lags} lags" + (", one core busy" if busy else ""), {
         "flowcheck, two threads": lambda: log_norms(run, lags, threads=2, tail=0),
         "flowcheck, one thread": Way(lambda: log_norms(run, lags, tail=0), limited=False),
-    }, wall=True, setup=_busy_neighbour() if busy else None, limit=Way(lambda: _halves(n, lags)))
+    }, wall=True, setup=_busy_neighbour() if busy else None, limit=Way(lambda: _halves(n, lags)), rounds=ROUNDS)
 
 
 def checkpoints(count):
@@ -269,7 +272,7 @@ def checkpoints(count):
 
     return Case(f"{count} checkpoints, lstm n=32", {
         "flowcheck, two workers": lambda: measured(2), "flowcheck, one worker": lambda: measured(1),
-    }, agree=1, wall=True, setup=folder)
+    }, agree=1, wall=True, setup=folder, rounds=ROUNDS)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ def write_baseline(path, outcome):
     """Write every failure of the run, new or known; returns how many. Whole or not at all."""
     failures = sorted((c for c in outcome.checks if outcome.counts(c)), key=lambda c: c.id)
     document = {"schema": SCHEMA, "known": [
-        {"id": c.id, "rung": c.rung, "verdict": c.verdict, "first_bad_lag": c.first_bad_lag, "term": c.term,
+        {"id": c.id, "rung": c.rung, "verdict": c.verdict, "first_bad_lag": c.first_bad_lag,
          "error": None if c.error is None or not math.isfinite(c.error) else c.error, "words": c.words} for c in failures]}
     write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     return len(failures)

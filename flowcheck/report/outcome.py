@@ -119,9 +119,11 @@ def words(check):
 
 
 def _worse(check, entry):
-    """Whether a known failure has become another: inconclusive then and wrong now, wrong from a smaller lag on, in another term, or by ten
-    times as much. What a baseline does not say, as those of earlier versions, is not compared."""
-    if check.verdict == "fail" and entry["verdict"] != "fail" or entry.get("term", check.term) != check.term:
+    """Whether a known failure has become another: inconclusive then and wrong now, wrong from a smaller lag on, or by ten times as much.
+
+    A baseline of an earlier version knows no error. Terms are not compared: of two that explain the same numbers, rounding may choose.
+    """
+    if check.verdict == "fail" and entry["verdict"] != "fail":
         return True
     now, then = check.first_bad_lag, entry["first_bad_lag"]
     if now is not None and then is not None and now < then:
