@@ -58,7 +58,7 @@ ARROWS = {  # module or subpackage: what it may import; inside a subpackage all 
     "targets": ALL_BUT_CELLS_AND_CLI | {"cells", "tasks", "jobs"},
     "places": set(),
     "tasks": {"cells", "claims", "verify", "places"},
-    "worker": {"cells", "detectors", "formats", "measure", "report", "targets"},
+    "worker": {"cells", "detectors", "formats", "measure", "report", "targets", "threads"},
     "jobs": {"threads"},
     "threads": set(),
     "runs": {"jobs", "threads", "targets", "measure", "detectors", "report", "__init__"},
