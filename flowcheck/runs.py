@@ -34,10 +34,11 @@ CREATE VIEW IF NOT EXISTS findings AS
   FROM nets, json_each(nets.document, '$.findings') AS f;
 """
 
-_SHOWN = ("layer", "rate_per_step", "half_life", "horizon", "verdict", "lags[#-1]", "random_vectors")
+_SHOWN = {name: name for name in ("layer", "rate_per_step", "half_life", "horizon", "verdict", "random_vectors")} | {
+    "last_lag": "lags[#-1]"}
 _SHOWN_ONCE = "'$.findings', '$.net.notes', '$.inputs'"
 _SHOWN_OF_NET = f"""
-SELECT json_extract(f.value, {", ".join(f"'$.{name}'" for name in _SHOWN)}) FROM nets, json_each(document, '$.flows') AS f
+SELECT json_extract(f.value, {", ".join(f"'$.{path}'" for path in _SHOWN.values())}) FROM nets, json_each(document, '$.flows') AS f
   WHERE nets.key = ? AND json_extract(f.value, '$.quantity') = 'state-to-state' AND json_extract(f.value, '$.gradient') = 'full'
 """
 

@@ -1,6 +1,6 @@
 """The tables of 1997 as printed beside what was measured: from flowcheck.experiments/1 to text and Markdown."""
 
-from .text import _plain, _render, _table
+from .terminal import new_table, plain, render
 
 __all__ = ["experiments_markdown", "experiments_text"]
 
@@ -89,14 +89,14 @@ def experiments_text(document):
     """Narrow: solved and after how many sequences, printed and measured."""
     parts, right = [], {"justify": "right", "no_wrap": True}
     for name, group in _by_table(document).items():
-        table = _table("row", ("printed", right), ("solved", right), ("median", right), ("range", right))
+        table = new_table("row", ("printed", right), ("solved", right), ("median", right), ("range", right))
         for e in group:
             row, _, after, solved, _, median, spread, *_ = _cells(e)
             printed = after or ("fails" if e["printed"].get("success") == 0 else "")
-            table.add_row(*map(_plain, (row, printed, solved, median, spread)))
-        parts += [_plain(TITLES[name]), table, ""]
-    failed = [_plain(f"{e['row']}, seed {t['seed']}: {t['error']}") for e in document["rows"] for t in e["trials"] if t["error"]]
-    return _render(*parts, *failed, _plain("training sequences until success; " + _summary(document)))
+            table.add_row(*map(plain, (row, printed, solved, median, spread)))
+        parts += [plain(TITLES[name]), table, ""]
+    failed = [plain(f"{e['row']}, seed {t['seed']}: {t['error']}") for e in document["rows"] for t in e["trials"] if t["error"]]
+    return render(*parts, *failed, plain("training sequences until success; " + _summary(document)))
 
 
 def experiments_markdown(document):

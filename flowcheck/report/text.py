@@ -2,46 +2,13 @@
 
 import math
 
+from .terminal import new_table, plain, render
+
 __all__ = ["cell_text", "cells_text", "derivations_text", "diagnosis_text", "further_text", "measurement_text",
            "runs_text", "verification_text"]
 
-_COLOURS = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold red", "warning": "yellow", "info": "cyan",
-            "vanishing": "yellow", "exploding": "yellow", "sustained": "green", "proved": "green", "failed": "bold red"}
-
-
 FEW = 8
 """Units of a group of findings that are named in a terminal, and notes on several nets that are shown; the JSON has all."""
-
-
-def _render(*parts):
-    """Rich renderables as text: coloured for a terminal that wants it (NO_COLOR is honoured), plain otherwise."""
-    import io
-    import sys
-
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty()
-    width = Console().width if terminal else 80
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False, emoji=False)
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
-
-
-def _table(*columns):
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        name, options = column if isinstance(column, tuple) else (column, {})
-        table.add_column(name, **({"overflow": "fold"} | options))
-    return table
-
-
-def _plain(text):
-    from rich.text import Text
-
-    return Text(str(text), style=_COLOURS.get(str(text), ""))
 
 
 def cells_text(cells, measured, lags):
@@ -110,20 +77,20 @@ def cell_text(cell, measured, lags):
 
 def derivations_text(results):
     """All claims, a line each, and how many are proved."""
-    table = _table("equation", "journal", ("status", {"no_wrap": True}), "proof", ("claim", {"ratio": 1}))
+    table = new_table("equation", "journal", ("status", {"no_wrap": True}), "proof", ("claim", {"ratio": 1}))
     for claim, error in results:
         proof = "failed" if error else claim.proof_status
-        table.add_row(_plain(claim.id), claim.journal, claim.status, _plain("" if proof == "definition" else proof), _plain(claim.title))
+        table.add_row(plain(claim.id), claim.journal, claim.status, plain("" if proof == "definition" else proof), plain(claim.title))
     failed = [(claim, error) for claim, error in results if error]
     count = {status: sum(claim.status == status for claim, _ in results) for status in ("definition", "erratum")}
     shown = len(results) - count["definition"]
     summary = f"{shown - len(failed)} of {shown} proved, {count['erratum']} of them errata of the paper; {count['definition']} definitions"
-    return _render(table, "", *(_plain(error) for _, error in failed), summary)
+    return render(table, "", *(plain(error) for _, error in failed), summary)
 
 
 def verification_text(checks, details=None):
     """Passes counted by cell or section, then `details`: failures and inconclusive checks in full, unless given."""
-    table = _table("what", "rung", ("pass", {"justify": "right"}), ("fail", {"justify": "right"}), ("?", {"justify": "right"}),
+    table = new_table("what", "rung", ("pass", {"justify": "right"}), ("fail", {"justify": "right"}), ("?", {"justify": "right"}),
                    ("worst error", {"justify": "right"}), ("catches", {"justify": "right"}))
     groups = {}
     for c in checks:
@@ -134,25 +101,25 @@ def verification_text(checks, details=None):
         error = max((c.error for c in exact if c.error is not None), default=None)
         limit = max((c.detectable for c in exact if c.detectable is not None), default=None)
         counts = str(count["pass"]), str(count["fail"] or ""), str(count["inconclusive"] or "")
-        table.add_row(_plain(what), rung, *counts, _sci(error), _sci(limit))
+        table.add_row(plain(what), rung, *counts, _sci(error), _sci(limit))
     bad = [c for c in checks if c.verdict != "pass"]
     if details is None:
         details = [f"{c.verdict.upper()}  {c.words or c.id}" for c in bad]
     bounded = [c for c in checks if c.verdict == "pass" and c.words.startswith("largest ratio")]
-    ratios = _table(("inequality", {"no_wrap": True}), "flow / bound")
+    ratios = new_table(("inequality", {"no_wrap": True}), "flow / bound")
     for c in bounded:
-        ratios.add_row(_plain(c.id.removesuffix("/code")), c.words.removeprefix("largest ratio of flow to bound: "))
+        ratios.add_row(plain(c.id.removesuffix("/code")), c.words.removeprefix("largest ratio of flow to bound: "))
     passed = len(checks) - len(bad)
     summary = f"{passed} of {len(checks)} checks pass; error and smallest mistake caught are relative to the size of what is compared"
-    return _render(table, "", *map(_plain, details), *([ratios, ""] if bounded else []), summary)
+    return render(table, "", *map(plain, details), *([ratios, ""] if bounded else []), summary)
 
 
 def measurement_text(measured, inputs, network=None):
     """Flows with rate, interval, half-life, horizon and verdict; of a net from a file also its layers and what its reader assumed."""
-    read = [] if network is None or not network.sha256 else [_plain(network.source), *_net_lines(network), ""]
+    read = [] if network is None or not network.sha256 else [plain(network.source), *_net_lines(network), ""]
     errors = [m.rounding_error for m in measured if m.rounding_error is not None]
     precision = [f"relative error of the flows against float64 on the same trajectory: at most {max(errors):.0e}"] if errors else []
-    return _render(*read, f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured), *precision)
+    return render(*read, f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured), *precision)
 
 
 def flow_tables(measured):
@@ -163,16 +130,16 @@ def flow_tables(measured):
     layers, parts = list(dict.fromkeys(m.flow.layer for m in measured)), []
     for layer in layers:
         ours = [m for m in measured if m.flow.layer == layer]
-        table = _table(("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right), ("half-life", right), ("horizon", right),
-                       ("verdict", whole))
+        table = new_table(("flow", whole), ("gradient", whole), ("rate", right), ("+-95 %", right), ("half-life", right),
+                          ("horizon", right), ("verdict", whole))
         for m in ours:
             r, last = m.rate, int(m.flow.lags[-1])
             rate = _rate(r.per_step, r.verdict)
             half = "" if r.interval is None else f"{(r.interval[1] - r.interval[0]) / 2:.1g}"
             table.add_row(m.flow.quantity, m.flow.gradient, rate, half, "" if r.half_life is None else f"{r.half_life:.3g}",
-                          f"> {last}" if r.horizon is None else str(r.horizon), _plain(r.verdict))
-        below = [_plain(words) for words in (estimated(m.probes for m in ours), *said_of(ours)) if words]
-        parts += [_plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
+                          f"> {last}" if r.horizon is None else str(r.horizon), plain(r.verdict))
+        below = [plain(words) for words in (estimated(m.probes for m in ours), *said_of(ours)) if words]
+        parts += [plain(layer), table, *below, ""] if len(layers) > 1 else [table, *below]
     return parts
 
 
@@ -193,7 +160,7 @@ def further_text(found):
         lines.append(f"{e['layer']}: an error from every step arrives with 10^{e['log10_weighted'][-1]:.4g} of its size after "
                      f"{e['lags'][-1]} steps (root mean square over {ends} end times of the first sequence, {e['gradient']}); "
                      "--format json has all pairs")
-    return _render("", *map(_plain, lines)) if lines else ""
+    return render("", *map(plain, lines)) if lines else ""
 
 
 def runs_text(rows, store):
@@ -208,7 +175,7 @@ def runs_text(rows, store):
     several = len({f["layer"] for _, flows, *_ in good for f in flows}) > 1
     diagnosed, on = any(findings is not None for _, _, findings, *_ in good), {inputs for *_, inputs in good}
     notes = {}
-    table = _table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
+    table = new_table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
                    ("verdict", whole), *(["findings"] if diagnosed else []))
     for net, flows, findings, ours, _ in good:
         for note in [*ours, *(f"{f['layer']}: {words}" for f in flows if (words := estimated([f["random_vectors"]])))]:
@@ -216,19 +183,19 @@ def runs_text(rows, store):
         for f in flows:
             found = [x["severity"] for x in findings or () if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
-            table.add_row(_plain(_tail(net)), *([_plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
-                          _four(f["half_life"]), _four(f["horizon"], f"> {f['lags[#-1]']}"), _plain(f["verdict"]),
+            table.add_row(plain(_tail(net)), *([plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
+                          _four(f["half_life"]), _four(f["horizon"], f"> {f['last_lag']}"), plain(f["verdict"]),
                           *([counts] if diagnosed else []))
-    reasons = [_plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
+    reasons = [plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
     done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
     head = f"full state-to-state flow{f' on {min(on)}' if len(on) == 1 else ''}; rates in log10 per step"
-    return _render(_plain(head), "", table, "", *_notes(notes), *reasons, _plain(done))
+    return render(plain(head), "", table, "", *_notes(notes), *reasons, plain(done))
 
 
 def _notes(notes):
     """The first notes of {note: nets}, each with the first of its nets."""
-    shown = [_plain(f"{nets[0]}{f' and {len(nets) - 1} more' if len(nets) > 1 else ''}: {note}") for note, nets in [*notes.items()][:FEW]]
-    more = [_plain(f"{len(notes) - FEW} more notes are in the store")] if len(notes) > FEW else []
+    shown = [plain(f"{nets[0]}{f' and {len(nets) - 1} more' if len(nets) > 1 else ''}: {note}") for note, nets in [*notes.items()][:FEW]]
+    more = [plain(f"{len(notes) - FEW} more notes are in the store")] if len(notes) > FEW else []
     return [*shown, *more, ""] if notes else []
 
 
@@ -249,7 +216,7 @@ def _four(value, none=""):
 def _net_lines(network):
     """One line per layer and per note."""
     layers = [f"{x.name}: {x.cell.name}, {x.n_inputs} -> {x.units}, {x.gate_order}" for x in network.layers]
-    return [_plain(line) for line in (*layers, *(f"note: {n}" for n in network.notes))]
+    return [plain(line) for line in (*layers, *(f"note: {n}" for n in network.notes))]
 
 
 def diagnosis_text(result, inputs):
@@ -258,18 +225,18 @@ def diagnosis_text(result, inputs):
 
     network, groups = result.network, finding_groups(result.findings)
     several = len(network.layers) > 1
-    table = _table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
+    table = new_table(("severity", {"no_wrap": True}), ("rule", {"no_wrap": True}), *(["layer"] if several else []),
                    ("unit", {"justify": "right", "no_wrap": True}), ("finding", {"ratio": 1}))
     for g in groups:
         unit = f"{g['count']} units" if g["count"] > 1 else "" if g["worst"].unit is None else str(g["worst"].unit)
-        table.add_row(_plain(g["severity"]), g["rule"], *([_plain(g["layer"])] if several else []), unit, _plain(_together(g)))
+        table.add_row(plain(g["severity"]), g["rule"], *([plain(g["layer"])] if several else []), unit, plain(_together(g)))
     remedies = list(dict.fromkeys((g["rule"], g["remedy"]) for g in groups))
     main = [m for m in result.measured if not m.flow.quantity.startswith(f"{_output(result, m)} to ")]
-    parts = [_plain(f"{network.source} on {inputs}"), *_net_lines(network), "",
+    parts = [plain(f"{network.source} on {inputs}"), *_net_lines(network), "",
              *flow_tables(main), ""]
     if not result.findings:
-        return _render(*parts, _plain("no findings"))
-    return _render(*parts, table, "", *(_plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
+        return render(*parts, plain("no findings"))
+    return render(*parts, table, "", *(plain(f"{rule}: {remedy}") for rule, remedy in remedies), *_trials(result))
 
 
 def _together(group):
@@ -290,10 +257,10 @@ def _trials(result):
     if result.trials is None:
         return []
     if not result.trials:
-        return ["", _plain("remedies tried: none of these findings has one that weights can take")]
-    table = _table(("tried for", {"no_wrap": True}), ("remedy", {"ratio": 2}), ("before and after", {"ratio": 3}))
+        return ["", plain("remedies tried: none of these findings has one that weights can take")]
+    table = new_table(("tried for", {"no_wrap": True}), ("remedy", {"ratio": 2}), ("before and after", {"ratio": 3}))
     for trial in result.trials:
-        table.add_row(trial.rule, _plain(trial.remedy), _plain(trial.words))
+        table.add_row(trial.rule, plain(trial.remedy), plain(trial.words))
     return ["", table]
 
 
