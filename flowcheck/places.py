@@ -1,10 +1,15 @@
-"""Where in the user's own files an error arose."""
+"""Where in the user's own files an error arose, and what it says, in one line."""
 
 import sysconfig
 import traceback
 from pathlib import Path
 
-__all__ = ["place_of"]
+__all__ = ["place_of", "what_it_says"]
+
+
+def what_it_says(error):
+    """The type of an error, or of its cause, and its message."""
+    return f"{type(error.__cause__ or error).__name__}: {' '.join(str(error).split()) or 'no message'}"
 
 
 def place_of(error):

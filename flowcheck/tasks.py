@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 
-from .places import place_of
+from .places import place_of, what_it_says
 
 __all__ = ["claims", "nearness", "prove", "verify_one"]
 
@@ -51,8 +51,7 @@ def _own_code(claim):
         place = place_of(error)
         if place is None:
             raise
-        message = " ".join(str(error).split()) or "no message"
-        raise ClaimError(f"{place}: claim {claim.id}: {type(error).__name__}: {message}") from error
+        raise ClaimError(f"{place}: claim {claim.id}: {what_it_says(error)}") from error
 
 
 def prove(paths, number):

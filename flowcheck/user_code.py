@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .adapters import PlainForm, from_torch
 from .gradcheck import measure_power, verify_gradient
-from .places import place_of
+from .places import place_of, what_it_says
 from .report.outcome import Location
 from .verify import Check
 
@@ -166,5 +166,4 @@ def _user_code(target):
         place = place_of(error)
         if isinstance(error, ValueError) and place is None:
             raise UserCodeError(f"{target}: {error}") from error
-        message = " ".join(str(error).split()) or "no message"
-        raise UserCodeError(f"{place or target}: {type(error.__cause__ or error).__name__}: {message}") from error
+        raise UserCodeError(f"{place or target}: {what_it_says(error)}") from error

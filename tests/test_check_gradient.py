@@ -7,6 +7,9 @@ import pytest
 import threadpoolctl
 
 from flowcheck import Mismatch, check_gradient, verify_gradient
+from flowcheck.verify.comparison import Comparison
+from flowcheck.verify.seeds import Seed
+from flowcheck.verify.wording import describe
 
 INPUTS, UNITS = 2, 4
 
@@ -620,3 +623,18 @@ def test_a_clip_that_acts_on_larger_errors_only_is_noted():
     found = verify_rnn(rnn_problem(0.9, 6, seed=1), clipped)
     assert found.verdict == "pass" and "a clip or a threshold acts there" in " ".join(str(found).split())
     assert not any("linear" in note for note in verify_rnn(rnn_problem(0.9, 6, seed=1)).notes)
+
+
+def test_a_backward_that_refuses_larger_errors_passes():
+    def careful(params, inputs, state0, grad_outputs):
+        assert np.abs(grad_outputs["y"]).max() < 1e3
+        return rnn_backward(params, inputs, state0, grad_outputs)
+
+    found = verify_rnn(rnn_problem(0.9, 6, seed=1), careful)
+    assert found.verdict == "pass" and not any("linear" in note for note in found.notes)
+
+
+def test_a_part_that_is_not_finite_is_said_where_the_whole_gradient_is():
+    one = Comparison("W", "params", Seed("error at the last step", {}, 5), np.ones(3), verdict="fail")
+    one.bad = 2, np.inf, 0.0, [np.inf], [1.0], None
+    assert "not finite" in describe(one) and "must be zero" not in describe(one)

@@ -43,6 +43,11 @@ class Comparison:
     unknown: bool = False
     gap: float = 1.0
 
+    @property
+    def is_finite(self):
+        """Whether the gradient is an array of finite real numbers."""
+        return self.grad is not None and self.grad.dtype.kind in "fiub" and bool(np.isfinite(self.grad).all())
+
 
 def lags_of(arguments, name, at=None):
     """Steps of a time-indexed entry that are compared: all up to 256, then all near both ends and 128 between. None: no axis of time."""

@@ -127,7 +127,7 @@ class _Case:
 
 def name_terms(outcome, match, seeds):
     """Give the findings of an Outcome the terms that explain them."""
-    if not outcome.failed or not match.outputs or not all(_is_real(one.grad) for one, _, _ in outcome.failed):
+    if not outcome.failed or not match.outputs or not all(one.is_finite for one, _, _ in outcome.failed):
         return
     arguments = next((a for one, a, _ in outcome.failed if one.bad and one.bad[0] is not None), outcome.failed[0][1])
     lags = {f.lag for f in outcome.findings if f.lag}
@@ -147,11 +147,6 @@ def name_terms(outcome, match, seeds):
         replace(f, term=best.mutation.term, words=f"{words}; {f.words}" if k == 0 else f.words, formula=best.mutation.formula,
                 hypotheses=tuple(h.words for h in fits[:8])) if f.entry in bad and f.verdict == "fail" else f
         for k, f in _counted(outcome.findings, bad)]
-
-
-def _is_real(grad):
-    """Whether a gradient is an array of finite real numbers."""
-    return grad is not None and grad.dtype.kind in "fiub" and bool(np.isfinite(grad).all())
 
 
 def _counted(findings, bad):

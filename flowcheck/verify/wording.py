@@ -24,8 +24,9 @@ def describe(one, expected_full=None, clip=None):
         where += f" at step {step} "
     if not np.isfinite(got).all():
         bad = np.argwhere(~np.isfinite(one.grad))
-        return (f"{where.rstrip()} ({one.seed.name}): not finite in {len(bad)} of its {one.grad.size} numbers, the first, "
-                f"{one.grad[tuple(bad[0])]}, at {bad[0].tolist()}")
+        said = (f"not finite in {len(bad)} of its {one.grad.size} numbers, the first, {one.grad[tuple(bad[0])]}, at {bad[0].tolist()}"
+                if len(bad) else "the part of that step is not finite")
+        return f"{where.rstrip()} ({one.seed.name}): {said}"
     said = f"(relative error {error:.1e}, allowed {tolerance:.1e})" if np.isfinite(error) else "(it must be zero)"
     return (f"{where.rstrip()} ({one.seed.name}): got {got[0]:.6g}, expected {expected[0]:.6g} along a random direction "
             f"{said}{clip or _hint(one, error, np.array(got), np.array(expected))}")
