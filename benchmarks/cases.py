@@ -32,13 +32,17 @@ SCAN, VMAP, JACREV, VJP = "jax scan of Jacobians", "jax scan, vmap of vjp", "jax
 ALL_ROWS, FAST_ALL_ROWS = "flowcheck, all rows, forward pass given", "flowcheck --fast, all rows, forward pass given"
 BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched backward", "torch jacobian per lag", "torch backward"
 
-ROUNDS = 8
-"""Of what takes two cores: of three rounds, none may have had both to itself."""
+ROUNDS = 20
+"""Of what takes two cores: of a few rounds, none may have had both to itself."""
 
 
 def cases(quick):
-    """Yield Cases one by one, so that only one net is in memory at a time."""
+    """Yield Cases one by one, so that only one net is in memory at a time; what takes two cores before others leave their threads behind."""
     few = 0.4 if quick else 1.0
+    for busy in (False, True):
+        yield two_cores("tanh", 256, int(few * 500), busy)
+    if not quick:
+        yield checkpoints(200)
     lags = {("tanh", 64): 1000, ("tanh", 256): 1000, ("tanh", 512): 400, ("lstm", 64): 1000, ("lstm", 256): 400, ("lstm", 512): 120,
             ("gru", 64): 1000, ("gru", 256): 1000, ("gru", 512): 300}
     for (cell, n), q in lags.items():
@@ -57,10 +61,6 @@ def cases(quick):
         yield every_weight(128, 20)
     for cell, n, steps in [("lstm", 32, 80)] if quick else [("tanh", 32, 200), ("lstm", 32, 80), ("tanh", 64, 60), ("lstm", 64, 20)]:
         yield learning(cell, n, steps)
-    for busy in (False, True):
-        yield two_cores("tanh", 256, int(few * 500), busy)
-    if not quick:
-        yield checkpoints(200)
 
 
 def log_norms(trajectory, lags, **how):
@@ -272,7 +272,7 @@ def checkpoints(count):
 
     return Case(f"{count} checkpoints, lstm n=32", {
         "flowcheck, two workers": lambda: measured(2), "flowcheck, one worker": lambda: measured(1),
-    }, agree=1, wall=True, setup=folder, rounds=ROUNDS)
+    }, agree=1, wall=True, setup=folder, rounds=8)
 
 
 @contextlib.contextmanager
