@@ -37,7 +37,7 @@ ROUNDS = 20
 
 
 def cases(quick):
-    """Yield Cases one by one, so that only one net is in memory at a time; what takes two cores before others leave their threads behind."""
+    """Yield Cases one by one, so that only one net is in memory at a time; what takes two cores before others start threads."""
     few = 0.4 if quick else 1.0
     for busy in (False, True):
         yield two_cores("tanh", 256, int(few * 500), busy)

@@ -69,12 +69,7 @@ def long_enough(layer, runs, lags):
 
 
 def measure_layer(layer, runs, lags, *, gradient="both", device=None, progress=lambda words: None):
-    """[Measured] of one layer along its runs {label: Trajectory}; t is the last step of each sequence.
-
-    state-to-state    d state(t)/d state(t-q), all states jointly
-    net-to-net        d net(t)/d net(t-q), for a cell with one net, with the bounds of section 3.1
-    input-to-output   d y(t)/d x(t-q)
-    y to NET          d y(t)/d net(t-q), for a cell with several nets
+    """[Measured] of one layer along its runs {label: Trajectory}: the flows of `flow.quantities`, t is the last step of each sequence.
 
     `gradient` "full", "truncated" or "both"; both leaves out truncated flows that are zero at every lag. Lags, and the runs that are long
     enough, are those of `flow.usable_lags`. With a `tensors.Device` that made the runs, flows are taken there, each with its
@@ -108,27 +103,16 @@ def measure_by_probes(layer, runs, lags, progress=lambda words: None):
 
 
 def _layer_flows(layer, runs, lags, cut, device):
-    if device is None:
-        taken_by = flows
-    else:
+    sequences = [(t, b) for t in runs.values() for b in range(t.batch)]
+    taken_by, error = flows, None
+    if device is not None:
         from . import tensors as taken_by
-    cell, sequences = layer.cell, [(t, b) for t in runs.values() for b in range(t.batch)]
-    output, inputs = cell.output.name, [s.name for s in cell.inputs]
-    nets = [n.out.name for n in cell.nets if not n.fixed and n.sources]
-    taken = [("state-to-state", [taken_by.state_flow(t, lags, b=b, cut=cut) for t, b in sequences])]
-    if len(nets) == 1 and cell.recurrent_edges:
-        per_sequence = [taken_by.error_flow(t, nets[0], nets[0], lags, b=b, cut=cut) for t, b in sequences]
-        if device is None and not cut and flows.bounded(cell):
-            per_sequence = [replace(f, bounds=flows.bounds(t, lags, b=b)) for f, (t, b) in zip(per_sequence, sequences, strict=True)]
-        taken.append(("net-to-net", per_sequence))
-    per_sequence = [taken_by.error_flows(t, output, [*inputs, *(nets if len(nets) > 1 else [])], lags, b=b, cut=cut) for t, b in sequences]
-    for receiver in per_sequence[0]:
-        name = "input-to-output" if receiver in inputs else f"{output} to {receiver}"
-        taken.append((name, [f[receiver] for f in per_sequence]))
-    result, error = [], None
-    if device is not None and device.dtype != "float64":
-        error = max(float(taken_by.rounding_error(t, lags, b=b, cut=cut).max()) for t, b in sequences)
-    for name, parts in taken:
-        one = replace(flows.Flow.stack(parts), quantity=name, layer=layer.name)
+
+        if device.dtype != "float64":
+            error = max(float(taken_by.rounding_error(t, lags, b=b, cut=cut).max()) for t, b in sequences)
+    per_sequence = [taken_by.cell_flows(t, lags, b=b, cut=cut) for t, b in sequences]
+    result = []
+    for name in per_sequence[0]:
+        one = replace(flows.Flow.stack([f[name] for f in per_sequence]), layer=layer.name)
         result.append(Measured(one, rate(one), error))
     return result

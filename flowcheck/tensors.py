@@ -6,14 +6,15 @@ can be trusted is measured against float64 along the same trajectory.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from .flow import Flow
+from .flow import Flow, quantities, taken_by_sender
 from .kernels import Trajectory, compile_cell
 from .step import Step
 
-__all__ = ["DTYPES", "Device", "error_flow", "error_flows", "rounding_error", "state_flow"]
+__all__ = ["DTYPES", "Device", "cell_flows", "error_flow", "error_flows", "rounding_error", "state_flow"]
 
 DTYPES = ("float64", "float32", "bfloat16")
 
@@ -106,6 +107,13 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=()):
 def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=()):
     """The Flow from one vector to one other; see `error_flows`."""
     return error_flows(trajectory, sender, [receiver], lags, b=b, end=end, cut=cut)[receiver]
+
+
+def cell_flows(trajectory, lags, *, b=0, cut=()):
+    """{quantity: Flow} of the quantities of the cell; see `flow.cell_flows`. Without bounds."""
+    how = {"b": b, "cut": cut}
+    return taken_by_sender(quantities(trajectory.kernel.cell), partial(state_flow, trajectory, lags, **how),
+                           partial(error_flows, trajectory, lags=lags, **how))
 
 
 def rounding_error(trajectory, lags, *, b=0, cut=(), probes=4):

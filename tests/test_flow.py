@@ -1,12 +1,14 @@
 """Error flow per lag: laws of composition, bounds of section 3.1, the complex step at every lag, the rounding floor."""
 
+import tracemalloc
+
 import mpmath
 import numpy as np
 import pytest
 
 from flowcheck import bounds, catalogue, compile_cell, error_flow, rate, state_flow
 from flowcheck.equations import axes_of
-from flowcheck.flow import error, flow_matrices, state_matrices
+from flowcheck.flow import cell_flows, error, flow_matrices, one_pass, product, quantities, state_matrices
 from flowcheck.flow.scaled import frobenius
 from flowcheck.symbolic import one_step_paths
 
@@ -194,9 +196,9 @@ def logs(rows):
 def two_ways(run, sender, cut=()):
     """{receiver: logs} of lags 0 to 8 from the product of step Jacobians, None where that is not possible; and step by step."""
     receivers = [*(n.out.name for n in run.kernel.cell.nets), *run.inputs]
-    given = (run, sender, receivers, 8, 0, 24, cut)
-    found = error._measured_together(*given, 0), error._measured_one_by_one(*given)
-    return [rows and {r: logs(rows[r]) for r in receivers} for rows in found]
+    fast = one_pass.flows_in_one_pass(run, [(sender, r) for r in receivers], 8, end=24, cut=cut)
+    slow = error._measured_one_by_one(run, sender, receivers, 8, 0, 24, cut)
+    return fast and {r: logs(fast[sender, r]) for r in receivers}, {r: logs(slow[r]) for r in receivers}
 
 
 @pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
@@ -212,9 +214,95 @@ def test_many_lags_together_are_those_step_by_step(cell, cut, rng):
 
 def test_slopes_of_another_step_would_show(rng, monkeypatch):
     run = a_run(catalogue()["lstm"], rng)
-    monkeypatch.setattr(error, "_backwards", lambda slope, times: slope[times][:, None])
+    monkeypatch.setattr(one_pass, "_backwards", lambda slope, times: slope[times][:, None])
     fast, slow = two_ways(run, "y")
     assert min(np.abs(fast[r] - slow[r]).max() for r in ("net_in", "net_out", "x")) > 1e-2
+
+
+def cell_flow_logs(run, cut=()):
+    """{quantity: (lags 0 to 8, 2)} log10 of norm and largest entry: as `cell_flows` takes them, and of matrices sent back step by step."""
+    states, lags = list(run.kernel.states.values()), 8
+    fast = {name: np.stack([np.append(flow.log10_norm0, flow.log10_norm[0]), np.append(0.0, flow.log10_entry[0])], axis=1)[1:]
+            for name, flow in cell_flows(run, lags, cut=cut).items()}
+    slow = {name: logs(error._measured_one_by_one(run, sender, [receiver], lags, 0, 24, cut)[receiver])[1:] * np.log10(2.0)
+            for name, (sender, receiver) in quantities(run.kernel.cell).items() if sender is not one_pass.JOINT}
+    flows = [(joint(m, states), exponent) for _, m, exponent, _ in state_matrices(run, lags, cut=cut)]
+    slow["state-to-state"] = logs([(np.linalg.norm(m), np.abs(m).max(), 0.0, exponent) for m, exponent in flows]) * np.log10(2.0)
+    return fast, slow
+
+
+@pytest.mark.parametrize("cut", [(), True], ids=["full", "truncated"])
+def test_all_flows_of_a_cell_are_those_step_by_step(cell, cut, rng):
+    run = a_run(cell, rng)
+    fast, slow = cell_flow_logs(run, cut)
+    assert fast.keys() == slow.keys() == quantities(cell).keys()
+    for name in fast:
+        np.testing.assert_allclose(fast[name], slow[name], rtol=0, atol=1e-9)
+    pairs, output = quantities(cell).values(), cell.output.name
+    taken = one_pass.flows_in_one_pass(run, pairs, 8, end=24, cut=cut)
+    assert taken or cell.name not in ("conventional", "tanh", "lstm", "gru", "lstm_peephole", "indrnn")
+    for sender, receiver in pairs if taken else ():
+        expected = error._measured_one_by_one(run, sender, [receiver], 0, 0, 24, cut)[receiver] if sender else [
+            (np.sqrt(sum(run[new].shape[-1] for new in run.kernel.states.values())), 1.0, 0.0, 0)]
+        np.testing.assert_allclose(taken[sender, receiver][0][:2], expected[0][:2], rtol=1e-12, err_msg=f"lag 0, {output}")
+
+
+@pytest.mark.parametrize(("mistake", "name", "cut"), [
+    ("one step late", "tanh", ()), ("slopes of the last step left out", "tanh", ()),
+    ("another state's rows", "lstm", ()), ("another state's rows", "lstm", True), ("units taken to be apart", "gru", ()),
+    ("inputs summed over the units", "lstm", True)])
+def test_a_mistake_in_one_pass_would_show(mistake, name, cut, rng, monkeypatch):
+    run, real = a_run(catalogue()[name], rng), one_pass._start
+
+    def start(step, slopes, senders, end):
+        rows, earlier, found = real(step, slopes, senders, end)
+        for sender in found.values():
+            if mistake == "one step late":
+                earlier = 0
+            elif mistake == "slopes of the last step left out":
+                sender.slope = None
+            elif mistake == "another state's rows" and sender.rows != slice(None):
+                n = sender.rows.stop - sender.rows.start
+                sender.rows = slice(sender.rows.start - n, sender.rows.start) if sender.rows.start else slice(n, 2 * n)
+        return rows, earlier, found
+
+    monkeypatch.setattr(one_pass, "_start", start)
+    if mistake == "units taken to be apart":
+        for module in (one_pass, product):
+            monkeypatch.setattr(module, "units_apart", lambda step: True)
+    if mistake == "inputs summed over the units":
+        monkeypatch.setattr(one_pass._Receivers, "_through", lambda self, m, net, r, apart: m @ self.step.live[net][r])
+    fast, slow = cell_flow_logs(run, cut)
+    with np.errstate(invalid="ignore"):  # zero in both
+        assert max(np.nanmax(np.abs(fast[k] - slow[k])) for k in fast) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_rows_left_out_of_one_pass_do_not_show(name, rng):
+    """Of an LSTM's joint state they would: what is left out is orthogonal in all rows together, not in those of y alone."""
+    run, lags = a_run(catalogue()[name], rng, steps=320, units=64, gain=0.8), 300
+    pairs = quantities(run.kernel.cell)
+    found = cell_flows(run, lags)
+    whole = one_pass.flows_in_one_pass(run, pairs.values(), lags, end=319, tail=0)
+    assert (one_pass.flows_in_one_pass(run, pairs.values(), lags, end=319) is None) == (name != "gru")
+    for quantity, pair in pairs.items():
+        np.testing.assert_allclose(found[quantity].log10_norm[0], logs(whole[pair])[1:, 0] * np.log10(2.0), rtol=0, atol=1e-12)
+    assert np.isnan(found["state-to-state"].log10_entry[0, -1]) == (name != "tanh")
+    if name == "tanh":
+        flow = found["net-to-net"]
+        assert all((flow.log10_entry[0] <= bound).all() for bound in flow.bounds.values())
+
+
+def test_flow_of_units_apart_takes_no_matrix_of_them(rng):
+    run = a_run(catalogue()["indrnn"], rng, units=1500)
+    truncated = a_run(catalogue()["lstm"], rng, steps=12, units=1000)
+    for taken, square in ((lambda: state_flow(run, 20), 1500**2), (lambda: cell_flows(truncated, 10, cut=True), 2000**2)):
+        taken()
+        tracemalloc.start()
+        taken()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 * square / 4
 
 
 def test_flow_of_one_sequence_knows_nothing_of_the_others(cell, rng):

@@ -1,16 +1,13 @@
 """Error sent back from any vector of a cell at step t to any other at step t-q: net input to net input, output to input."""
 
 import math
-from functools import partial
 
 import numpy as np
 
 from ..step import Step
 from . import lowrank
-from .chunk import Chunk
 from .norms import end_and_lags, norm_row, of_one_sequence
-from .product import StateProduct
-from .rows import pointwise_slopes
+from .one_pass import flows_in_one_pass
 from .scaled import ROUNDING, Scaled, frobenius
 
 __all__ = ["error_flow", "error_flows", "flow_matrices", "send_back"]
@@ -96,9 +93,12 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=(), t
     Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`.
     """
     end, _ = end_and_lags(trajectory, end, 1)
-    measured = _measured_together(trajectory, sender, receivers, min(int(lags), end), b, end, cut, tail)
-    if measured is None:
-        measured = _measured_one_by_one(trajectory, sender, receivers, min(int(lags), end), b, end, cut)
+    lags = min(int(lags), end)
+    found = flows_in_one_pass(trajectory, [(sender, r) for r in receivers], lags, b=b, end=end, cut=cut, tail=tail)
+    if found is None:
+        measured = _measured_one_by_one(trajectory, sender, receivers, lags, b, end, cut)
+    else:
+        measured = {r: rows for (_, r), rows in found.items()}
     cut = trajectory.kernel.cell.cut(cut)
     return {r: of_one_sequence(f"{sender} to {r}", cut, rows[1:], math.ldexp(rows[0][0], int(rows[0][3])))
             for r, rows in measured.items() if len(rows) > 1}
@@ -111,56 +111,6 @@ def _measured_one_by_one(trajectory, sender, receivers, lags, b, end, cut):
         for r, matrix in matrices.items():
             measured[r].append(norm_row(matrix, floor, exponent))
     return measured
-
-
-def _measured_together(trajectory, sender, receivers, lags, b, end, cut, tail):
-    """The same, many lags at a time, from the product of the step Jacobians; None where states are no pointwise formulas of the nets.
-
-        d sender(t)/d net(t-q) = sum over states of d sender(t)/d state(t-q) diag(d state/d net at t-q)
-    """
-    kernel = trajectory.kernel
-    if kernel.xp is not np or sender not in kernel.states.values() or lags < 1:
-        return None
-    step, kinds = Step(trajectory, cut), {n.out.name: n.kind for n in kernel.cell.nets}
-    known = {*kinds, *trajectory.inputs}.difference(arg for unit in kernel.units.values() for arg in unit.args if arg in trajectory.inputs)
-    slopes = pointwise_slopes(step, b, every_net=True) if known.issuperset(receivers) else None
-    if slopes is None:
-        return None
-    columns = step.columns
-
-    def measure(chunk):
-        count, rows, _ = chunk.matrices.shape
-        back = slice(end - chunk.first - count + 1, end - chunk.first + 1)
-        to_net = {net: _total((chunk.matrices[:, :, cols] * _backwards(slopes[state, net], back) for state, cols in columns.items()
-                               if (state, net) in slopes), (count, rows, step.length(net))) for net in kinds}
-        found, ratios = {}, [chunk.ratio]
-        for r in receivers:
-            flow = to_net[r] if r in kinds else _total((m * step.live[net][r] if kinds[net] == "diagonal" else m @ step.live[net][r]
-                                                        for net, m in to_net.items() if r in step.live[net]),
-                                                       (count, rows, trajectory[r].shape[-1]))
-            norms, entries, ratio = chunk.measure(flow)
-            found[r] = zip(norms, entries, chunk.floors, [chunk.exponent] * count, strict=True)
-            ratios.append(ratio)
-        return found, max(ratios)
-
-    make = partial(StateProduct, step, b, end, lags, columns[sender])
-    first = Chunk(0, np.eye(max(cols.stop for cols in columns.values()))[columns[sender]][None], 0, *np.zeros((4, 1)))
-    parts = [measure(first)[0], *lowrank.measured(make, tail, measure)]
-    return {r: [row for part in parts for row in part[r]] for r in receivers}
-
-
-def _total(arrays, shape):
-    """The sum of arrays of one shape, in the memory of the first."""
-    arrays = iter(arrays)
-    total = next(arrays, None)
-    for array in arrays:
-        total += array
-    return np.zeros(shape) if total is None else total
-
-
-def _backwards(slope, times):
-    """A slope at a slice of steps, the last first, as (steps, 1, units)."""
-    return slope[times][::-1, None] if np.ndim(slope) == 2 else slope
 
 
 def error_flow(trajectory, sender, receiver, lags, *, b=0, end=None, cut=(), tail=lowrank.TAIL):

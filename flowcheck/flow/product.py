@@ -14,7 +14,7 @@ from .one_by_one import OneByOne
 from .scaled import ROUNDING, frobenius, largest_entry
 from .together import LONGEST, Together, lags_kept, step_norms
 
-__all__ = ["StateProduct"]
+__all__ = ["StateProduct", "identity", "units_apart"]
 
 _BITS = 300
 """Powers of two that the product may grow or shrink within a chunk, half as many more where that was not foreseen: its squares stay
@@ -24,10 +24,30 @@ _MILD = 2.0
 """Growth of rounding errors that a second factor may bring: a bit of 52. An LSTM's y_out h'(s) brings less."""
 
 
-class StateProduct:
-    """Rows (a slice of the joint state at t) of d state(t)/d state(t-q), q = 1 ... lags, t = end.
+def units_apart(step):
+    """Whether errors pass from each unit to itself alone, because no net reads several: every block of J(t) is diagonal then."""
+    return all(net.kind == "diagonal" or not net.fixed and step.trajectory.inputs.keys() >= step.live[net.out.name].keys()
+               for net in step.kernel.cell.nets)
 
-        P(q) = P(q-1) J(t-q+1),   P(0) = rows of the identity,   index [to, from]
+
+def identity(step, rows=slice(None)):
+    """(k, joint state) rows of the identity, where a product of all steps may start. Where units are apart, one row for each state, the sum
+    of its units' rows: what the product makes of it are the diagonals of its blocks, and norms and entries are theirs.
+    """
+    size = max(cols.stop for cols in step.columns.values())
+    wanted = range(size)[rows]
+    if not units_apart(step):
+        return np.eye(size)[rows]
+    places = np.arange(size)
+    each = [(cols.start <= places) & (places < cols.stop) & (wanted.start <= places) & (places < wanted.stop)
+            for cols in step.columns.values()]
+    return np.array([row for row in each if row.any()], float)
+
+
+class StateProduct:
+    """Rows times d state(t)/d state(t-q), q = 1 ... lags, t = end; by default of the identity, all of them.
+
+        P(q) = P(q-1) J(t-q+1),   P(0) = rows,   index [to, from]
 
     One more row, random, travels along and shows how rounding errors grow; the floor is what `scaled.Scaled` says. Where matrices are not
     `kept`, chunks have none, and the products stay in the cache. Between chunks `go_on` may put other rows in the place of all.
@@ -35,7 +55,7 @@ class StateProduct:
     way   how lags are multiplied: one by one where a product fills a cache, else together; or by compiled loops
     """
 
-    def __init__(self, step, b, end, lags, rows=slice(None), kept=True):
+    def __init__(self, step, b, end, lags, rows=None, kept=True):
         trajectory, self.kept = step.trajectory, kept
         self.jacobian = _jacobian(step, b, factored=trajectory.products is None)
         self.columns, n = self.jacobian.columns, self.jacobian.size
@@ -43,7 +63,7 @@ class StateProduct:
         if trajectory.products is not None:
             self.compiled = trajectory.products.product(self.jacobian.parts, self.columns, trajectory.steps)
         self.end, self.lags, self.exponent, self.floor, self.done, self.next_chunk, self.turn = end, lags, 0, 0.0, 0, 1, 0
-        self.go_on(np.vstack([np.eye(n)[rows], np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)]))
+        self.go_on(np.vstack([np.eye(n) if rows is None else rows, np.random.default_rng(0).normal(size=(1, n)) / math.sqrt(n)]))
 
     def go_on(self, rows, left_out=0):
         """Take `rows` from here on, the random one last; the `left_out` rows before it stand for what was left out."""

@@ -10,7 +10,7 @@ from ..step import Step
 from ..threads import one_blas_thread
 from . import lowrank
 from .norms import end_and_lags, norm_row, of_one_sequence
-from .product import StateProduct
+from .product import StateProduct, identity, units_apart
 from .scaled import Scaled, frobenius
 from .shared import SharedProduct, joined, worth_sharing
 
@@ -55,11 +55,12 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     size = max(r.stop for r in rows_of.values())
     rows = slice(0, size) if state is None else rows_of[state]
     n, kept = rows.stop - rows.start, state is not None
-    threads = min(max(int(threads), 1), n)
+    threads = 1 if units_apart(step) else min(max(int(threads), 1), n)
     if lowrank.pays(size, tail):
         threads = worth_sharing(threads, n, max(r.stop - r.start for r in rows_of.values()))
     edges = np.linspace(rows.start, rows.stop, threads + 1).round().astype(int).tolist()
-    makes = [partial(StateProduct, step, b, end, lags, slice(*pair), kept) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [identity(step, slice(*pair)) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    makes = [partial(StateProduct, step, b, end, lags, part, kept) for part in parts]
     measured = partial(_profile, cols=rows if kept else None, tail=tail)
     if len(makes) == 1:
         whole = measured(makes[0])
