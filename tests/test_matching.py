@@ -126,3 +126,53 @@ def test_a_failed_check_says_how_the_term_is_named_and_names_it(rng):
     assert "note: forward computes gru: each array has the name of the weights that it is" in str(known)
     right = verify_gradient(forward, backward, params, inputs, state0, time_axis=0)
     assert right.verdict == "pass" and not any(hint in note for note in right.notes)
+
+
+def an_lstm_by_hand(mistake):
+    """forward and backward of an LSTM as people write it, gates i, f, g, o in one array; with a mistake as people make it."""
+    def logistic(z):
+        return 1 / (1 + np.exp(-z))
+
+    def run(params, inputs):
+        steps, n = [], params["U"].shape[1]
+        h = c = np.zeros((inputs["x"].shape[1], n))
+        for x in inputs["x"]:
+            i, f, g, o = np.split(x @ params["W"].T + h @ params["U"].T + params["b"], 4, axis=1)
+            i, f, g, o = logistic(i), logistic(f), np.tanh(g), logistic(o)
+            steps.append([x, h, c, i, f, g, o, f * c + i * g])
+            c = steps[-1][-1]
+            h = o * np.tanh(c)
+            steps[-1].append(h)
+        return steps
+
+    def forward(params, inputs, state0):
+        return {"h": np.array([step[-1] for step in run(params, inputs)])}
+
+    def backward(params, inputs, state0, grad_outputs):
+        grads, dh, dc = {k: np.zeros_like(v) for d in (params, inputs) for k, v in d.items()}, 0.0, 0.0
+        for t, (x, before, c0, i, f, g, o, c, _) in reversed(list(enumerate(run(params, inputs)))):
+            dh = grad_outputs["h"][t] + dh
+            dc = dc + dh * o * (1 - np.tanh(c) ** 2)
+            dz = np.concatenate([dc * g * i * (1 - i), dc * c0 * f * (1 - f), dc * i * (1 - g**2), dh * np.tanh(c) * o * (1 - o)], axis=1)
+            grads["x"][t], dh = dz @ params["W"], dz @ params["U"]
+            grads["W"], grads["U"], grads["b"] = grads["W"] + dz.T @ x, grads["U"] + dz.T @ before, grads["b"] + dz.sum(axis=0)
+            dc = dc if mistake == "dc without f" else dc * f
+        factor = {"all divided by the batch": 1 / 3, "all divided by the steps": 1 / 6}.get(mistake, 1.0)
+        if mistake == "weights times the batch":
+            return {k: v if k == "x" else v * 3 for k, v in grads.items()}
+        return {k: factor * v for k, v in grads.items()}
+
+    return forward, backward
+
+
+@pytest.mark.parametrize(("mistake", "named"), [
+    ("none", None), ("dc without f", "d s / d s_prev: the factor y_f is missing"),
+    ("all divided by the batch", "the whole gradient: is 0.3333 times what it should be"),
+    ("all divided by the steps", "the whole gradient: is 0.1667 times what it should be"),
+    ("weights times the batch", "all dE/dW: is 3 times what it should be")])
+def test_mistakes_of_a_backward_written_by_hand_are_named(mistake, named, rng):
+    forward, backward = an_lstm_by_hand(mistake)
+    params = {"W": rng.normal(size=(16, 3)), "U": 0.5 * rng.normal(size=(16, 4)), "b": rng.normal(size=16)}
+    verification = verify_gradient(forward, backward, params, {"x": rng.normal(size=(6, 3, 3))}, cell=True)
+    assert verification.verdict == ("pass" if named is None else "fail")
+    assert [f.hypotheses for f in verification.findings if f.hypotheses][:1] == ([] if named is None else [(named,)])

@@ -43,7 +43,7 @@ class Adjoint:
     def backward(self, errors, mutation=None, start=0, scale=1.0, first=None, last=0, carried=None, units=False):
         """Errors sent back from step `first` (the last one by default) to step `last`; the mistake is made at lags >= `start`."""
         first = self.steps - 1 if first is None else first
-        errors = self._entering(errors, mutation)
+        errors = self._entering(errors, mutation, scale)
         nets = {n.out.name: np.zeros_like(self.run[n.out.name]) for n in self.cell.nets}
         inputs = {s.name: np.zeros_like(self.run.inputs[s.name]) for s in self.cell.inputs}
         at_units = {u.out.name: np.zeros_like(self.run[u.out.name]) for u in self.cell.units} if units else {}
@@ -115,8 +115,10 @@ class Adjoint:
             found = found - wrong + wrong.T
         return found
 
-    def _entering(self, errors, mutation):
+    def _entering(self, errors, mutation, scale):
         rule = mutation.errors if mutation is not None else ""
+        if rule == "scaled":
+            return {k: scale * v for k, v in errors.items()}
         if rule == "last":
             at = np.zeros((self.steps, 1, 1))
             at[-1] = 1

@@ -99,8 +99,7 @@ def _variants(cell, right):
     nets = [n.out for n in cell.nets if n.kind != "shared"]
     for factor in sympy.Mul.make_args(right):
         if not factor.is_number:
-            if right != factor or factor.atoms(Slope):
-                yield "factor dropped", right / factor, f"the factor {_plain(factor)} is missing"
+            yield "factor dropped", right / factor, f"the factor {_plain(factor)} is missing"
             yield "factor twice", right * factor, f"the factor {_plain(factor)} stands twice"
         if isinstance(factor, sympy.Add):
             for piece in factor.args:
@@ -253,6 +252,8 @@ def weight_mutations(cell, entries, lengths=()):
             found += _another_gate(cell, term, some[0]) if len(some) == 1 else []
     found += [Mutation("all dE/dW", rule, f"all weight gradients: {rules[rule]}", weights=(rule, tuple(cell.parameters), ""))
               for rule in ("last", "first", "mean over time", "mean over batch", "not first", "not last")]
+    found.append(Mutation("all dE/dW", "scaled", "all dE/dW are multiplied by a constant", weights=("scaled", tuple(cell.parameters), ""),
+                          free_scale=True))
     return found
 
 
@@ -270,6 +271,7 @@ def _of_errors(cell):
     yield Mutation("errors at the output", "last step only", "errors enter at the last step only", errors="last")
     yield Mutation("errors at the output", "late", "errors enter one step late", errors="late")
     yield Mutation("errors at the output", "early", "errors enter one step early", errors="early")
+    yield Mutation("the whole gradient", "scaled", "the whole gradient is multiplied by a constant", errors="scaled", free_scale=True)
 
 
 def _plain(expression):

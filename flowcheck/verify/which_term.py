@@ -42,8 +42,10 @@ class Hypothesis:
     def words(self):
         text = self.mutation.words
         if self.mutation.free_scale:
-            known = {0.0: "is missing", -1.0: "has the wrong sign", 2.0: "is counted twice"}
             value = round(self.scale, 6) + 0.0
+            known = {0.0: "is missing", -1.0: "has the wrong sign"}
+            if not self.mutation.errors and not self.mutation.weights:
+                known[2.0] = "is counted twice"
             said = known.get(value, f"is {self.scale:.4g} times what it should be")
             text = f"{self.mutation.term}: " + said if "multiplied" in text else text
         text = text if text.startswith(self.mutation.term) else f"{self.mutation.term}: {text}"
