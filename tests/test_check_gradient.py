@@ -638,3 +638,35 @@ def test_a_part_that_is_not_finite_is_said_where_the_whole_gradient_is():
     one = Comparison("W", "params", Seed("error at the last step", {}, 5), np.ones(3), verdict="fail")
     one.bad = 2, np.inf, 0.0, [np.inf], [1.0], None
     assert "not finite" in describe(one) and "must be zero" not in describe(one)
+
+
+@pytest.mark.parametrize(("add", "verdict"), [("at", "pass"), ("indexed", "fail"), ("assigned", "fail")])
+@pytest.mark.parametrize("refuses", [False, True], ids=["", "refused where repeated"])
+def test_gradients_of_repeated_indices_are_added(add, verdict, refuses, rng):
+    """No index given comes twice, so that only others show that `grads[i] += e` keeps one of two errors."""
+    def forward(params, inputs, state0):
+        if refuses and any(len(set(ids)) < len(ids) for ids in inputs["ids"].tolist()):
+            raise ValueError("an index comes twice in a step")
+        h, found = np.zeros(4), []
+        for ids in inputs["ids"]:
+            h = np.tanh(params["E"][ids] + h @ params["U"].T)
+            found.append(h)
+        return {"h": np.array(found)}
+
+    def backward(params, inputs, state0, grad_outputs):
+        h, grads, back = forward(params, inputs, state0)["h"], {k: np.zeros_like(v) for k, v in params.items()}, 0.0
+        for t, ids in reversed(list(enumerate(inputs["ids"]))):
+            error = (grad_outputs["h"][t] + back) * (1 - h[t] ** 2)
+            if add == "at":
+                np.add.at(grads["E"], ids, error)
+            else:
+                grads["E"][ids] = error + (grads["E"][ids] if add == "indexed" else 0.0)
+            grads["U"] += error.T @ h[t - 1] if t else 0.0
+            back = error @ params["U"]
+        return grads
+
+    params = {"E": rng.normal(size=(60, 4)), "U": 0.5 * rng.normal(size=(4, 4))}
+    verification = verify_gradient(forward, backward, params, {"ids": 7 + rng.permutation(50)[:24].reshape(8, 3)})
+    assert verification.verdict == ("pass" if refuses and add == "indexed" else verdict)
+    if not refuses:
+        assert ("indices repeated" in " ".join(str(verification).split())) == (verdict == "fail")

@@ -23,11 +23,12 @@ def harder(outcome, expected, rng):
     """Compare on harder arguments until something fails; adds to the Outcome what was found and what was looked at."""
     arguments, functions, done = outcome.arguments, outcome.functions, []
     for name, made in (("contracting", 0.7), ("expanding", 1.8)):
-        trial, y = _unsaturated(functions, arguments, rng, made)
+        trial, y, repeated = _unsaturated(functions, arguments, rng, made)
         if y is None:
             continue
         comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng)
-        outcome.add(comparisons, where=f"random arguments of the same shapes, weights {name}", arguments=trial)
+        where = f"random arguments of the same shapes, weights {name}" + (", indices repeated" if repeated else "")
+        outcome.add(comparisons, where=where, arguments=trial)
         for finding in findings:
             outcome.add_finding(finding)
         done.append(name)
@@ -59,8 +60,12 @@ def _where_flow_is_even(outcome, expected, rng):
         outcome.add(comparisons, where=EVEN, arguments=even)
 
 
-def randomised(arguments, rng, gain=1.0, steps=None):
-    """Arguments of the same shapes, every real number moved by noise of its entry's size; flags (all 0 or 1) stay; `steps` long."""
+def randomised(arguments, rng, gain=1.0, steps=None, repeated=False):
+    """Arguments of the same shapes, every real number moved by noise of its entry's size; flags (all 0 or 1) stay; `steps` long.
+
+    With `repeated`, indices over time are drawn from half of those there are: a gradient that is assigned where it must be added shows
+    only where an index comes twice.
+    """
     values = {}
     for group, name, a in arguments.entries():
         size = float(np.sqrt(np.mean(a**2))) or 0.5
@@ -71,6 +76,9 @@ def randomised(arguments, rng, gain=1.0, steps=None):
         else:
             values[name] = a + max(size, 0.3) * rng.normal(size=a.shape)
     moved = arguments.with_values(values)
+    if repeated:
+        drawn = {n: rng.choice(rng.permutation(np.unique(a))[:max(1, len(np.unique(a)) // 2)], a.shape) for n, a in _indices(arguments)}
+        moved = moved.with_values(drawn)
     if steps is None or steps == arguments.steps:
         return moved
     order = rng.permutation(np.resize(np.arange(arguments.steps), steps))
@@ -80,15 +88,26 @@ def randomised(arguments, rng, gain=1.0, steps=None):
     return moved.with_values(picked | noise)
 
 
+def _indices(arguments):
+    """[(name, array)] of the inputs over time that are integers, but for orders, in which each index comes once."""
+    def is_order(a):
+        return any((np.sort(np.moveaxis(a, k, -1)) == np.arange(a.shape[k])).all() for k in range(a.ndim))
+
+    return [(n, a) for n, a in arguments.groups["inputs"].items()
+            if np.issubdtype(a.dtype, np.integer) and arguments.axis(n) is not None and not is_order(a)]
+
+
 def _unsaturated(functions, arguments, rng, gain):
-    """Random arguments and their outputs, weights halved until no output is saturated; (None, None) where there are none."""
+    """(random arguments, their outputs, whether indices are repeated), weights halved until no output is saturated; (None, None, False)
+    where there are none. Indices are repeated, but where forward refuses that."""
     steps = min(max(arguments.steps, FEW), 8) if arguments.steps else None
-    for halvings in range(8):
-        trial = randomised(arguments, rng, gain / 2**halvings, steps)
-        y = finite_outputs(functions, trial)
-        if y is not None and saturation(y) >= SATURATED:
-            return trial, y
-    return None, None
+    for repeated in (True, False) if _indices(arguments) else (False,):
+        for halvings in range(8):
+            trial = randomised(arguments, rng, gain / 2**halvings, steps, repeated)
+            y = finite_outputs(functions, trial)
+            if y is not None and saturation(y) >= SATURATED:
+                return trial, y, repeated
+    return None, None, False
 
 
 def finite_outputs(functions, arguments):
