@@ -7,11 +7,13 @@ import sys
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from flowcheck import bptt, catalogue, rtrl, state_flow
 from flowcheck.compiled import MIDDLE, run_layer
+from flowcheck.flow import cell_flows, error_flows, quantities, taken_by_sender
 from flowcheck.flow.lyapunov import exponents
 from flowcheck.flow.pairs import pair_flows
 from flowcheck.flow.probes import probe_flow
@@ -48,6 +50,8 @@ def cases(quick):
     for (cell, n), q in lags.items():
         yield profile(cell, n, int(few * q), every=n == 64)
     yield of_full_rank(256, int(few * 1000))
+    for cell in ("tanh", "gru", "lstm"):
+        yield every_flow(cell, 256, int(few * 200))
     for n, q in [(64, 40)] if quick else [(64, 60), (256, 12)]:
         yield jacobian_per_lag(n, 1000, q)
     for cell, n in [("tanh", 64), ("tanh", 256), ("lstm", 256), ("gru", 256)]:
@@ -101,6 +105,20 @@ def of_full_rank(n, lags):
         "flowcheck": lambda: log_norms(run, lags), "flowcheck, all rows": lambda: log_norms(run, lags, tail=0),
         "numpy dense": lambda: numpy_ways.profile(p),
     }, limit=by_dgemm(n, FLOPS["tanh"] * n**3 * lags))
+
+
+def every_flow(cell, n, lags):
+    """The full and truncated flows that are measured of a net, from one product where one has them all, beside one for each sender."""
+    p = problem(cell, n, lags)
+    run, cuts = p.run(), ((), True)
+    _ = run.partials
+    named = quantities(run.kernel.cell)
+    norms = lambda each: np.concatenate([f.log10_norm[0][f.log10_norm[0] > -np.inf] for flows in each for f in flows.values()])  # noqa: E731
+    return Case(f"every flow {cell} n={n}, {lags} lags", {
+        "flowcheck": lambda: norms(cell_flows(run, lags, cut=cut) for cut in cuts),
+        "flowcheck, a product for each sender": lambda: norms(taken_by_sender(
+            named, partial(state_flow, run, lags, cut=cut), partial(error_flows, run, lags=lags, cut=cut)) for cut in cuts),
+    })
 
 
 def jacobian_per_lag(n, lags, measured):
