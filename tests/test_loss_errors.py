@@ -106,6 +106,10 @@ def test_the_horizon_is_that_of_the_errors_that_occur(rng):
     errors = errors_of_targets(network, {layer.name: {s.label: s.x for s in both}}, {"a": target, "short": target[-5:]})
     (beside,) = [f for f in diagnose(network, both, lags=60, needs_lag=50, errors=errors).findings if f.rule == "vanishing-flow"]
     assert beside.evidence == finding.evidence, "sequences too short for the lags have no say"
+    target[:, :2] = np.nan
+    errors = errors_of_targets(network, {layer.name: {"a": x}}, {"a": target})
+    (some,) = [f for f in diagnose(network, sets, lags=60, needs_lag=50, errors=errors).findings if f.rule == "vanishing-flow"]
+    assert some.evidence == finding.evidence, "nor have those without a target"
 
 
 def conflicts(target_of, seed=0, sets=4):

@@ -39,17 +39,18 @@ def detect(context):
 
 
 def _weighted(context, lags):
-    """The last lag from which at least 2^-24 of the errors at lag 0 arrives, root mean square over end times, mean log over sequences.
+    """The last lag from which at least 2^-24 of a sequence's errors at lag 0 arrives, root mean square over end times, in half of the
+    sequences that have errors or more.
 
     None without the errors of a loss along a sequence that has all these lags, and where they arrive from every lag measured.
     """
     runs = [run for run in context.runs if run.label in (context.errors or ()) and run.trajectory.steps > lags]
     logs = [pair_flows(run.trajectory, context.errors[run.label][:, b], lags, b=b).log10_weighted
-            for run in runs for b in range(run.trajectory.batch)]
+            for run in runs for b in range(run.trajectory.batch) if context.errors[run.label][:, b].any()]
     if not logs:
         return None
-    mean = np.mean(logs, axis=0)
-    lost = np.flatnonzero(~(mean >= mean[0] + np.log10(HORIZON.value)))
+    there = np.array(logs) >= np.array(logs)[:, :1] + np.log10(HORIZON.value)
+    lost = np.flatnonzero(2 * there.sum(axis=0) < len(there))
     return int(lost[0]) - 1 if len(lost) else None
 
 
