@@ -303,7 +303,8 @@ def test_a_forward_that_is_not_finite_is_what_is_wrong():
 
 @pytest.mark.parametrize(("axis", "words"), [
     (7, "time_axis 7: x has shape (12, 2)"), ({"X": 0}, "time_axis names X, expected entries or outputs: Wx, Wh, b, x, h0, y"),
-    ({"x": 2}, "time_axis 2: x has shape"), ("time", "time_axis is 'time', expected a number"),
+    ({"x": 2}, "time_axis 2: x has shape"), ("time", "time_axis is 'time', expected a whole number"),
+    ({"x": 1.5}, "expected a whole number"), (True, "expected a whole number"),
 ])
 def test_an_axis_of_time_that_is_not_there_is_refused(axis, words):
     with pytest.raises(ValueError, match=re.escape(words)):

@@ -4,6 +4,8 @@ An error sent from one output step alone reaches the input of step t-q over lag 
 own size, so that decay cannot hide a mistake. Knows nothing of the cell behind the functions unless one is handed over.
 """
 
+from numbers import Integral
+
 import numpy as np
 
 from . import hard_inputs, nearby, shrink, which_term
@@ -66,10 +68,10 @@ def verify_gradient(forward, backward, params, inputs, state0=None, *, intent="f
     """
     from .arguments import Arguments, Functions
 
-    if isinstance(time_axis, str) and time_axis != "detect":
-        raise ValueError(f"time_axis is {time_axis!r}, expected a number, a dict by entry, None, or 'detect'")
+    detect, axes = isinstance(time_axis, str) and time_axis == "detect", time_axis.values() if isinstance(time_axis, dict) else [time_axis]
+    if not detect and not all(axis is None or isinstance(axis, Integral) and not isinstance(axis, bool) for axis in axes):
+        raise ValueError(f"time_axis is {time_axis!r}, expected a whole number, a dict of them by entry, None, or 'detect'")
     rng = np.random.default_rng(seed)
-    detect = isinstance(time_axis, str) and time_axis == "detect"
     arguments = Arguments.read(params, inputs, state0 or {}, 0 if detect else time_axis)
     functions = Functions(forward, backward, 0 if detect else time_axis)
     outcome = Outcome(functions, arguments, read_intent(intent))
