@@ -671,3 +671,16 @@ def test_gradients_of_repeated_indices_are_added(add, verdict, refuses, rng):
     assert verification.verdict == ("pass" if refuses and add == "indexed" else verdict)
     if not refuses:
         assert ("indices repeated" in " ".join(str(verification).split())) == (verdict == "fail")
+
+
+def test_the_smallest_case_is_that_of_the_finding_shown_first():
+    """The weights' gradient is twice as large over two steps already; that of the inputs is wrong from lag 4 on."""
+    params, inputs, state0 = rnn_problem(0.9, 12, seed=1)
+
+    def wrong(*given):
+        grads = rnn_backward(*given)
+        lags = np.arange(len(grads["x"]))[::-1].reshape(-1, *[1] * (grads["x"].ndim - 1))
+        return grads | {"Wh": 2 * grads["Wh"], "x": grads["x"] * np.where(lags < 4, 1.0, 0.5)}
+
+    verification = verify_gradient(rnn_forward, wrong, params, inputs, state0)
+    assert "dE/dx is wrong, first at lag 4" in verification.findings[0].words and verification.shrunk["T"] == 5

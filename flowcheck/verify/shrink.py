@@ -14,11 +14,12 @@ __all__ = ["first_lags", "shrunk_arguments"]
 
 
 def first_lags(outcome, expected, rng):
-    """Shrink the first failure of each entry; fill in the lag of entries whose lags are summed, and `outcome.shrunk`."""
+    """Shrink the first failure of each entry; fill in the lag of entries whose lags are summed, and `outcome.shrunk`: of the finding that
+    is shown first, one over time if there is any."""
     if expected.intent.kind in ("stochastic", "direction"):
         return
     seen = {}
-    for one, arguments, where in _first_of_each(outcome.failed):
+    for one, arguments, where in sorted(_first_of_each(outcome.failed), key=lambda item: item[1].axis(item[0].entry) is None):
         if one.bad is None or not arguments.steps:
             continue
         names = [item[0].entry for item in _first_of_each(outcome.failed) if item[2] == where]
