@@ -9,11 +9,13 @@ import contextlib
 import os
 import signal
 import sqlite3
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -81,12 +83,19 @@ def _submitted(executor, call, arguments):
 
 
 def _begin(*setup):
-    """What a worker process does first: an interrupt ends it from now on, without a word."""
+    """What a worker process does first: an interrupt ends it from now on, without a word, and so does the end of its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for call in setup:
         call()
+
+
+def _end_with_parent():
+    """A parent that was killed tells nobody, and its workers would wait for calls for ever."""
+    wait([parent_process().sentinel])
+    os._exit(1)
 
 
 def _stop(executor):
@@ -205,4 +214,6 @@ def _outcome(future):
         reason = str(error)
     except Exception as error:  # noqa: BLE001  (what a worker of a cluster died of, or a mistake of our own)
         reason = f"{type(error).__name__}: {error}"
+        if "Cancelled" in reason.partition(":")[0]:
+            reason = "the cluster went away before this was done; the same command does what is left"
     return None, " ".join(reason.split())

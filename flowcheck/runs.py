@@ -7,6 +7,7 @@ it stopped. The numbers of a row depend on its net and its settings only, never 
 import contextlib
 import hashlib
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ __all__ = ["Rows", "Settings", "Store", "measure_many", "measured"]
 
 _IMPORTED = [f"{__package__}.worker"]
 
-_TABLES = """
+_OF_ROW = """json_extract(settings, '$.lags') AS lags, json_extract(settings, '$.inputs') AS inputs,
+    json_extract(settings, '$.seed') AS seed, json_extract(document, '$.net.sha256') AS sha256, nets.key"""
+"""What tells the rows of one net apart."""
+
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS nets (
   key TEXT PRIMARY KEY, net TEXT NOT NULL, settings TEXT NOT NULL, error TEXT NOT NULL, document TEXT
 ) WITHOUT ROWID;
@@ -26,11 +31,11 @@ CREATE VIEW IF NOT EXISTS flows AS
     json_extract(f.value, '$.gradient') AS gradient, json_extract(f.value, '$.rate_per_step') AS rate_per_step,
     json_extract(f.value, '$.rate_interval[0]') AS rate_low, json_extract(f.value, '$.rate_interval[1]') AS rate_high,
     json_extract(f.value, '$.half_life') AS half_life, json_extract(f.value, '$.horizon') AS horizon,
-    json_extract(f.value, '$.verdict') AS verdict, nets.key
+    json_extract(f.value, '$.verdict') AS verdict, {_OF_ROW}
   FROM nets, json_each(nets.document, '$.flows') AS f;
 CREATE VIEW IF NOT EXISTS findings AS
   SELECT net, json_extract(f.value, '$.rule') AS rule, json_extract(f.value, '$.layer') AS layer, json_extract(f.value, '$.unit') AS unit,
-    json_extract(f.value, '$.severity') AS severity, json_extract(f.value, '$.remedy') AS remedy, nets.key
+    json_extract(f.value, '$.severity') AS severity, json_extract(f.value, '$.remedy') AS remedy, {_OF_ROW}
   FROM nets, json_each(nets.document, '$.findings') AS f;
 """
 
@@ -54,11 +59,11 @@ class Settings:
     seed: int = 0
     lags: int = 100
 
-    def key(self, net):
-        """The same for the same bytes, inputs, settings and version of flowcheck."""
+    def key(self, net, bytes_, inputs):
+        """The same for the same net, settings and version of flowcheck, where the bytes of net and inputs are the same (`_digest`)."""
         from . import __version__
 
-        values = asdict(self) | {"inputs": _digest(self.inputs), "net": _digest(net), "version": __version__}
+        values = asdict(self) | {"inputs": inputs, "net": [net, bytes_], "version": __version__}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -86,10 +91,17 @@ class Store:
         return held.intersection(keys)
 
     def write(self, rows):
-        """Rows (key, net, settings, error, document), all of them or none; `document` is JSON text, None beside an error."""
-        with self.database:
-            self.database.executemany("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", (
-                (key, net, json.dumps(asdict(settings), sort_keys=True), error, document) for key, net, settings, error, document in rows))
+        """Rows (key, net, settings, error, document), all of them or none; `document` is JSON text, None beside an error.
+
+        Raises ValueError where another program keeps the file locked, or the disk is full.
+        """
+        texts = ((key, net, json.dumps(asdict(settings), sort_keys=True), error, document) for key, net, settings, error, document in rows)
+        try:
+            with self.database:
+                self.database.executemany("INSERT OR REPLACE INTO nets VALUES (?, ?, ?, ?, ?)", texts)
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"{self.path}: cannot be written ({error}); what is done before is in it, and the same command goes on from "
+                             "there") from error
 
     def one(self, key, columns):
         """These columns of the row of one net."""
@@ -149,8 +161,10 @@ def measured(net, settings):
 
 
 def _as_text(net, settings):
-    """`measured` as JSON text: written by the worker, so that who waits for the workers has little to do."""
-    return json.dumps(measured(net, settings), allow_nan=False)
+    """(SHA-256 of the net's bytes, None of what is no file, `measured` as JSON text): made by the worker, so that who waits for the workers
+    has little to do."""
+    document = measured(net, settings)
+    return document.get("net", {}).get("sha256"), json.dumps(document, allow_nan=False)
 
 
 def measure_many(nets, settings, store, *, scheduler="local", workers=None, progress=lambda words, done, total: None):
@@ -160,15 +174,23 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
                 whose workers must see the same files
 
     A net that cannot be read leaves its reason as `error`. One whose worker dies is tried again alone; if it dies again, that is its error.
+    A file that changes meanwhile is kept as what was measured. Raises ValueError for inputs that are not there, and where the store cannot
+    be written.
     """
-    keys = {net: settings.key(net) for net in nets}
+    if settings.inputs is not None and not settings.inputs.isdigit() and not Path(settings.inputs).is_file():
+        raise ValueError(f"inputs: {settings.inputs} cannot be read: there is no such file")
+    inputs = _digest(settings.inputs)
+    keys = {net: settings.key(net, _digest(net), inputs) for net in nets}
     held = store.done(keys.values())
     waiting = [net for net in keys if keys[net] not in held]
     done = len(keys) - len(waiting)
     calls = [(net, settings) for net in waiting]
     with contextlib.closing(jobs.batches(_as_text, calls, scheduler, workers, preload=_IMPORTED)) as batches:
         for batch in batches:
-            store.write((keys[net], net, settings, error, document) for (net, _), document, error in batch)
+            for (net, _), found, _ in batch:
+                if found and found[0]:
+                    keys[net] = settings.key(net, found[0], inputs)
+            store.write((keys[net], net, settings, error, found and found[1]) for (net, _), found, error in batch)
             for (net, _), *_ in batch:
                 done += 1
                 progress(Path(net).name, done, len(keys))

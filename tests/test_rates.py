@@ -95,6 +95,16 @@ def test_a_noisy_curve_whose_interval_holds_zero_is_sustained():
     assert rate(noisy).verdict == "sustained"
 
 
+@pytest.mark.parametrize("after", [-np.inf, -30.0], ids=["exactly zero", "far down"])
+def test_what_is_gone_at_the_last_lag_is_not_sustained(after):
+    """However uncertain the rate is over the lags before; what is lost on the way and comes back may be."""
+    first = np.array([0.0, -0.4, 0.3, -0.2, 0.4, -0.3, 0.2, -0.1, 0.3, 0.0])
+    gone = rate(a_flow([np.append(first, np.full(30, after))]))
+    assert (gone.verdict, gone.horizon, gone.half_life) == ("vanishing", 10, None) and gone.interval[0] < 0 < gone.interval[1]
+    back = rate(a_flow([np.concatenate([first, np.full(5, -8.0), first])]))
+    assert (back.verdict, back.horizon) == ("sustained", 10)
+
+
 @pytest.mark.parametrize("half_life", [1.0, 3.0, 12.5])
 def test_half_life_is_the_lags_in_which_the_norm_halves(half_life):
     assert rate(a_flow(line(-np.log10(2) / half_life, 200))).half_life == pytest.approx(half_life, rel=1e-12)

@@ -1,6 +1,7 @@
 """Many nets into one SQLite file: the same rows however they are computed, and none lost."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -22,6 +24,7 @@ from flowcheck.detectors import context
 from flowcheck.formats import write_npz
 from flowcheck.network import fresh
 from flowcheck.report import documents
+from flowcheck.report.text import _told_apart, runs_text
 from flowcheck.runs import Settings, Store, measure_many
 
 SETTINGS = Settings(lags=12)
@@ -130,7 +133,8 @@ def test_rows_are_read_one_at_a_time_under_the_names_given(nets, tmp_path, in_pr
     measure_many(nets[:1], SETTINGS, store, workers=1)
     rows = measure_many([*nets[:2], str(copy), str(bad)], SETTINGS, store, workers=1)
     assert [net for net, *_ in rows] == [*nets[:2], str(copy), str(bad)]
-    assert rows[2][2] == rows[0][2] != rows[1][2]
+    assert rows[2][2]["flows"] == rows[0][2]["flows"] != rows[1][2]["flows"], "a row of its own, of its own name"
+    assert [row[2] and row[2]["net"]["source"] for row in rows] == [*nets[:2], str(copy), None]
     assert [*rows.errors()] == [str(bad)]
     shown = {net: (flows, findings) for net, flows, findings, *_ in rows.summaries()}
     assert [*shown] == [*nets[:2], str(copy)]
@@ -279,3 +283,81 @@ def test_no_scheduler_is_one_line(nets, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="a Dask cluster needs the extra distributed")
     with pytest.raises(ValueError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         measure_many(nets[:1], SETTINGS, Store(tmp_path / "s.sqlite"), scheduler="tcp://127.0.0.1:9")
+
+
+def test_files_of_equal_bytes_are_refused_each_by_its_own_name(nets, tmp_path, in_process):
+    empty = [tmp_path / "epoch1.npz", tmp_path / "epoch2.npz"]
+    for path in empty:
+        path.write_bytes(b"")
+    rows = measure_many([*map(str, empty)], SETTINGS, Store(tmp_path / "s.sqlite"), workers=1)
+    assert all(path.name in error for path, error in zip(empty, rows.errors().values(), strict=True))
+
+
+def test_a_net_that_changes_meanwhile_is_kept_as_what_was_measured(nets, tmp_path, in_process, monkeypatch):
+    """A training run overwrites its last checkpoint between the look at its bytes and the measurement."""
+    last, before, after = tmp_path / "last.npz", Path(nets[0]).read_bytes(), Path(nets[1]).read_bytes()
+    last.write_bytes(before)
+    as_text = runs._as_text
+
+    def late(net, settings):
+        last.write_bytes(after)
+        return as_text(net, settings)
+
+    monkeypatch.setattr(runs, "_as_text", late)
+    path = tmp_path / "s.sqlite"
+    (row,) = measure_many([str(last)], SETTINGS, Store(path), workers=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(jobs, "_attempts", lambda *_: iter([(lambda: ThreadPoolExecutor(1), None)]))
+    last.write_bytes(before)
+    (again,) = measure_many([str(last)], SETTINGS, Store(path), workers=1)
+    assert row[2]["net"]["sha256"] == hashlib.sha256(after).hexdigest()
+    assert again[2]["net"]["sha256"] == hashlib.sha256(before).hexdigest() and again[2] == runs.measured(str(last), SETTINGS)
+    found = sqlite3.connect(path).execute("SELECT DISTINCT sha256, lags, seed, inputs FROM flows ORDER BY sha256").fetchall()
+    assert found == sorted((hashlib.sha256(b).hexdigest(), SETTINGS.lags, SETTINGS.seed, SETTINGS.inputs) for b in (before, after))
+
+
+def test_inputs_that_are_not_there_are_refused_once(nets, tmp_path):
+    with pytest.raises(ValueError, match="nowhere.npy cannot be read"):
+        measure_many(nets, replace(SETTINGS, inputs=str(tmp_path / "nowhere.npy")), Store(tmp_path / "s.sqlite"))
+
+
+def test_a_store_that_others_keep_locked_is_the_users_matter(nets, tmp_path, in_process, monkeypatch):
+    store, connect = Store(tmp_path / "s.sqlite"), sqlite3.connect
+    store.database.execute("PRAGMA busy_timeout = 50")
+    with contextlib.closing(connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ValueError, match="s.sqlite: cannot be written .database is locked.* goes on from there"):
+            measure_many(nets[:1], SETTINGS, store, workers=1)
+
+
+def test_nets_of_one_name_are_told_apart(nets, tmp_path, in_process):
+    paths = [tmp_path / folder / "last.npz" for folder in ("run1", "run2")] + [tmp_path / "run2" / "bad.npz"]
+    for k, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(Path(nets[k]).read_bytes() if k < 2 else b"")
+    shown = runs_text(measure_many([*map(str, paths)], SETTINGS, Store(tmp_path / "s.sqlite"), workers=1), "s.sqlite")
+    assert "run1/last.npz" in shown and "run2/last.npz" in shown and "\nbad.npz: expected" in shown and "run2/bad" not in shown
+
+
+LONG_NAMES = ["runs/first/checkpoint_of_a_long_name_0001.pt", "runs/second/checkpoint_of_a_long_name_0001.pt",
+              "a_checkpoint_of_a_long_name.pt"]
+
+
+def test_long_names_are_told_apart_in_few_columns():
+    shown = _told_apart(LONG_NAMES)
+    assert len({*shown.values()}) == 3 and max(map(len, shown.values())) <= 24
+    assert shown[LONG_NAMES[0]].startswith("first/...") and shown[LONG_NAMES[2]].startswith("...")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """They hold its standard output, so that who reads it would wait for ever."""
+    script = tmp_path / "parent.py"
+    script.write_text("import time\nfrom flowcheck import jobs\nif __name__ == '__main__':\n    print('begun', flush=True)\n"
+                      "    list(jobs.results(time.sleep, [(60,), (60,), (60,)], workers=2))\n")
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    assert parent.stdout.readline() == b"begun\n"
+    time.sleep(3)
+    parent.kill()
+    begun = time.monotonic()
+    assert parent.communicate(timeout=30) == (b"", None) and time.monotonic() - begun < 20

@@ -34,11 +34,13 @@ def cell_flows(trajectory, lags, *, b=0, cut=()):
     """{quantity: Flow} of the `quantities` of the cell from the last step back, q = 1 ... lags: one product for all where one has them all.
 
     The full net-to-net flow of a cell that section 3.1 bounds has its bounds. They are on the entries, so no row is left out then
-    (`state_flow`), and the largest entry is known at every lag.
+    (`state_flow`), and the largest entry is known at every lag. Raises ValueError for lags that reach back to before the first input.
     """
     cell = trajectory.kernel.cell
     limited, named = not cut and bounded(cell), quantities(cell)
     end, lags = end_and_lags(trajectory, None, lags)
+    if lags > end:
+        raise ValueError(f"{lags} lags back from step {end} need an input before step 0")
     how = {"b": b, "cut": cut, "tail": 0 if limited else lowrank.TAIL}
     found = flows_in_one_pass(trajectory, named.values(), lags, end=end, **how)
     if found is None:

@@ -90,9 +90,12 @@ def error_flows(trajectory, sender, receivers, lags, *, b=0, end=None, cut=(), t
 
         dtheta(t-q)/dtheta(t) = F'(t-q) W^T ... F'(t-1) W^T,   index [v, u]: from unit u at t to unit v at t-q      (3.1)
 
-    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`.
+    Full unless `cut`. log10_norm0 is the norm at lag 0. The last lag is at most the end step. `tail` is as in `state_flow`. Raises
+    ValueError where there is no lag.
     """
-    end, _ = end_and_lags(trajectory, end, 1)
+    end, _ = end_and_lags(trajectory, end, min(int(lags), 1))
+    if not end:
+        raise ValueError("from step 0 there is no lag back")
     lags = min(int(lags), end)
     found = flows_in_one_pass(trajectory, [(sender, r) for r in receivers], lags, b=b, end=end, cut=cut, tail=tail)
     if found is None:

@@ -102,7 +102,9 @@ def end_and_lags(trajectory, end, lags):
     if not 0 <= end < trajectory.steps:
         raise ValueError(f"end step {end} is not in 0 ... {trajectory.steps - 1}")
     lags = int(lags)
-    if lags < 1 or lags > end + 1:
+    if lags < 1:
+        raise ValueError(f"{lags} lags: at least 1 is needed")
+    if lags > end + 1:
         raise ValueError(f"{lags} lags back from step {end} need {lags - 1} earlier steps; the sequence has {end}")
     return end, lags
 

@@ -9,6 +9,7 @@ What is left out of a product (`lowrank`) counts by its square for all rows toge
 senders of some rows have products of their own.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,6 +27,9 @@ __all__ = ["JOINT", "flows_in_one_pass"]
 JOINT = None
 """All states, one below the other, as sender or receiver."""
 
+_FAR = 64
+"""Powers of two up to which the rows of a product may start as they are."""
+
 _SHORT = 20_000
 """Lags times entries of the joint state up to which one product of all rows takes less time than one with fewer and fewer rows for each
 sender (measured on LSTMs of 32 to 128 units)."""
@@ -37,7 +41,7 @@ def flows_in_one_pass(trajectory, wanted, lags, *, b=0, end, cut=(), tail=lowran
     Senders are states, JOINT, or a net that alone makes the only state; receivers are nets, inputs, or JOINT. None where a pass cannot have
     them all, or states are no pointwise formulas of the nets. `tail` is as in `state_flow`. The last lag is at most the end step.
     """
-    if trajectory.kernel.xp is not np or lags < 1:
+    if trajectory.kernel.xp is not np or not 1 <= lags <= end:
         return None
     step, by_sender = Step(trajectory, cut), {}
     for sender, receiver in wanted:
@@ -47,7 +51,9 @@ def flows_in_one_pass(trajectory, wanted, lags, *, b=0, end, cut=(), tail=lowran
     if not start:
         return None
     rows, earlier, senders = start
-    end, apart = end - earlier, units_apart(step)
+    end, apart, exponent = end - earlier, units_apart(step), math.frexp(float(np.abs(rows).max(initial=0.0)))[1]
+    exponent = exponent if abs(exponent) > _FAR else 0
+    rows = np.ldexp(rows, -exponent)
     if lowrank.pays(rows.shape[1], tail) and not apart and not all(how.whole for how in senders.values()):
         if lags * rows.shape[1] > _SHORT:
             return None
@@ -62,11 +68,11 @@ def flows_in_one_pass(trajectory, wanted, lags, *, b=0, end, cut=(), tail=lowran
             flows = receivers.flows([r for r in ours if r is not JOINT], matrices, times, apart)
             for r in ours:
                 if r is JOINT and how.whole:
-                    found[sender, r] = chunk.measured
-                    continue
-                norms, entries, ratio = chunk.measure(matrices if r is JOINT else flows[r])
-                found[sender, r] = zip(norms, entries, chunk.floors * how.largest, [chunk.exponent] * count, strict=True)
-                ratios.append(ratio)
+                    norms, entries, _, _ = chunk.measured.T
+                else:
+                    norms, entries, ratio = chunk.measure(matrices if r is JOINT else flows[r])
+                    ratios.append(ratio)
+                found[sender, r] = zip(norms, entries, chunk.floors * how.largest, [chunk.exponent + exponent] * count, strict=True)
         return found, max(ratios)
 
     def at_lag_0():

@@ -23,7 +23,7 @@ class Rate:
     horizon     the last lag whose norm is at least 2^-24 of that at lag 0 (what float32 keeps beside it), in half of the sequences or
                 more; None: beyond the lags measured
     verdict     "vanishing", "exploding", or "sustained": the interval holds 0, or the rate makes less than a factor 10 over the lags,
-                or a single lag was measured, and the flow is there
+                or a single lag was measured, and the flow is there at the last lag as the horizon counts it
     fitted      (q0, q1), the lags used: after the first tenth, above the rounding floor
     """
 
@@ -43,9 +43,10 @@ def rate(flow):
     are correlated and would give an interval far too narrow.
     """
     usable = flow.above_floor
-    horizon = _horizon(flow)
+    lost = 2 * flow.there.sum(axis=0) < len(flow.there)
+    horizon = _horizon(flow.lags, lost)
     if usable < 2:
-        return Rate(None, None, None, horizon, "vanishing" if usable < len(flow.lags) else "sustained", None)
+        return Rate(None, None, None, horizon, "vanishing" if usable < len(flow.lags) or lost[-1] else "sustained", None)
     first = min(usable // 10, usable - 2)
     norms = flow.log10_norm[flow.kept, first:usable]
     increments = np.diff(norms, axis=1) / np.diff(flow.lags[first:usable])
@@ -54,7 +55,7 @@ def rate(flow):
     low, high = per_step - half_width, per_step + half_width
     span = flow.lags[-1] - flow.lags[first]  # all lags measured, also those beyond the floor, where the norm has only fallen further
     if low <= 0 <= high or abs(per_step) * span < SUSTAINED_DECADES:
-        verdict = "sustained"
+        verdict = "vanishing" if lost[-1] else "sustained"
     else:
         verdict = "vanishing" if per_step < 0 else "exploding"
     half_life = float(np.log10(2) / -per_step) if high < 0 else None
@@ -73,8 +74,8 @@ def _half_width(increments):
     return float(stdtrit(len(means) - 1, 0.975) * means.std(ddof=1) / np.sqrt(len(means)))
 
 
-def _horizon(flow):
-    lost = np.flatnonzero(2 * flow.there.sum(axis=0) < len(flow.there))
-    if not len(lost):
+def _horizon(lags, lost):
+    if not lost.any():
         return None
-    return int(flow.lags[lost[0] - 1]) if lost[0] else 0
+    first = int(np.argmax(lost))
+    return int(lags[first - 1]) if first else 0

@@ -1,6 +1,7 @@
 """What the verbs print in a terminal: short tables that fit 80 columns, with the numbers that decide."""
 
 import math
+from collections import Counter
 
 from .terminal import new_table, plain, render
 
@@ -174,19 +175,19 @@ def runs_text(rows, store):
     good, refused = [*rows.summaries()], rows.errors()
     several = len({f["layer"] for _, flows, *_ in good for f in flows}) > 1
     diagnosed, on = any(findings is not None for _, _, findings, *_ in good), {inputs for *_, inputs in good}
-    notes = {}
+    notes, name = {}, _told_apart([net for net, *_ in good] + [*refused])
     table = new_table(("net", whole), *(["layer"] if several else []), ("rate", right), ("half-life", right), ("horizon", right),
                    ("verdict", whole), *(["findings"] if diagnosed else []))
     for net, flows, findings, ours, _ in good:
         for note in [*ours, *(f"{f['layer']}: {words}" for f in flows if (words := estimated([f["random_vectors"]])))]:
-            notes.setdefault(note, []).append(_tail(net))
+            notes.setdefault(note, []).append(name[net])
         for f in flows:
             found = [x["severity"] for x in findings or () if x["layer"] == f["layer"]]
             counts = ", ".join(f"{found.count(s)} {s}" for s in ("error", "warning", "info") if s in found) or "none"
-            table.add_row(plain(_tail(net)), *([plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
+            table.add_row(plain(name[net]), *([plain(f["layer"])] if several else []), _rate(f["rate_per_step"], f["verdict"]),
                           _four(f["half_life"]), _four(f["horizon"], f"> {f['last_lag']}"), plain(f["verdict"]),
                           *([counts] if diagnosed else []))
-    reasons = [plain(error if error.startswith(_tail(net)) else f"{_tail(net)}: {error}") for net, error in refused.items()]
+    reasons = [plain(f"{name[net]}: {error.removeprefix(net.rsplit('/', 1)[-1] + ': ')}") for net, error in refused.items()]
     done = f"{len(good)} of {len(rows)} nets measured; all numbers are in {store} (views flows and findings)"
     head = f"full state-to-state flow{f' on {min(on)}' if len(on) == 1 else ''}; rates in log10 per step"
     return render(plain(head), "", table, "", *_notes(notes), *reasons, plain(done))
@@ -199,9 +200,16 @@ def _notes(notes):
     return [*shown, *more, ""] if notes else []
 
 
-def _tail(net, longest=24):
-    name = net.rsplit("/", 1)[-1]
-    return name if len(name) <= longest else f"...{name[3 - longest:]}"
+def _told_apart(nets, longest=24):
+    """{net: the end of its path that no other has, from a folder or the file on}; of a long one the folder's start and the file's end."""
+    parts, found, depth = {net: net.split("/") for net in nets}, {}, 0
+    while len(found) < len(parts):
+        depth += 1
+        ends = {net: "/".join(p[-depth:]) for net, p in parts.items()}
+        counts = Counter(ends.values())
+        found |= {net: end for net, end in ends.items() if net not in found and (counts[end] == 1 or depth >= len(parts[net]))}
+    short = {net: f"{end[:end.index('/') + 1][:8]}..." if "/" in end else "..." for net, end in found.items()}
+    return {net: end if len(end) <= longest else short[net] + end[len(short[net]) - longest:] for net, end in found.items()}
 
 
 def _rate(per_step, verdict):
