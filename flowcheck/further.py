@@ -1,11 +1,11 @@
 """What can be measured beside the flows of `measure`: spectral norms, exponents, random probes, all pairs of end time and lag.
 
-Entries of plain numbers, one per layer, pooled over the same sequences as the flows.
+Entries of plain numbers, one per layer, pooled over sequences: norms over those that `Flow.kept` names of them, exponents over all.
 """
 
 import numpy as np
 
-from .flow import lyapunov
+from .flow import Flow, lyapunov
 from .flow.pairs import pair_flows
 from .flow.probes import probe_flow
 from .flow.spectra import spectral_norms
@@ -14,6 +14,9 @@ from .measure import first_sequences, long_enough
 __all__ = ["further"]
 
 CONFIDENCE = 0.95
+
+TURNING = 4
+"""One step in so many, the first ones, turns the frame of exponents before they count: where it starts is random."""
 
 
 def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, pairs=False, cut=False, run=None,
@@ -35,21 +38,23 @@ def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, p
 
 def _spectral(sequences, lags, cut, probes):
     every = [spectral_norms(t, lags, b=b, cut=cut) for t, b in sequences]
-    return {"lags": every[0].lags, "log10_norm": _mean([s.log10_norm for s in every]),
+    norms, found = np.array([s.log10_norm for s in every]), every[0].lags
+    return {"lags": found, "log10_norm": _mean(norms[_kept(norms, found, 0.0)]),
             "relative_error": np.max([s.relative_error for s in every], axis=0), "decomposed": int(sum(s.decomposed.sum() for s in every))}
 
 
 def _exponents(sequences, lags, cut, probes):
-    every = [lyapunov.exponents(t, b=b, cut=cut) for t, b in sequences]
+    every = [lyapunov.exponents(t, b=b, cut=cut, skip=(t.steps - 1) // TURNING) for t, b in sequences]
     return {"values": _mean([e.values for e in every]), "mean_log_det": float(_mean([e.mean_log_det for e in every])),
-            "sum_error": max(e.sum_error for e in every)}
+            "sum_error": max(e.sum_error for e in every), "steps": min(e.steps for e in every)}
 
 
 def _probes(sequences, lags, cut, count):
     every = [probe_flow(t, lags, count=count, seed=k, b=b, cut=cut) for k, (t, b) in enumerate(sequences)]
-    estimate, low, high = _mean([p.frobenius(CONFIDENCE) for p in every])
-    return {"count": count, "lags": every[0].lags, "confidence": CONFIDENCE,
-            "log10_frobenius": estimate, "log10_low": low, "log10_high": high}
+    size, found = sum(sequences[0][0][new].shape[-1] for new in sequences[0][0].kernel.states.values()), every[0].lags
+    norms = np.array([p.frobenius(CONFIDENCE) for p in every])
+    estimate, low, high = _mean(norms[_kept(norms[:, 0], found, 0.5 * np.log10(size))])
+    return {"count": count, "lags": found, "confidence": CONFIDENCE, "log10_frobenius": estimate, "log10_low": low, "log10_high": high}
 
 
 def _pairs(sequences, lags, cut, probes):
@@ -60,6 +65,11 @@ def _pairs(sequences, lags, cut, probes):
 
 
 _ENTRIES = {"spectral": _spectral, "exponents": _exponents, "probes": _probes, "pairs": _pairs}
+
+
+def _kept(norms, lags, norm0):
+    """Which sequences count, from log10 norms (sequences, lags)."""
+    return Flow("", "", lags, norms, norms, norms, norm0).kept
 
 
 def _mean(logs):

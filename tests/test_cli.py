@@ -372,6 +372,7 @@ def test_measure_gives_more_on_request():
     assert pairs["log10_norm"][50] == pytest.approx(pair_flows(run, lags=40).log10_norm[50].tolist(), abs=1e-12)
     assert pairs["log10_norm"][3][4:] == [None] * 37
     assert sum(exponents["values"]) == pytest.approx(exponents["mean_log_det"], abs=1e-9) and exponents["sum_error"] < 1e-9
+    assert exponents["steps"] == 90 - 22, "of the 90 there are, but for those that turn the frame"
     text = run_text("measure", "cell:gru", "--units", 6, "--lags", 40, "--exponents", "--pairs")
     assert "leading exponents" in text and "every step" in text and "singular" not in text
 

@@ -7,6 +7,8 @@ import pytest
 from flowcheck import catalogue, compile_cell, state_flow
 from flowcheck.flow.product import StateProduct
 from flowcheck.flow.spectra import TopSingularValue, spectral_norms
+from flowcheck.further import further
+from flowcheck.network import fresh
 from flowcheck.step import Step
 
 TOLERANCE = 1e-9
@@ -109,3 +111,13 @@ def test_what_is_left_out_is_part_of_the_error(rng):
         off = np.abs(np.expm1((found.log10_norm - exact.log10_norm) * np.log(10)))
         assert np.all(found.relative_error <= max(tolerance, 1e-12))
         assert np.all(off <= found.relative_error + 1e-13), "but for rounding: some eps of each of 300 products"
+
+
+def test_one_sequence_whose_flow_is_gone_does_not_hide_the_others(rng):
+    """As in the flows beside which these norms stand: the second sequence saturates all units."""
+    network, x = fresh(catalogue()["tanh"], 6, 3, 0), rng.normal(size=(40, 4, 3))
+    x[20:, 1] = 1e6
+    found, alone = (further(network, {network.layers[0].name: {"a": sequences}}, 10, spectral=True, probes=3)
+                    for sequences in (x, x[:, [0, 2, 3]]))
+    np.testing.assert_array_equal(found["spectral"][0]["log10_norm"], alone["spectral"][0]["log10_norm"])
+    assert np.isfinite(found["probes"][0]["log10_frobenius"]).all()

@@ -67,6 +67,8 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     count = n if count is None else count
     if not 1 <= count <= n:
         raise ValueError(f"{count} exponents of a state of {n} entries; ask for 1 to {n}")
+    if start < 0 or skip < 0:
+        raise ValueError(f"exponents from step {start} with {skip} skipped: neither can be negative")
     steps = trajectory.steps - 1 - start - skip
     if steps < 1:
         raise ValueError(f"exponents from step {start} with {skip} skipped need {start + skip + 2} steps; "

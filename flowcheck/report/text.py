@@ -119,7 +119,8 @@ def measurement_text(measured, inputs, network=None):
     """Flows with rate, interval, half-life, horizon and verdict; of a net from a file also its layers and what its reader assumed."""
     read = [] if network is None or not network.sha256 else [plain(network.source), *_net_lines(network), ""]
     errors = [m.rounding_error for m in measured if m.rounding_error is not None]
-    precision = [f"relative error of the flows against float64 on the same trajectory: at most {max(errors):.0e}"] if errors else []
+    precision = [f"relative error of the state-to-state flow against float64 on the same trajectory: at most {max(errors):.0e}, by a few "
+                 "random errors; what products with the inputs' weights and the trajectory lose is not in it"] if errors else []
     return render(*read, f"error flow on {inputs}; rates in log10 per step", "", *flow_tables(measured), *precision)
 
 
@@ -152,7 +153,8 @@ def further_text(found):
                      f"relative error at most {max(e['relative_error']):.0e}")
     for e in found.get("exponents", ()):
         values = ", ".join(f"{v:.4g}" for v in e["values"][:3])
-        lines.append(f"{e['layer']}: leading exponents {values} (natural log per step, {e['gradient']}); sum checked by the determinant")
+        lines.append(f"{e['layer']}: leading exponents {values} (natural log per step, {e['gradient']}), mean over {e['steps']} steps; "
+                     "their sum is checked by the determinant, each alone is as sure as the steps are many")
     for e in found.get("probes", ()):
         lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {e['count']} random vector(s), "
                      f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
