@@ -27,9 +27,13 @@ class Gradients:
 
 
 def checked_errors(trajectory, errors):
-    """{vector: dE/dvector} from that, or from dE/dy alone. Raises ShapeError where a shape does not fit the trajectory."""
-    errors = errors if isinstance(errors, dict) else {trajectory.kernel.cell.output.name: errors}
+    """{vector: dE/dvector} from that, or from dE/dy alone. Raises ShapeError where a shape does not fit the trajectory, ValueError for a
+    vector that the cell does not have."""
+    cell = trajectory.kernel.cell
+    errors = errors if isinstance(errors, dict) else {cell.output.name: errors}
     for name, array in errors.items():
+        if name not in cell.sizes:
+            raise ValueError(f"{cell.name} has no vector {name!r}; it has {', '.join(cell.sizes)}")
         if np.shape(array) != trajectory[name].shape:
             raise ShapeError(f"errors at {name} have shape {np.shape(array)}, expected {trajectory[name].shape}")
     return errors

@@ -46,7 +46,8 @@ class Device:
         try:
             torch.empty(0, device=self.name)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
+            reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".")
+            reason = reason if len(reason) <= 160 else "torch says more of it: import torch; torch.empty(0, device=...)"
             raise ValueError(f"torch has no device {self.name!r} here ({reason}); --device cpu always works") from None
 
     @property

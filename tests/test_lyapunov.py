@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from flowcheck import catalogue, compile_cell
+from flowcheck import bptt, catalogue, compile_cell, state_flow
 from flowcheck.flow.joint import JointJacobian
 from flowcheck.flow.lyapunov import exponents
+from flowcheck.flow.probes import probe_flow
+from flowcheck.flow.spectra import spectral_norms
 from flowcheck.step import Step
 
 
@@ -145,3 +147,22 @@ def test_what_cannot_be_is_refused_in_one_line(count, skip, rng):
     with pytest.raises(ValueError) as refused:
         exponents(a_run(catalogue()["tanh"], rng), count, skip=skip)
     assert "\n" not in str(refused.value)
+
+
+def test_weights_that_are_no_numbers_are_what_is_said(rng):
+    run = a_run(catalogue()["lstm"], rng)
+    run.params["W_c_y"][0, 0] = np.nan
+    for measured in (exponents, lambda run: spectral_norms(run, 5)):
+        with pytest.raises(ValueError, match="not finite; look at the weights"):
+            measured(run)
+
+
+@pytest.mark.parametrize(("words", "measured"), [
+    ("lstm has no state 'h'; it has s, y", lambda run: state_flow(run, 5, state="h")),
+    ("lstm has no vector 'h'; it has x, net_in", lambda run: bptt(run, {"h": np.zeros((10, 1, 4))})),
+    ("0 random vectors", lambda run: probe_flow(run, 5, count=0)),
+    ("neither can be negative", lambda run: exponents(run, skip=-5)), ("neither can be negative", lambda run: exponents(run, start=-5)),
+    ("0 lags: at least 1 is needed", lambda run: state_flow(run, 0))])
+def test_arguments_that_cannot_be_are_refused_in_words(words, measured, rng):
+    with pytest.raises(ValueError, match=words):
+        measured(a_run(catalogue()["lstm"], rng))

@@ -104,6 +104,8 @@ def exponents(trajectory, count=None, *, b=0, start=0, skip=0, cut=()):
     if count == n:
         error = 0.0 if values.sum() == mean else abs(values.sum() - mean)  # both -inf: a singular step
         allowed = 1e-8 * (n + np.abs(values[np.isfinite(values)]).sum())  # one part in 1e8 of what was added up
+        if math.isnan(values.sum()) or math.isnan(mean):
+            raise ValueError(f"{trajectory.kernel.cell.name}: step Jacobians are not finite; look at the weights and states for NaN or inf")
         if not error <= allowed:
             raise ValueError(f"{trajectory.kernel.cell.name}: exponents add up to {values.sum():.10g}, mean log |det J| is {mean:.10g}; "
                                   "a step Jacobian is singular to rounding: ask for the leading exponents only (count)")
@@ -150,6 +152,8 @@ def _condition(R):
     """Condition number of R^T R: its largest and smallest eigenvalue from two powers of it and of its inverse times a random vector."""
     x = _random_vector(len(R))
     up, down = dtrmv(R, x), dtrsv(R, x, trans=1)
+    if not (dnrm2(up) > 0 and dnrm2(down) > 0):  # below what float64 holds
+        return math.inf
     found = dnrm2(dtrmv(R, up, trans=1)) / dnrm2(up) * dnrm2(dtrsv(R, down)) / dnrm2(down)
     return max(1.0, found * found) if found * found < math.inf else math.inf  # also where the powers left float64
 

@@ -66,9 +66,11 @@ def probe_flow(trajectory, lags, errors=None, *, count=4, seed=0, b=0, end=None,
     """Probes along a trajectory: norms of v d state(t)/d state(t-q), q = 1 ... lags, of k vectors v at the states of step t = `end`.
 
     `errors` is {vector: (k, units)} of any vectors of the step, or (k, units) at the output; without it `count` random vectors at the
-    states. Full unless `cut`.
+    states. Full unless `cut`. Raises ValueError for a count below 1, and for errors that do not fit.
     """
     end, lags = end_and_lags(trajectory, end, lags)
+    if errors is None and count < 1:
+        raise ValueError(f"{count} random vectors: at least 1 is needed")
     step, product = Step(trajectory, cut), None
     sender = _Sender(step.along(trajectory.window(end, end + 1)), errors, count, seed, lags, 0, b)
     if trajectory.products is not None:

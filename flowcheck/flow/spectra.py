@@ -119,6 +119,8 @@ def spectral_norms(trajectory, lags, *, b=0, end=None, cut=(), tolerance=1e-9, e
 
     def measure(chunk):
         nonlocal top
+        if np.isnan(chunk.norms).any():
+            raise ValueError(f"{trajectory.kernel.cell.name}: the state flow is not finite; look at the weights and states for NaN or inf")
         rows, columns = chunk.matrices.shape[1:]
         if top is None or len(top.U) != rows:
             top = TopSingularValue(rows, columns, 0.9 * tolerance)

@@ -53,6 +53,8 @@ def state_flow(trajectory, lags, *, b=0, end=None, cut=(), state=None, threads=1
     step = Step(trajectory, cut)
     rows_of = step.columns
     size = max(r.stop for r in rows_of.values())
+    if state is not None and state not in rows_of:
+        raise ValueError(f"{trajectory.kernel.cell.name} has no state {state!r}; it has {', '.join(rows_of)}")
     rows = slice(0, size) if state is None else rows_of[state]
     n, kept = rows.stop - rows.start, state is not None
     threads = 1 if units_apart(step) else min(max(int(threads), 1), n)
