@@ -7,7 +7,9 @@ import pytest
 import threadpoolctl
 
 from flowcheck import Mismatch, check_gradient, verify_gradient
+from flowcheck.verify.arguments import Arguments
 from flowcheck.verify.comparison import Comparison
+from flowcheck.verify.hard_inputs import randomised
 from flowcheck.verify.seeds import Seed
 from flowcheck.verify.wording import describe
 
@@ -684,3 +686,12 @@ def test_the_smallest_case_is_that_of_the_finding_shown_first():
 
     verification = verify_gradient(rnn_forward, wrong, params, inputs, state0)
     assert "dE/dx is wrong, first at lag 4" in verification.findings[0].words and verification.shrunk["T"] == 5
+
+
+def test_flags_and_orders_are_no_indices_to_repeat(rng):
+    inputs = {"ids": rng.integers(9, size=(6, 2)), "mask": rng.integers(2, size=(6, 2)),
+              "order": np.argsort(rng.normal(size=(6, 2)), axis=0), "x": rng.normal(size=(6, 2)), "length": np.arange(3)}
+    arguments = Arguments.read({"w": np.ones(2)}, inputs, {}, {"ids": 0, "mask": 0, "order": 0, "x": 0})
+    moved = randomised(arguments, rng, repeated=True).groups["inputs"]
+    assert {n for n, a in moved.items() if not np.array_equal(a, inputs[n])} == {"ids", "x"}
+    assert 1 < len(np.unique(moved["ids"])) < len(np.unique(inputs["ids"]))

@@ -89,12 +89,12 @@ def randomised(arguments, rng, gain=1.0, steps=None, repeated=False):
 
 
 def _indices(arguments):
-    """[(name, array)] of the inputs over time that are integers, but for orders, in which each index comes once."""
+    """[(name, array)] of the inputs over time that are integers, but for flags and for orders, in which each index comes once."""
     def is_order(a):
         return any((np.sort(np.moveaxis(a, k, -1)) == np.arange(a.shape[k])).all() for k in range(a.ndim))
 
     return [(n, a) for n, a in arguments.groups["inputs"].items()
-            if np.issubdtype(a.dtype, np.integer) and arguments.axis(n) is not None and not is_order(a)]
+            if np.issubdtype(a.dtype, np.integer) and arguments.axis(n) is not None and len(np.unique(a)) > 2 and not is_order(a)]
 
 
 def _unsaturated(functions, arguments, rng, gain):
