@@ -64,7 +64,7 @@ def long_enough(layer, runs, lags):
     """
     wanted, least = flows.usable_lags(lags, [t.steps for t in runs.values()])
     if not wanted:
-        raise ValueError(f"layer {layer.name}: sequences of {least} step(s) have no lag to measure; give at least 2 steps")
+        raise ValueError(f"layer {layer.name}: sequences of {least} step have no lag to measure; give at least 2 steps")
     return wanted, {label: t for label, t in runs.items() if t.steps >= least}
 
 

@@ -80,8 +80,8 @@ def described(sets, inputs, lags, given=None, axes="batch, time, features"):
     _, least = usable_lags(lags, lengths)
     axes = f" (axes: {axes})" if axes and lengths[-1] < min(_FEW_STEPS, given) else ""
     along = f", flow along those of at least {least}" if least > lengths[0] else ""
-    return (f"{Path(inputs).name}: {used} {'' if used == given else f'of {given} '}sequence(s) of {' and '.join(map(str, lengths))} "
-            f"steps{axes}{along}")
+    some, steps = "" if used == given else f"of {given} ", " and ".join(map(str, lengths))
+    return f"{Path(inputs).name}: {used} {some}sequence{'s'[:given > 1]} of {steps} step{'s'[:lengths != [1]]}{axes}{along}"
 
 
 def derivations(path=None):

@@ -160,7 +160,7 @@ def test_a_flow_that_is_zero_at_every_lag_reaches_no_lag(tmp_path, name):
 def test_inputs_with_time_first_are_seen_by_their_axes_and_judged_by_no_rate(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, 3, 5)))
     done = run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy")
-    assert "8 of 30 sequence(s) of 3 steps (axes: batch, time, features)" in " ".join(done.stdout.split())
+    assert "8 of 30 sequences of 3 steps (axes: batch, time, features)" in " ".join(done.stdout.split())
     assert "sustained" in done.stdout and "zero" not in done.stdout and "vanishing" not in done.stdout
     np.save(tmp_path / "x.npy", np.zeros((3, 60, 5)))
     assert "axes" not in run("measure", "cell:gru", "--units", 8, "--inputs", tmp_path / "x.npy").stdout
@@ -176,8 +176,8 @@ def test_short_sequences_beside_long_ones_do_not_cut_the_lags(tmp_path):
         both, alone = (document(verb, net, "--inputs", tmp_path / f"{name}.npz", code=int(verb == "diagnose"))
                        for name in ("both", "long"))
         assert both["flows"] == alone["flows"] and both["flows"][0]["lags"][-1] == 58
-        assert both["inputs"].endswith("5 sequence(s) of 3 and 60 steps, flow along those of at least 60")
-        assert alone["inputs"].endswith("1 sequence(s) of 60 steps")
+        assert both["inputs"].endswith("5 sequences of 3 and 60 steps, flow along those of at least 60")
+        assert alone["inputs"].endswith("1 sequence of 60 steps")
     np.savez(tmp_path / "both.npz", **{"gru": long, "gru_short": rng.normal(size=(4, 40, 3))})
     found = document("measure", net, "--inputs", tmp_path / "both.npz")
     assert (found["flows"][0]["lags"][-1], found["flows"][0]["sequences"]) == (38, 5) and "along" not in found["inputs"]

@@ -323,7 +323,7 @@ def test_layers_that_never_ran_are_named():
 def test_a_diagnosis_shows_itself_as_the_command_does(tmp_path):
     found = flowcheck.diagnose(Classifier(torch.nn.LSTM(3, 6)), x(), lags=LAGS)
     text = str(found)
-    assert text.startswith("Classifier") and "2 sequence(s) of 40 steps" in text and max(map(len, text.splitlines())) <= 80
+    assert text.startswith("Classifier") and "2 sequences of 40 steps" in text and max(map(len, text.splitlines())) <= 80
     assert all(f.rule in text for f in found.findings)
     document = found.json()
     jsonschema.validate(document, documents.schema("flowcheck.diagnosis/1"))
@@ -334,12 +334,12 @@ def test_a_diagnosis_shows_itself_as_the_command_does(tmp_path):
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(50, 64).transpose(0, 1)), "8 of 64 sequence(s) of 50 steps"),
-    (lambda: (torch.nn.LSTM(3, 6, bidirectional=True), x(40, 6)), "6 sequence(s) of 40 steps"),
-    (lambda: (torch.nn.LSTM(3, 6), x(6, 50)), "8 of 50 sequence(s) of 6 steps (axes: time, batch, features)"),
+    (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(50, 64).transpose(0, 1)), "8 of 64 sequences of 50 steps"),
+    (lambda: (torch.nn.LSTM(3, 6, bidirectional=True), x(40, 6)), "6 sequences of 40 steps"),
+    (lambda: (torch.nn.LSTM(3, 6), x(6, 50)), "8 of 50 sequences of 6 steps (axes: time, batch, features)"),
     (lambda: (torch.nn.LSTM(3, 6, batch_first=True), x(6, 50).transpose(0, 1)),
-     "8 of 50 sequence(s) of 6 steps (axes: batch, time, features)"),
-    (lambda: (Loop(torch.nn.GRUCell(3, 6)), x(6, 50)), "8 of 50 sequence(s) of 6 steps"),
+     "8 of 50 sequences of 6 steps (axes: batch, time, features)"),
+    (lambda: (Loop(torch.nn.GRUCell(3, 6)), x(6, 50)), "8 of 50 sequences of 6 steps"),
 ], ids=["many sequences", "both directions", "time first", "batch first", "a loop that only its writer knows"])
 def test_it_is_said_how_many_sequences_were_given_and_how_they_were_read(make, words):
     found = flowcheck.diagnose(*make(), lags=LAGS)

@@ -199,7 +199,7 @@ def test_the_table_says_what_was_measured_on_and_what_was_assumed(nets, tmp_path
     assert words.count("plain0.npz and 2 more: enc: nonlinearity tanh assumed") == words.count("tanh assumed") == 1
     np.save("x.npy", rng.normal(size=(2, 40, 2)))
     words, said = shown(*plain, "--inputs", "x.npy", "--lags", "12")
-    assert "state-to-state flow on x.npy: 2 sequence(s) of 40 steps; rates" in words and said == ""
+    assert "state-to-state flow on x.npy: 2 sequences of 40 steps; rates" in words and said == ""
     assert "plain3.npz: rnn3: nonlinearity tanh assumed" in words and "12 more notes are in the store" in words
     monkeypatch.setattr(context, "MOST_OPERATIONS", 0)
     words, _ = shown(nets[0], "--inputs", "x.npy", "--lags", "12")

@@ -156,7 +156,8 @@ def further_text(found):
         lines.append(f"{e['layer']}: leading exponents {values} (natural log per step, {e['gradient']}), mean over {e['steps']} steps; "
                      "their sum is checked by the determinant, each alone is as sure as the steps are many")
     for e in found.get("probes", ()):
-        lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {e['count']} random vector(s), "
+        vectors = f"{e['count']} random vector{'s'[:e['count'] > 1]}"
+        lines.append(f"{e['layer']}: norm 10^{e['log10_frobenius'][-1]:.4g} at lag {e['lags'][-1]} from {vectors}, "
                      f"{e['confidence']:.0%} interval 10^{e['log10_low'][-1]:.4g} to 10^{e['log10_high'][-1]:.4g} ({e['gradient']})")
     for e in found.get("pairs", ()):
         ends = len(e["log10_norm"]) - int(e["lags"][-1])  # the others are too near the start to have this lag
