@@ -7,9 +7,7 @@ import pytest
 import threadpoolctl
 
 from flowcheck import Mismatch, check_gradient, verify_gradient
-from flowcheck.verify.arguments import Arguments
 from flowcheck.verify.comparison import Comparison
-from flowcheck.verify.hard_inputs import randomised
 from flowcheck.verify.seeds import Seed
 from flowcheck.verify.wording import describe
 
@@ -688,10 +686,85 @@ def test_the_smallest_case_is_that_of_the_finding_shown_first():
     assert "dE/dx is wrong, first at lag 4" in verification.findings[0].words and verification.shrunk["T"] == 5
 
 
-def test_flags_and_orders_are_no_indices_to_repeat(rng):
-    inputs = {"ids": rng.integers(9, size=(6, 2)), "mask": rng.integers(2, size=(6, 2)),
-              "order": np.argsort(rng.normal(size=(6, 2)), axis=0), "x": rng.normal(size=(6, 2)), "length": np.arange(3)}
-    arguments = Arguments.read({"w": np.ones(2)}, inputs, {}, {"ids": 0, "mask": 0, "order": 0, "x": 0})
-    moved = randomised(arguments, rng, repeated=True).groups["inputs"]
-    assert {n for n, a in moved.items() if not np.array_equal(a, inputs[n])} == {"ids", "x"}
-    assert 1 < len(np.unique(moved["ids"])) < len(np.unique(inputs["ids"]))
+def a_plain_net(rng, steps, **inputs):
+    """(run, back, params, inputs, state0) of a tanh net of 3 sequences: run(W, x, h) is y, back(W, x, h, dE/dy) dE/dx, dE/dW and dE/dh."""
+    def run(W, x, h):
+        found = []
+        for a in x:
+            h = np.tanh(a + h @ W.T)
+            found.append(h)
+        return np.array(found)
+
+    def back(W, x, h, errors, transposed=False):
+        hs, dx, dW, carried = [h, *run(W, x, h)], np.zeros_like(x), np.zeros_like(W), 0.0
+        for t in reversed(range(len(x))):
+            dx[t] = error = (errors[t] + carried) * (1 - hs[t + 1] ** 2)
+            dW, carried = dW + error.T @ hs[t], error @ (W.T if transposed else W)
+        return dx, dW, carried
+
+    return (run, back, {"W": 0.5 * np.eye(4)}, {"x": rng.normal(size=(steps, 3, 4))} | {n: np.array(v) for n, v in inputs.items()},
+            {"h": rng.normal(size=(3, 4))})
+
+
+SEQUENCES = np.arange(3)
+REVERSED = [[length - 1 - t if t < length else t for length in (5, 3, 4)] for t in range(5)]
+"""Steps of three sequences of these lengths, backwards."""
+
+
+@pytest.mark.parametrize(("integers", "steps"), [
+    ({"lengths": [12, 9, 10]}, 12), ({"slot": [3, 7, 1, 9, 0, 4]}, 6), ({"order": REVERSED}, 5),
+    ({"segments": [0, 0, 1, 1, 1, 2, 2, 3]}, 8)], ids=["lengths", "slots", "order", "segments"])
+@pytest.mark.parametrize("transposed", [False, True], ids=["right", "wrong"])
+def test_integers_with_a_meaning_stay_as_they_are(integers, steps, transposed, rng):
+    """What they mean would be lost with others, or with other steps; and with fewer nothing would be seen of a W for its transpose, which
+    the weights given, a multiple of the identity, hide."""
+    run, back, *given = a_plain_net(rng, steps, **integers)
+
+    def gathered(y, inputs):
+        if "slot" in inputs:
+            memory = np.zeros((10, 3, 4), y.dtype)
+            memory[inputs["slot"]] = y
+            return memory
+        if "segments" in inputs:
+            return np.add.reduceat(y, np.flatnonzero(np.r_[True, np.diff(inputs["segments"]) != 0]), axis=0)
+        return y[inputs["lengths"] - 1 if "lengths" in inputs else inputs["order"], SEQUENCES]
+
+    def forward(params, inputs, state0):
+        y = run(params["W"], inputs["x"], state0["h"])
+        return {"y": y, "gathered": gathered(y, inputs)}
+
+    def backward(params, inputs, state0, grad_outputs):
+        errors, more = grad_outputs["y"].copy(), grad_outputs["gathered"]
+        if "slot" in inputs or "segments" in inputs:
+            errors += more[inputs["slot" if "slot" in inputs else "segments"]]
+        else:
+            place = inputs["lengths"] - 1 if "lengths" in inputs else inputs["order"]
+            np.add.at(errors, (place, SEQUENCES), more)
+        dx, dW, dh = back(params["W"], inputs["x"], state0["h"], errors, transposed)
+        return {"x": dx, "W": dW, "h": dh}
+
+    axes = {"x": 0, "y": 0} | ({} if "lengths" in integers else {next(iter(integers)): 0})
+    assert verify_gradient(forward, backward, *given, time_axis=axes).verdict == ("fail" if transposed else "pass")
+
+
+@pytest.mark.parametrize("ids", [np.arange(24).reshape(8, 3), [[3, 5, 4], [5, 4, 3]] * 4, [4, 7, 1]], ids=["in order", "few", "each"])
+@pytest.mark.parametrize("add", ["at", "indexed"])
+def test_labels_of_rows_are_repeated_whatever_they_are(ids, add, rng):
+    run, back, params, inputs, state0 = a_plain_net(rng, 8, ids=ids)
+    params = {"W": 0.4 * rng.normal(size=(4, 4)), "E": rng.normal(size=(25, 4))}
+
+    def forward(params, inputs, state0):
+        return {"y": run(params["W"], inputs["x"] + params["E"][inputs["ids"]], state0["h"])}
+
+    def backward(params, inputs, state0, grad_outputs):
+        dx, dW, dh = back(params["W"], inputs["x"] + params["E"][inputs["ids"]], state0["h"], grad_outputs["y"])
+        dE = np.zeros_like(params["E"])
+        for t in range(len(dx)):
+            if add == "at":
+                np.add.at(dE, inputs["ids"] if inputs["ids"].ndim == 1 else inputs["ids"][t], dx[t])
+            else:
+                dE[inputs["ids"] if inputs["ids"].ndim == 1 else inputs["ids"][t]] += dx[t]
+        return {"x": dx, "W": dW, "E": dE, "h": dh}
+
+    axes = {"x": 0, "y": 0} | ({"ids": 0} if np.ndim(ids) > 1 else {})
+    assert verify_gradient(forward, backward, params, inputs, state0, time_axis=axes).verdict == ("pass" if add == "at" else "fail")

@@ -176,3 +176,15 @@ def test_mistakes_of_a_backward_written_by_hand_are_named(mistake, named, rng):
     verification = verify_gradient(forward, backward, params, {"x": rng.normal(size=(6, 3, 3))}, cell=True)
     assert verification.verdict == ("pass" if named is None else "fail")
     assert [f.hypotheses for f in verification.findings if f.hypotheses][:1] == ([] if named is None else [(named,)])
+
+
+@pytest.mark.parametrize("starts", [1.0, 1 / 3], ids=["initial states right", "all"])
+def test_a_factor_is_of_the_whole_gradient_only_where_initial_states_have_it(starts, rng):
+    forward, backward, params, inputs, state0, _ = a_net("gru", rng, entries=True)
+
+    def wrong(*given):
+        return {n: g * (starts if n.startswith("start_") else 1 / 3) for n, g in backward(*given).items()}
+
+    verification = verify_gradient(forward, wrong, params, inputs, state0, time_axis=0, cell="gru")
+    assert verification.verdict == "fail"
+    assert any("the whole gradient" in h for f in verification.findings for h in f.hypotheses) == (starts != 1.0)

@@ -22,8 +22,9 @@ FEW = 6
 def harder(outcome, expected, rng):
     """Compare on harder arguments until something fails; adds to the Outcome what was found and what was looked at."""
     arguments, functions, done = outcome.arguments, outcome.functions, []
+    labels = _labels(functions, arguments, rng)
     for name, made in (("contracting", 0.7), ("expanding", 1.8)):
-        trial, y, repeated = _unsaturated(functions, arguments, rng, made)
+        trial, y, repeated = _unsaturated(functions, arguments, rng, made, labels)
         if y is None:
             continue
         comparisons, findings = compare_declared(expected, trial, make_seeds(functions, trial, y, rng), rng)
@@ -44,7 +45,7 @@ def harder(outcome, expected, rng):
             if outcome.verdict != "fail":
                 step_by_step.weights(outcome, expected, rng, trial, where)
     if not done:
-        outcome.notes.append("forward is not finite on random arguments of these shapes: no harder ones were tried")
+        outcome.notes.append("forward refuses, or is not finite on, random arguments of these shapes: no harder ones were tried")
 
 
 def _where_flow_is_even(outcome, expected, rng):
@@ -60,11 +61,11 @@ def _where_flow_is_even(outcome, expected, rng):
         outcome.add(comparisons, where=EVEN, arguments=even)
 
 
-def randomised(arguments, rng, gain=1.0, steps=None, repeated=False):
+def randomised(arguments, rng, gain=1.0, steps=None, repeated=()):
     """Arguments of the same shapes, every real number moved by noise of its entry's size; flags (all 0 or 1) stay; `steps` long.
 
-    With `repeated`, indices over time are drawn from half of those there are: a gradient that is assigned where it must be added shows
-    only where an index comes twice.
+    Labels that are to be `repeated` are drawn from half of those there are: a gradient that is assigned where it must be added shows only
+    where a label comes twice.
     """
     values = {}
     for group, name, a in arguments.entries():
@@ -76,9 +77,9 @@ def randomised(arguments, rng, gain=1.0, steps=None, repeated=False):
         else:
             values[name] = a + max(size, 0.3) * rng.normal(size=a.shape)
     moved = arguments.with_values(values)
-    if repeated:
-        drawn = {n: rng.choice(rng.permutation(np.unique(a))[:max(1, len(np.unique(a)) // 2)], a.shape) for n, a in _indices(arguments)}
-        moved = moved.with_values(drawn)
+    given = {n: arguments.groups["inputs"][n] for n in repeated}
+    moved = moved.with_values({n: rng.choice(rng.permutation(np.unique(a))[:max(1, len(np.unique(a)) // 2)], a.shape)
+                               for n, a in given.items()})
     if steps is None or steps == arguments.steps:
         return moved
     order = rng.permutation(np.resize(np.arange(arguments.steps), steps))
@@ -88,25 +89,49 @@ def randomised(arguments, rng, gain=1.0, steps=None, repeated=False):
     return moved.with_values(picked | noise)
 
 
-def _indices(arguments):
-    """[(name, array)] of the inputs over time that are integers, but for flags and for orders, in which each index comes once."""
-    def is_order(a):
-        return any((np.sort(np.moveaxis(a, k, -1)) == np.arange(a.shape[k])).all() for k in range(a.ndim))
-
-    return [(n, a) for n, a in arguments.groups["inputs"].items()
-            if np.issubdtype(a.dtype, np.integer) and arguments.axis(n) is not None and len(np.unique(a)) > 2 and not is_order(a)]
+def _integers(arguments):
+    return {n: a for n, a in arguments.groups["inputs"].items() if np.issubdtype(a.dtype, np.integer) and a.size}
 
 
-def _unsaturated(functions, arguments, rng, gain):
-    """(random arguments, their outputs, whether indices are repeated), weights halved until no output is saturated; (None, None, False)
-    where there are none. Indices are repeated, but where forward refuses that."""
-    steps = min(max(arguments.steps, FEW), 8) if arguments.steps else None
-    for repeated in (True, False) if _indices(arguments) else (False,):
+def _labels(functions, arguments, rng):
+    """Integer inputs that do nothing but name rows (or columns) of params: outputs are the same with these in another order and other
+    names, but not with other names alone. Lengths, orders, segments and parents are no such labels."""
+    found, params, y = [], arguments.groups["params"], None
+    for name, ids in _integers(arguments).items():
+        for size in {size for w in params.values() for size in w.shape if ids.min() >= 0 and size > max(ids.max(), 1)}:
+            places = [(n, axis) for n, w in params.items() for axis in range(w.ndim) if w.shape[axis] == size]
+            y = functions.outputs(arguments) if y is None else y
+            if any(_named_by(functions, arguments, name, some, size, rng, y) for some in (*([p] for p in places), places)):
+                found.append(name)
+                break
+    return found
+
+
+def _named_by(functions, arguments, name, places, size, rng, y):
+    """Whether other labels give other outputs, and the same where params are reordered to fit along these [(param, axis)]."""
+    order, ids = np.roll(rng.permutation(size), 1), arguments.groups["inputs"][name]
+    reordered = {}
+    for param, axis in places:
+        reordered[param] = np.take(reordered.get(param, arguments.groups["params"][param]), np.argsort(order), axis=axis)
+
+    def same(values):
+        found = finite_outputs(functions, arguments.with_values(values | {name: order[ids]}))
+        return found is not None and all(np.shape(found[k]) == np.shape(v) and np.allclose(found[k], v, rtol=1e-9, atol=1e-12)
+                                         for k, v in y.items())
+
+    return same(reordered) and not same({})
+
+
+def _unsaturated(functions, arguments, rng, gain, labels):
+    """(random arguments, their outputs, whether labels are repeated), weights halved until no output is saturated; (None, None, False)
+    where there are none. Labels are repeated, but where forward refuses that; other integers keep their steps, and these their order."""
+    steps = min(max(arguments.steps, FEW), 8) if arguments.steps and not _integers(arguments).keys() - labels else None
+    for repeated in (labels, ()) if labels else ((),):
         for halvings in range(8):
             trial = randomised(arguments, rng, gain / 2**halvings, steps, repeated)
             y = finite_outputs(functions, trial)
             if y is not None and saturation(y) >= SATURATED:
-                return trial, y, repeated
+                return trial, y, bool(repeated)
     return None, None, False
 
 

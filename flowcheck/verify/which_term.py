@@ -245,7 +245,10 @@ def _fit(case, mutation, start, bad, tolerance):
     distance = case.distance(predicted)
     if not (_sums_fit(case, predicted) if bad is None else distance <= tolerance):
         return None
-    return Hypothesis(mutation, start, scale, distance, case.distance(predicted, only=case.starts) <= tolerance)
+    at_start = case.distance(predicted, only=case.starts) <= tolerance
+    if mutation.errors == "scaled" and not at_start:
+        return None  # not the whole gradient then
+    return Hypothesis(mutation, start, scale, distance, at_start)
 
 
 def _fitted_scale(case, mutation, start, bad):
