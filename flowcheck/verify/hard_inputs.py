@@ -124,7 +124,7 @@ def _named_by(functions, arguments, name, places, size, rng, y):
 
 def _unsaturated(functions, arguments, rng, gain, labels):
     """(random arguments, their outputs, whether labels are repeated), weights halved until no output is saturated; (None, None, False)
-    where there are none. Labels are repeated, but where forward refuses that; other integers keep their steps, and these their order."""
+    where there are none. Labels are repeated, but where forward refuses that. With other integers all steps stay, in their order."""
     steps = min(max(arguments.steps, FEW), 8) if arguments.steps and not _integers(arguments).keys() - labels else None
     for repeated in (labels, ()) if labels else ((),):
         for halvings in range(8):
