@@ -1,11 +1,12 @@
 """What can be measured beside the flows of `measure`: spectral norms, exponents, random probes, all pairs of end time and lag.
 
-Entries of plain numbers, one per layer, pooled over sequences: norms over those that `Flow.kept` names of them, exponents over all.
+Entries of plain numbers, one per layer, pooled over sequences: norms over those that count as in the flows, exponents over all.
 """
 
 import numpy as np
 
-from .flow import Flow, lyapunov
+from .flow import lyapunov
+from .flow.norms import kept_sequences
 from .flow.pairs import pair_flows
 from .flow.probes import probe_flow
 from .flow.spectra import spectral_norms
@@ -39,7 +40,7 @@ def further(network, sets, lags, *, spectral=False, exponents=False, probes=0, p
 def _spectral(sequences, lags, cut, probes):
     every = [spectral_norms(t, lags, b=b, cut=cut) for t, b in sequences]
     norms, found = np.array([s.log10_norm for s in every]), every[0].lags
-    return {"lags": found, "log10_norm": _mean(norms[_kept(norms, found, 0.0)]),
+    return {"lags": found, "log10_norm": _mean(norms[kept_sequences(norms, 0.0)]),
             "relative_error": np.max([s.relative_error for s in every], axis=0), "decomposed": int(sum(s.decomposed.sum() for s in every))}
 
 
@@ -53,7 +54,7 @@ def _probes(sequences, lags, cut, count):
     every = [probe_flow(t, lags, count=count, seed=k, b=b, cut=cut) for k, (t, b) in enumerate(sequences)]
     size, found = sum(sequences[0][0][new].shape[-1] for new in sequences[0][0].kernel.states.values()), every[0].lags
     norms = np.array([p.frobenius(CONFIDENCE) for p in every])
-    estimate, low, high = _mean(norms[_kept(norms[:, 0], found, 0.5 * np.log10(size))])
+    estimate, low, high = _mean(norms[kept_sequences(norms[:, 0], 0.5 * np.log10(size))])
     return {"count": count, "lags": found, "confidence": CONFIDENCE, "log10_frobenius": estimate, "log10_low": low, "log10_high": high}
 
 
@@ -65,11 +66,6 @@ def _pairs(sequences, lags, cut, probes):
 
 
 _ENTRIES = {"spectral": _spectral, "exponents": _exponents, "probes": _probes, "pairs": _pairs}
-
-
-def _kept(norms, lags, norm0):
-    """Which sequences count, from log10 norms (sequences, lags)."""
-    return Flow("", "", lags, norms, norms, norms, norm0).kept
 
 
 def _mean(logs):

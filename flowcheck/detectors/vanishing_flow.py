@@ -4,6 +4,7 @@ import numpy as np
 
 from ..flow.norms import LOST_BESIDE_LAG_0
 from ..flow.pairs import pair_flows
+from ..flow.rates import horizon_of, lost_by_half
 from .finding import Finding, Threshold
 
 RULE = "vanishing-flow"
@@ -50,8 +51,7 @@ def _weighted(context, lags):
     if not logs:
         return None
     there = np.array(logs) >= np.array(logs)[:, :1] + np.log10(HORIZON.value)
-    lost = np.flatnonzero(2 * there.sum(axis=0) < len(there))
-    return int(lost[0]) - 1 if len(lost) else None
+    return horizon_of(np.arange(lags + 1), lost_by_half(there))
 
 
 def _remedy(context):

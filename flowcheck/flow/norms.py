@@ -6,7 +6,7 @@ import numpy as np
 
 from .scaled import frobenius, largest_entry
 
-__all__ = ["LOST_BESIDE_LAG_0", "Flow", "end_and_lags", "norm_row", "of_one_sequence", "usable_lags"]
+__all__ = ["LOST_BESIDE_LAG_0", "Flow", "end_and_lags", "kept_sequences", "norm_row", "of_one_sequence", "usable_lags"]
 
 LOST_BESIDE_LAG_0 = 2.0**-24
 """Half an ulp of float32: a contribution this small, added to one of size 1 in float32, changes nothing."""
@@ -43,15 +43,12 @@ class Flow:
     @property
     def there(self):
         """(sequences, L) whether a flow counts beside that at lag 0: it is at least LOST_BESIDE_LAG_0 of it, and not zero."""
-        norms0 = self.log10_norm0 if self.log10_norms0 is None else self.log10_norms0[:, None]
-        return (self.log10_norm >= norms0 + np.log10(LOST_BESIDE_LAG_0)) & ~np.isneginf(self.log10_norm)
+        return _there(self.log10_norm, self.log10_norm0 if self.log10_norms0 is None else self.log10_norms0[:, None])
 
     @property
     def kept(self):
-        """(sequences,) whether the flow of a sequence counts at least half as far back as that of the median one. One sequence whose flow
-        is gone at once would hide that of all others: a mean of logarithms follows the smallest."""
-        reach = _first_false(self.there)
-        return 2 * reach >= np.sort(reach)[(len(reach) - 1) // 2]
+        """(sequences,) which of them count in means, see `kept_sequences`."""
+        return _kept(self.there)
 
     @property
     def pooled(self):
@@ -77,6 +74,21 @@ class Flow:
         bounds = {k: np.max([f.bounds[k] for f in flows], axis=0) for k in flows[0].bounds}
         whole = replace(flows[0], **rows, bounds=bounds, log10_norms0=np.array([f.log10_norm0 for f in flows]))
         return replace(whole, log10_norm0=float(whole.log10_norms0[whole.kept].mean()))
+
+
+def kept_sequences(log10_norm, log10_norm0):
+    """(sequences,) whether the flow of a sequence counts at least half as far back as that of the median one, from (sequences, L) norms.
+    One sequence whose flow is gone at once would hide that of all others: a mean of logarithms follows the smallest."""
+    return _kept(_there(log10_norm, log10_norm0))
+
+
+def _there(norms, norms0):
+    return (norms >= norms0 + np.log10(LOST_BESIDE_LAG_0)) & ~np.isneginf(norms)
+
+
+def _kept(there):
+    reach = _first_false(there)
+    return 2 * reach >= np.sort(reach)[(len(reach) - 1) // 2]
 
 
 def _first_false(rows):

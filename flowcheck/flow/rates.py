@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["SUSTAINED_DECADES", "Rate", "rate"]
+__all__ = ["SUSTAINED_DECADES", "Rate", "horizon_of", "lost_by_half", "rate"]
 
 SUSTAINED_DECADES = 1.0
 """Change of log10 norm over the fitted lags that still counts as sustained: a learning rate absorbs a factor 10."""
@@ -43,8 +43,8 @@ def rate(flow):
     are correlated and would give an interval far too narrow.
     """
     usable = flow.above_floor
-    lost = 2 * flow.there.sum(axis=0) < len(flow.there)
-    horizon = _horizon(flow.lags, lost)
+    lost = lost_by_half(flow.there)
+    horizon = horizon_of(flow.lags, lost)
     if usable < 2:
         return Rate(None, None, None, horizon, "vanishing" if usable < len(flow.lags) or lost[-1] else "sustained", None)
     first = min(usable // 10, usable - 2)
@@ -74,7 +74,13 @@ def _half_width(increments):
     return float(stdtrit(len(means) - 1, 0.975) * means.std(ddof=1) / np.sqrt(len(means)))
 
 
-def _horizon(lags, lost):
+def lost_by_half(there):
+    """(L,) whether more than half of the sequences have no flow any more, from whether each has, (sequences, L)."""
+    return 2 * there.sum(axis=0) < len(there)
+
+
+def horizon_of(lags, lost):
+    """The last lag before the first that is lost; 0 where all are, None where none is."""
     if not lost.any():
         return None
     first = int(np.argmax(lost))
