@@ -19,6 +19,7 @@ from .. import symbolic
 from ..step import Step
 from . import lowrank
 from .chunk import Chunk
+from .norms import norm_row
 from .product import StateProduct, identity, units_apart
 from .rows import pointwise_slopes
 
@@ -75,12 +76,7 @@ def flows_in_one_pass(trajectory, wanted, lags, *, b=0, end, cut=(), tail=lowran
                 found[sender, r] = zip(norms, entries, chunk.floors * how.largest, [chunk.exponent + exponent] * count, strict=True)
         return found, max(ratios)
 
-    def at_lag_0():
-        for sender, receiver in wanted:
-            matrix = receivers.at_lag_0(sender, receiver, end + earlier)
-            yield (sender, receiver), [(float(np.linalg.norm(matrix)), float(np.abs(matrix).max(initial=0.0)), 0.0, 0)]
-
-    parts = [dict(at_lag_0())]
+    parts = [{(s, r): [norm_row(receivers.at_lag_0(s, r, end + earlier), 0.0, 0)] for s, r in wanted}]
     if earlier:
         parts.append(measure(Chunk(0, rows[None], 0, *np.zeros((4, 1))))[0])
     if lags > earlier:

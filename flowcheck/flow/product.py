@@ -35,13 +35,13 @@ def identity(step, rows=slice(None)):
     of its units' rows: what the product makes of it are the diagonals of its blocks, and norms and entries are theirs.
     """
     size = max(cols.stop for cols in step.columns.values())
-    wanted = range(size)[rows]
     if not units_apart(step):
         return np.eye(size)[rows]
-    places = np.arange(size)
-    each = [(cols.start <= places) & (places < cols.stop) & (wanted.start <= places) & (places < wanted.stop)
-            for cols in step.columns.values()]
-    return np.array([row for row in each if row.any()], float)
+    wanted, sums = np.zeros(size), np.zeros((len(step.columns), size))
+    wanted[rows] = 1.0
+    for row, cols in zip(sums, step.columns.values(), strict=True):
+        row[cols] = wanted[cols]
+    return sums[sums.any(axis=1)]
 
 
 class StateProduct:
