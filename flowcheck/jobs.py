@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -210,10 +210,10 @@ def _outcome(future):
         return future.result(), ""
     except BrokenProcessPool:
         raise
+    except CancelledError:
+        reason = "the cluster went away before this was done; the same command does what is left"
     except (OSError, ValueError) as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001  (what a worker of a cluster died of, or a mistake of our own)
         reason = f"{type(error).__name__}: {error}"
-        if "Cancelled" in reason.partition(":")[0]:
-            reason = "the cluster went away before this was done; the same command does what is left"
     return None, " ".join(reason.split())

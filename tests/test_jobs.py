@@ -1,7 +1,7 @@
 """Many calls at once: none is lost to a worker that dies, none costs another its result."""
 
 import operator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import dying
 import pytest
@@ -56,3 +56,10 @@ def test_calls_that_are_done_at_once_come_together(monkeypatch):
     found = list(jobs.batches(operator.sub, calls, within=0.2))
     assert len(found) < 5
     assert [outcome for batch in found for outcome in batch] == [(given, given[0] - 1, "") for given in calls]
+
+
+def test_calls_that_a_lost_cluster_leaves_undone_say_so():
+    """A Dask client cancels its futures when its scheduler is gone; its error is one of concurrent.futures."""
+    future = Future()
+    future.cancel()
+    assert jobs._outcome(future) == (None, "the cluster went away before this was done; the same command does what is left")
