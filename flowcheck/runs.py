@@ -59,11 +59,11 @@ class Settings:
     seed: int = 0
     lags: int = 100
 
-    def key(self, net, bytes_, inputs):
+    def key(self, net, net_digest, inputs_digest):
         """The same for the same net, settings and version of flowcheck, where the bytes of net and inputs are the same (`_digest`)."""
         from . import __version__
 
-        values = asdict(self) | {"inputs": inputs, "net": [net, bytes_], "version": __version__}
+        values = asdict(self) | {"inputs": inputs_digest, "net": [net, net_digest], "version": __version__}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

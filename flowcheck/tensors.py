@@ -7,6 +7,7 @@ can be trusted is measured against float64 along the same trajectory.
 import math
 from dataclasses import dataclass
 from functools import partial
+from textwrap import shorten
 
 import numpy as np
 
@@ -46,8 +47,7 @@ class Device:
         try:
             torch.empty(0, device=self.name)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".")
-            reason = reason if len(reason) <= 160 else "torch says more of it: import torch; torch.empty(0, device=...)"
+            reason = shorten(str(error).splitlines()[0].partition(". ")[0].rstrip("."), 160)
             raise ValueError(f"torch has no device {self.name!r} here ({reason}); --device cpu always works") from None
 
     @property

@@ -42,12 +42,10 @@ class Hypothesis:
     def words(self):
         text = self.mutation.words
         if self.mutation.free_scale:
-            value = round(self.scale, 6) + 0.0
-            known = {0.0: "is missing", -1.0: "has the wrong sign"}
+            known = {"dropped": "is missing", "sign": "has the wrong sign"}
             if not self.mutation.errors and not self.mutation.weights:
-                known[2.0] = "is counted twice"
-            said = known.get(value, f"is {self.scale:.4g} times what it should be")
-            text = f"{self.mutation.term}: " + said if "multiplied" in text else text
+                known["twice"] = "is counted twice"
+            text = f"{self.mutation.term}: " + known.get(self.kind, f"is {self.scale:.4g} times what it should be")
         text = text if text.startswith(self.mutation.term) else f"{self.mutation.term}: {text}"
         return text + (f" (at lags from {self.start} on)" if self.start else "")
 
