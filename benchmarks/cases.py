@@ -37,9 +37,12 @@ BATCHED, REPLICAS, PER_LAG, BACKWARD = "torch batched vjp", "torch one batched b
 ROUNDS = 20
 """Of what takes two cores: of a few rounds, none may have had both to itself."""
 
+LONG_ROUNDS = 8
+"""The same where a round takes seconds."""
+
 
 def cases(quick):
-    """Yield Cases one by one, so that only one net is in memory at a time; what takes two cores before others start threads."""
+    """Yield Cases one by one, so that only one net is in memory at a time."""
     few = 0.4 if quick else 1.0
     for busy in (False, True):
         yield two_cores("tanh", 256, int(few * 500), busy)
@@ -290,7 +293,7 @@ def checkpoints(count):
 
     return Case(f"{count} checkpoints, lstm n=32", {
         "flowcheck, two workers": lambda: measured(2), "flowcheck, one worker": lambda: measured(1),
-    }, agree=1, wall=True, setup=folder, rounds=8)
+    }, agree=1, wall=True, setup=folder, rounds=LONG_ROUNDS)
 
 
 @contextlib.contextmanager
