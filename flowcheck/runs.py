@@ -50,7 +50,7 @@ SELECT json_extract(f.value, {", ".join(f"'$.{path}'" for path in _SHOWN.values(
 
 @dataclass(frozen=True)
 class Settings:
-    """What a row depends on beside its net: as the options of `flowcheck measure`."""
+    """What a row depends on beside its net: as the options of `flowcheck measure`. Raises ValueError for inputs that are not there."""
 
     inputs: str | None = None
     layer: str | None = None
@@ -58,6 +58,10 @@ class Settings:
     block_size: int = 1
     seed: int = 0
     lags: int = 100
+
+    def __post_init__(self):
+        if self.inputs is not None and not self.inputs.isdigit() and not Path(self.inputs).is_file():
+            raise ValueError(f"inputs: {self.inputs} cannot be read: there is no such file")
 
     def key(self, net, net_digest, inputs_digest):
         """The same for the same net, settings and version of flowcheck, where the bytes of net and inputs are the same (`_digest`)."""
@@ -174,11 +178,8 @@ def measure_many(nets, settings, store, *, scheduler="local", workers=None, prog
                 whose workers must see the same files
 
     A net that cannot be read leaves its reason as `error`. One whose worker dies is tried again alone; if it dies again, that is its error.
-    A file that changes meanwhile is kept as what was measured. Raises ValueError for inputs that are not there, and where the store cannot
-    be written.
+    A file that changes meanwhile is kept as what was measured. Raises ValueError where the store cannot be written.
     """
-    if settings.inputs is not None and not settings.inputs.isdigit() and not Path(settings.inputs).is_file():
-        raise ValueError(f"inputs: {settings.inputs} cannot be read: there is no such file")
     inputs = _digest(settings.inputs)
     keys = {net: settings.key(net, _digest(net), inputs) for net in nets}
     held = store.done(keys.values())

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -316,9 +315,12 @@ def test_a_net_that_changes_meanwhile_is_kept_as_what_was_measured(nets, tmp_pat
     assert found == sorted((hashlib.sha256(b).hexdigest(), SETTINGS.lags, SETTINGS.seed, SETTINGS.inputs) for b in (before, after))
 
 
-def test_inputs_that_are_not_there_are_refused_once(nets, tmp_path):
-    with pytest.raises(ValueError, match="nowhere.npy cannot be read"):
-        measure_many(nets, replace(SETTINGS, inputs=str(tmp_path / "nowhere.npy")), Store(tmp_path / "s.sqlite"))
+def test_inputs_that_are_not_there_are_refused_once_and_leave_no_store(nets, tmp_path, capsys):
+    store = tmp_path / "s.sqlite"
+    with pytest.raises(SystemExit) as ended:
+        main(["measure", *nets, "--inputs", str(tmp_path / "nowhere.npy"), "--store", str(store)])
+    assert ended.value.code == 2 and not store.exists()
+    assert capsys.readouterr().err.count("nowhere.npy cannot be read: there is no such file") == 1
 
 
 def test_a_store_that_others_keep_locked_is_the_users_matter(nets, tmp_path, in_process, monkeypatch):

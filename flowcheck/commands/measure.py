@@ -59,10 +59,10 @@ def measure(nets, inputs_, layer, units, block_size, seed, lags, gradient, norm,
 def _measure_many(nets, settings, store, scheduler, workers, form, out):
     from ..runs import Settings, Store, measure_many
 
-    inputs, kept = settings[0], Store(store)
+    settings, kept = Settings(*settings), Store(store)
     with resumable(kept.path), progress_bar(f"measuring {len(nets)} nets") as progress:
-        rows = measure_many(nets, Settings(*settings), kept, scheduler=scheduler or "local", workers=workers, progress=progress)
-    if form == "text" and (inputs is None or inputs.isdigit()):
+        rows = measure_many(nets, settings, kept, scheduler=scheduler or "local", workers=workers, progress=progress)
+    if form == "text" and (settings.inputs is None or settings.inputs.isdigit()):
         click.echo(ON_NOISE, err=True)
     if form == "json":
         from ..report import documents
